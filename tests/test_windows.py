@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+
+from vsr_lightning.data import MovingMNIST
+from vsr_lightning.data.generated import generate
+from vsr_lightning.data.windows import WindowSampler, all_windows, fixed_windows, training_windows
+from vsr_lightning.degradation import Degradation
+
+
+def _by_video(windows):
+    return {video: (start, blur) for video, start, blur in zip(*windows, strict=True)}
+
+
+def _data(**changes):
+    chosen = {"source": "generated", "train_videos": 12, "test_videos": 3, "batch_size": 4, "seed": 7, **changes}
+    return MovingMNIST(Degradation(), **chosen)
+
+
+def _epoch(data, epoch=0):
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return [data.on_after_batch_transfer(batch, 0) for batch in loader]
+
+
+def test_a_training_window_is_a_pure_function_of_seed_epoch_and_video():
+    few = _by_video(training_windows(3, seed=1, videos=range(50), starts=16))
+    many = _by_video(training_windows(3, seed=1, videos=range(8000), starts=16))
+    assert all(many[video] == window for video, window in few.items())
+    assert few != _by_video(training_windows(4, seed=1, videos=range(50), starts=16))
+    assert few != _by_video(training_windows(3, seed=2, videos=range(50), starts=16))
+
+
+def test_training_starts_and_blurs_are_uniform():
+    windows = training_windows(0, seed=0, videos=range(8000), starts=16)
+    assert sorted(windows.video) == list(range(8000))
+    counts = np.bincount(windows.start, minlength=16)
+    assert len(counts) == 16
+    assert counts.min() > 400  # 500 expected, standard deviation 22
+    assert windows.blur.min() >= 0
+    assert windows.blur.max() < 1
+    assert abs(windows.blur.mean() - 0.5) < 0.02
+
+
+def test_the_test_set_is_all_windows_of_each_video_the_same_every_time():
+    windows = all_windows(0, videos=range(8000, 8003), starts=16)
+    assert list(zip(windows.video, windows.start, strict=True)) == [
+        (v, s) for v in range(8000, 8003) for s in range(16)
+    ]
+    again = all_windows(9, videos=range(8001, 8002), starts=16)
+    assert np.array_equal(again.blur, windows.blur[16:32])
+
+
+def test_validation_is_one_window_a_video_the_same_in_every_epoch():
+    windows = fixed_windows(0, videos=range(8000, 8020), starts=16)
+    assert list(windows.video) == list(range(8000, 8020))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(windows, fixed_windows(5, videos=range(8000, 8020), starts=16), strict=True)
+    )
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_devices_share_the_batches_of_one_device(world_size):
+    def plan(epoch):
+        return training_windows(epoch, seed=0, videos=range(20), starts=16)
+
+    alone = [list(batch.video) for batch in WindowSampler(plan, 6)]
+    shares = [WindowSampler(plan, 6, rank, world_size) for rank in range(world_size)]
+    together = [sorted(v for share in step for v in share.video) for step in zip(*shares, strict=True)]
+    assert together == [sorted(batch) for batch in alone]
+    assert len(shares[0]) == len(alone)
+
+
+@pytest.mark.parametrize("changes", [{"num_workers": 2}, {"batch_size": 5}])
+def test_workers_and_batch_size_do_not_change_the_windows(changes):
+    plain, changed = _epoch(_data(), 2), _epoch(_data(**changes), 2)
+    for field in (0, 1):
+        assert torch.equal(torch.cat([b[field] for b in plain]), torch.cat([b[field] for b in changed]))
+
+
+def test_the_target_is_the_sharp_middle_frame_of_the_window():
+    data = _data()
+    (windows, batch) = next(zip(data.train_dataloader().sampler, _epoch(data), strict=False))
+    videos = generate(range(12))
+    expected = np.stack([videos[video, start + 2] for video, start in zip(windows.video, windows.start, strict=True)])
+    assert torch.equal(batch.target[:, 0], torch.from_numpy(expected).float() / 255)
+    assert batch.low_res.shape == (4, 5, 1, 32, 32)
+
+
+def test_videos_held_out_for_validation_are_not_trained_on():
+    data = _data(val_videos=5)
+    assert (data.train_videos, data.val_videos, data.test_videos) == (range(7), range(7, 12), range(8000, 8003))
+    assert _data().val_videos == range(8000, 8003)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("train_videos", 8001), ("train_videos", 0), ("test_videos", 2001), ("val_videos", 12), ("batch_size", 0),
+     ("frames", 21), ("frames", 4), ("seed", -1), ("train_videos", "many"), ("num_workers", -1)],
+)  # fmt: skip
+def test_a_count_out_of_range_names_the_key_and_the_choices(key, value):
+    with pytest.raises(ValueError, match=rf"data\.{key}={value}.*choose"):
+        _data(**{key: value})

@@ -1,0 +1,5 @@
+"""Videos, windows of five frames, and the data module that serves them."""
+
+from vsr_lightning.data.moving_mnist import MovingMNIST
+
+__all__ = ["MovingMNIST"]

@@ -1,0 +1,100 @@
+"""Which frames are seen when: pure functions of (seed, epoch, video), so nothing else can change them."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+WHOLE_SET = 10_000  # drawn for every video, used or not, so that a video's window does not depend on the split
+
+
+class Windows(NamedTuple):
+    """A list of windows: arrays of equal length n.
+
+    Attributes:
+        video: (n,) int, number of the video.
+        start: (n,) int, its first frame.
+        blur: (n,) float32 in [0, 1), the place in the range of blur widths.
+    """
+
+    video: np.ndarray
+    start: np.ndarray
+    blur: np.ndarray
+
+
+class FrameBatch(NamedTuple):
+    """What the loader yields: frames (B, T, 1, H, W) uint8 and blur (B,) float32 in [0, 1)."""
+
+    frames: torch.Tensor
+    blur: torch.Tensor
+
+
+def training_windows(epoch: int, *, seed: int, videos: range, starts: int) -> Windows:
+    """One random window of each video in random order: the first frame is one of ``starts``."""
+    first, blur = _draw((seed, epoch), (WHOLE_SET,), starts)
+    order = np.random.default_rng((seed, epoch, 1)).permutation(videos)
+    return Windows(order, first[order], blur[order])
+
+
+def fixed_windows(epoch: int, *, videos: range, starts: int) -> Windows:
+    """One window of each video, the same in every epoch and every run."""
+    first, blur = _draw((0,), (WHOLE_SET,), starts)
+    video = np.array(videos)
+    return Windows(video, first[video], blur[video])
+
+
+def all_windows(epoch: int, *, videos: range, starts: int) -> Windows:
+    """All windows of each video, each with a blur of its own, the same in every run."""
+    _, blur = _draw((1,), (WHOLE_SET, starts), starts)
+    video, start = np.repeat(np.array(videos), starts), np.tile(np.arange(starts), len(videos))
+    return Windows(video, start, blur[video, start])
+
+
+def _draw(seed: tuple[int, ...], shape: tuple[int, ...], starts: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(starts, size=shape), rng.random(shape, np.float32)
+
+
+class WindowSampler(Sampler[Windows]):
+    """Yields whole batches of windows; each device takes its share of the same global batch.
+
+    Args:
+        plan: epoch -> the epoch's windows.
+        batch_size: windows a step, over all devices.
+        rank, world_size: this device, and how many there are.
+    """
+
+    def __init__(self, plan: Callable[[int], Windows], batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        self.plan, self.batch_size, self.rank, self.world_size = plan, batch_size, rank, world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Windows]:
+        windows = self.plan(self.epoch)
+        for first in range(0, len(windows.video), self.batch_size):
+            mine = slice(first + self.rank, first + self.batch_size, self.world_size)
+            yield Windows(*(column[mine] for column in windows))
+
+    def __len__(self) -> int:
+        return -(-len(self.plan(0).video) // self.batch_size)
+
+
+class WindowDataset(Dataset[FrameBatch]):
+    """Cuts a whole batch of windows out of the videos in one index operation.
+
+    Args:
+        videos: (N, T, H, W) uint8.
+        frames: frames a window.
+    """
+
+    def __init__(self, videos: np.ndarray, frames: int) -> None:
+        self.videos, self.offsets = videos, np.arange(frames)
+
+    def __getitem__(self, windows: Windows) -> FrameBatch:
+        frames = self.videos[windows.video[:, None], windows.start[:, None] + self.offsets]
+        return FrameBatch(torch.from_numpy(frames)[:, :, None], torch.from_numpy(windows.blur))

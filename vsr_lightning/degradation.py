@@ -1,0 +1,103 @@
+"""Make low-res windows of sharp ones: bicubic with anti-aliasing, clamp, Gaussian blur; batched, on the device."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+INTERPOLATIONS = ("bicubic", "bilinear")
+
+
+class Batch(NamedTuple):
+    """What a network trains on: low_res (B, T, C, h, w) and target (B, C, H, W), float in [0, 1]."""
+
+    low_res: Tensor
+    target: Tensor
+
+
+class Degradation:
+    """Downsampling, then blur, as in the paper's section 3.1.
+
+    Args:
+        scale: factor between high-res and low-res.
+        interpolation: ``bicubic`` (the text) or ``bilinear`` (the published code), both with anti-aliasing.
+        kernel_size: of the blur, odd; 1 leaves it out.
+        sigma: lowest and highest blur width, in low-res pixels; the published code draws from U(0.1, 2.0).
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        scale: int = 2,
+        interpolation: str = "bicubic",
+        kernel_size: int = 3,
+        sigma: Sequence[float] = (0.1, 2.0),
+    ) -> None:
+        if scale < 1:
+            raise ValueError(f"data.degradation.scale={scale} is out of range: choose at least 1")
+        if interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"data.degradation.interpolation={interpolation} is unknown: choose one of {', '.join(INTERPOLATIONS)}"
+            )
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"data.degradation.kernel_size={kernel_size} is not an odd number of at least 1")
+        if len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
+            raise ValueError(
+                f"data.degradation.sigma={list(sigma)} is not [lowest, highest] with 0 < lowest <= highest"
+            )
+        self.scale, self.interpolation, self.kernel_size = scale, interpolation, kernel_size
+        self.sigma = (float(sigma[0]), float(sigma[1]))
+
+    def __call__(self, frames: Tensor, blur: Tensor) -> Batch:
+        """Degrade a batch of windows.
+
+        Args:
+            frames: (B, T, C, H, W), uint8, or float in [0, 1].
+            blur: (B,) in [0, 1), the place of each window's sigma in the range.
+
+        Raises:
+            ValueError: frames of another range, or of a size that ``scale`` does not divide.
+        """
+        frames = to_unit_range(frames)
+        low, high = self.sigma
+        small = downsample(frames, self.scale, self.interpolation)
+        return Batch(gaussian_blur(small, low + (high - low) * blur, self.kernel_size), frames[:, frames.shape[1] // 2])
+
+
+def to_unit_range(frames: Tensor) -> Tensor:
+    """Return uint8 frames as float in [0, 1]; refuse floats outside it (ValueError)."""
+    if frames.dtype == torch.uint8:
+        return frames.float() / 255
+    low, high = torch.aminmax(frames)
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"frames range from {low:g} to {high:g}: give uint8, or float in [0, 1]")
+    return frames
+
+
+def downsample(frames: Tensor, scale: int, interpolation: str = "bicubic") -> Tensor:
+    """Shrink (B, T, C, H, W) frames by ``scale``; cubic overshoot is clamped to [0, 1]."""
+    height, width = frames.shape[-2:]
+    if height % scale or width % scale:
+        raise ValueError(f"frames of {height}x{width} can't be divided by data.degradation.scale={scale}")
+    size = (height // scale, width // scale)
+    small = F.interpolate(frames.flatten(0, 1), size=size, mode=interpolation, antialias=True, align_corners=False)
+    return small.clamp(0, 1).unflatten(0, frames.shape[:2])
+
+
+def gaussian_blur(frames: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
+    """Blur each window of (B, T, C, h, w) with its own sigma (B,); as torchvision's, which takes one sigma a call."""
+    if kernel_size == 1:
+        return frames
+    batch, time, channels, _, _ = frames.shape
+    half = kernel_size // 2
+    x = torch.arange(-half, half + 1, device=frames.device, dtype=frames.dtype)
+    weight = torch.exp(-0.5 * (x / sigma[:, None].to(frames.dtype)) ** 2)
+    weight = weight / weight.sum(1, keepdim=True)
+    kernel = weight[:, None, :, None] * weight[:, None, None, :]
+    # one group a window: its frames and channels become the batch of a single grouped convolution
+    stacked = F.pad(frames.flatten(1, 2).transpose(0, 1), (half,) * 4, mode="reflect")
+    return F.conv2d(stacked, kernel, groups=batch).transpose(0, 1).unflatten(1, (time, channels))
