@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from vsr_lightning.data.generated import generate
+from vsr_lightning.metrics import MAX_DB, frame_scores
+
+
+@pytest.fixture
+def frames():
+    target = torch.from_numpy(generate([0, 8000])[:, ::5].reshape(-1, 1, 64, 64)).float() / 255
+    noise = torch.linspace(0.02, 0.5, len(target))[:, None, None, None] * torch.randn_like(target)
+    return target + noise, target
+
+
+def test_psnr_matches_skimage_frame_by_frame(frames):
+    prediction, target = frames
+    expected = [peak_signal_noise_ratio(t, p, data_range=1) for p, t in _pictures(prediction, target)]
+    np.testing.assert_allclose(frame_scores(prediction, target)["psnr"], expected, atol=1e-4)
+
+
+def test_ssim_matches_skimage_frame_by_frame(frames):
+    prediction, target = frames
+    expected = [
+        structural_similarity(t, p, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+        for p, t in _pictures(prediction, target)
+    ]
+    np.testing.assert_allclose(frame_scores(prediction, target)["ssim"], expected, atol=1e-4)
+
+
+def test_eq2_matches_skimage_on_0_to_255(frames):
+    prediction, target = frames
+    expected = [peak_signal_noise_ratio(t * 255, p * 255, data_range=255) for p, t in _pictures(prediction, target)]
+    np.testing.assert_allclose(frame_scores(prediction, target)["psnr_eq2"], expected, atol=1e-4)
+
+
+def test_eq1_matches_the_equation_written_out(frames):
+    prediction, target = frames
+    expected = []
+    for x, y in _pictures(prediction * 1, target):
+        x, y = 255 * x.ravel(), 255 * y.ravel()
+        cov = np.cov(x, y, bias=True)
+        luminance = (2 * x.mean() * y.mean() + 0.01) / (x.mean() ** 2 + y.mean() ** 2 + 0.01)
+        expected.append(luminance * (2 * cov[0, 1] + 0.03) / (cov[0, 0] + cov[1, 1] + 0.03))
+    np.testing.assert_allclose(frame_scores(prediction, target)["ssim_eq1"], expected, atol=1e-4)
+
+
+def test_predictions_are_clamped_before_they_are_scored(frames):
+    prediction, target = frames
+    for name, score in frame_scores(prediction, target).items():
+        torch.testing.assert_close(score, frame_scores(prediction.clamp(0, 1), target)[name])
+
+
+@pytest.mark.parametrize("frame", [torch.rand(1, 1, 64, 64), torch.zeros(1, 1, 64, 64)])
+def test_identical_frames_score_the_maximum_and_leave_the_mean_finite(frame):
+    scores = frame_scores(frame, frame)
+    assert scores["psnr"].item() == scores["psnr_eq2"].item() == MAX_DB
+    assert scores["ssim"].item() == pytest.approx(1, abs=1e-5)
+    assert scores["ssim_eq1"].item() == pytest.approx(1, abs=1e-5)
+
+
+def test_an_empty_prediction_scores_low_but_finite():
+    target = torch.from_numpy(generate([0])[0, :, None]).float() / 255
+    scores = frame_scores(torch.zeros_like(target), target)
+    assert all(torch.isfinite(score).all() for score in scores.values())
+    assert scores["ssim_eq1"].max() < 1e-3
+
+
+def _pictures(prediction, target):
+    return zip(prediction.clamp(0, 1)[:, 0].double().numpy(), target[:, 0].double().numpy(), strict=True)

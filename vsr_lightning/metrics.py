@@ -1,0 +1,59 @@
+"""Scores of single frames: as the field computes them, and as the paper writes them."""
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+MAX_DB = 100.0  # identical frames have no finite PSNR, and one infinite frame would swallow the mean
+BORDER = 5  # half of SSIM's window
+
+
+def frame_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Score each frame.
+
+    Args:
+        prediction: (B, C, H, W); clamped to [0, 1] here, as a saved picture would be.
+        target: (B, C, H, W) in [0, 1].
+
+    Returns:
+        (B,) each: ``psnr`` and ``ssim`` (torchmetrics, data range 1, Gaussian window 11) and the paper's equations to
+        the letter on images in 0..255: ``psnr_eq2`` (Eq. 2, 3) and ``ssim_eq1`` (Eq. 1). PSNR in dB, at most 100.
+    """
+    prediction, target = prediction.float().clamp(0, 1), target.float()
+    dims = tuple(range(1, target.ndim))
+    return {
+        "psnr": peak_signal_noise_ratio(
+            prediction, target, data_range=(0.0, 1.0), dim=dims, reduction="none"
+        ).clamp_max(MAX_DB),
+        "ssim": ssim(prediction, target),
+        "psnr_eq2": psnr_eq2(prediction * 255, target * 255),
+        "ssim_eq1": ssim_eq1(prediction * 255, target * 255),
+    }
+
+
+def ssim(prediction: Tensor, target: Tensor) -> Tensor:
+    """SSIM (Wang et al. 2004) of each (C, H, W) image in [0, 1]: 11x11 Gaussian window of sigma 1.5; shape (B,).
+
+    The mean is over the windows that lie inside the image, as in the reference and in scikit-image; torchmetrics' own
+    mean takes in windows that hang over the edge and see it mirrored, which on our frames differs by up to 0.06.
+    """
+    _, full = structural_similarity_index_measure(
+        prediction, target, data_range=(0.0, 1.0), reduction="none", return_full_image=True
+    )
+    return full[..., BORDER:-BORDER, BORDER:-BORDER].flatten(1).mean(1)
+
+
+def psnr_eq2(prediction: Tensor, target: Tensor, peak: float = 255.0) -> Tensor:
+    """Paper's Eq. 2 and 3: PSNR of each (C, H, W) image with ``L = peak``, in dB, at most 100; shape (B,)."""
+    mse = (prediction - target).square().flatten(1).mean(1)
+    return (10 * torch.log10(peak**2 / mse)).clamp_max(MAX_DB)
+
+
+def ssim_eq1(prediction: Tensor, target: Tensor, k1: float = 0.01, k2: float = 0.03) -> Tensor:
+    """Paper's Eq. 1: SSIM over the whole image, without a window and with the constants as printed; shape (B,)."""
+    x, y = prediction.flatten(1).double(), target.flatten(1).double()
+    mean_x, mean_y = x.mean(1), y.mean(1)
+    covariance = (x * y).mean(1) - mean_x * mean_y
+    variances = x.var(1, correction=0) + y.var(1, correction=0)
+    luminance = (2 * mean_x * mean_y + k1) / (mean_x.square() + mean_y.square() + k1)
+    return (luminance * (2 * covariance + k2) / (variances + k2)).float()
