@@ -1,0 +1,93 @@
+"""The paper's network (section 3.2): five frames encoded alike, fused as channels, one linear layer to the picture."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+MAP_WIDTH = 256  # a frame's features are reshaped to (rows, 256); 32 rows at the paper's sizes
+
+
+class FrameFusion(nn.Module):
+    """Frame-fusion CNN; ``widths=(32, 128, 512)`` is the paper's text, ``(8, 32)`` with one pool its Fig. 1.
+
+    Args:
+        widths: channels after each convolution of the encoder.
+        pools: whether a 2x2 max pool follows it.
+        frames: frames a window.
+        low_res: height and width of the low-res frames.
+        scale: factor between low-res and high-res.
+        channels: of a frame, 1 is grey.
+        init: ``kaiming`` keeps the signal's size up to the linear layer; ``torch`` is PyTorch's default, under which
+            it shrinks and the fusion's last ReLU starves (README, "What the recipe leaves open").
+
+    Raises:
+        ValueError: sizes that don't fit each other.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (32, 128, 512),
+        pools: Sequence[bool] = (True, True, True),
+        frames: int = 5,
+        low_res: int = 32,
+        scale: int = 2,
+        channels: int = 1,
+        init: str = "kaiming",
+    ) -> None:
+        super().__init__()
+        if not widths or len(widths) != len(pools):
+            raise ValueError(f"model.widths has {len(widths)} layers and model.pools {len(pools)}: give each as many")
+        encoded = low_res >> sum(pools)
+        if encoded < 1:
+            raise ValueError(f"model.low_res={low_res} is too small for {sum(pools)} pools in model.pools")
+        features = widths[-1] * encoded**2
+        if features % MAP_WIDTH:
+            raise ValueError(
+                f"model.widths={list(widths)} and model.low_res={low_res} give {features} values a frame, "
+                f"which can't be reshaped to (rows, {MAP_WIDTH}): change the last width"
+            )
+        if init not in ("kaiming", "torch"):
+            raise ValueError(f"model.init={init} is unknown: choose kaiming or torch")
+        self.input_shape = (frames, channels, low_res, low_res)
+        self.output_shape = (channels, low_res * scale, low_res * scale)
+
+        layers: list[nn.Module] = []
+        for before, after, pool in zip((channels, *widths), widths, pools, strict=False):
+            layers += [nn.Conv2d(before, after, 3, padding=1)]
+            layers += [nn.MaxPool2d(2)] if pool else []
+            layers += [nn.ELU()]
+        self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Unflatten(1, (features // MAP_WIDTH, MAP_WIDTH)))
+        middle = (frames + 1) // 2
+        self.fusion = nn.Sequential(
+            nn.Conv2d(frames, middle, 3, padding=1), nn.ReLU(), nn.Conv2d(middle, 1, 3, padding=1), nn.ReLU()
+        )
+        self.head = nn.Linear(features, channels * (low_res * scale) ** 2)
+        if init == "kaiming":
+            self.apply(_init_kaiming)
+            nn.init.normal_(self.head.weight, std=0.1 * features**-0.5)  # starts near black, not as noise
+            nn.init.zeros_(self.head.bias)
+
+    def forward(self, low_res: Tensor) -> Tensor:
+        """(B, frames, channels, h, w) -> (B, channels, H, W); not bounded, the scores clamp.
+
+        Raises:
+            ValueError: windows of another size than the network was made for.
+        """
+        if low_res.shape[1:] != self.input_shape:
+            names = ("model.frames", "model.channels", "model.low_res", "model.low_res")
+            wrong = (
+                f"{name}={mine}, data gives {theirs}"
+                for name, mine, theirs in zip(names, self.input_shape, low_res.shape[1:], strict=True)
+                if mine != theirs
+            )
+            raise ValueError(f"the network does not fit the data: {'; '.join(dict.fromkeys(wrong))}")
+        encoded = self.encoder(low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2])
+        fused: Tensor = self.head(self.fusion(encoded).flatten(1))
+        return fused.unflatten(1, self.output_shape)
+
+
+def _init_kaiming(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
