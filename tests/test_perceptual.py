@@ -1,0 +1,200 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import vgg19
+
+from vsr_lightning.losses import Perceptual, features
+from vsr_lightning.losses.features import LAYERS, imagenet_path, load_features
+
+RELU_INDEX = [i for i, layer in enumerate(vgg19(weights=None).features) if isinstance(layer, torch.nn.ReLU)]
+NAMES = [f"relu{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), start=1) for i in range(1, n + 1)]
+PUBLISHED = ["relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """torchvision's own VGG-19 with small seeded weights, and hooks: slow, plain, and none of our code."""
+    torch.manual_seed(1)
+    network = vgg19(weights=None, init_weights=False).features.eval().requires_grad_(False)
+    for layer in network:
+        if isinstance(layer, torch.nn.ReLU):
+            layer.inplace = False
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(layer.weight)
+            torch.nn.init.uniform_(layer.bias, -0.1, 0.1)
+    return network
+
+
+@pytest.fixture(scope="module")
+def weights_file(reference, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "vgg.safetensors"
+    save_file({f"features.{key}": value for key, value in reference.state_dict().items()}, path)
+    return path
+
+
+def _eq5(network, prediction, target, names):
+    activations = []
+    hooks = [
+        network[RELU_INDEX[NAMES.index(n)]].register_forward_hook(lambda *a: activations.append(a[2])) for n in names
+    ]
+    for images in (prediction, target):
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        network((images.expand(-1, 3, -1, -1) - mean[None, :, None, None]) / std[None, :, None, None])
+    for hook in hooks:
+        hook.remove()
+    total = 0
+    for x, y in zip(activations[: len(names)], activations[len(names) :], strict=True):
+        total = total + (x - y).abs().sum() / x.numel()
+    return total
+
+
+def test_layers_are_torchvisions():
+    assert list(LAYERS) == NAMES
+    assert [layer.position + 1 for layer in LAYERS.values()] == RELU_INDEX
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("taps", "names"), [("all", NAMES), ("published", PUBLISHED), (["relu3_4", "relu1_1"], ["relu1_1", "relu3_4"])]
+)
+def test_values_and_gradients_match_hooks_on_torchvisions_network(reference, weights_file, channels, taps, names):
+    ours, theirs = (torch.rand(2, channels, 32, 32, requires_grad=True) for _ in range(2))
+    theirs.data.copy_(ours.data)
+    target = torch.rand(2, channels, 32, 32)
+    loss = Perceptual(str(weights_file), taps)(ours, target)
+    expected = _eq5(reference, theirs, target, names)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-3 * theirs.grad.abs().max().item())
+
+
+def test_one_tap_may_be_a_plain_name(weights_file):
+    prediction, target = torch.rand(2, 1, 1, 32, 32)
+    assert torch.equal(Perceptual(str(weights_file), "relu2_1")(prediction, target),
+                       Perceptual(str(weights_file), ["relu2_1"])(prediction, target))  # fmt: skip
+
+
+def test_identical_images_have_no_distance():
+    images = torch.rand(2, 1, 32, 32)
+    assert Perceptual("random")(images, images) == 0
+
+
+def test_the_target_needs_no_graph():
+    target = torch.rand(1, 1, 32, 32, requires_grad=True)
+    Perceptual("random", "relu1_2")(torch.rand(1, 1, 32, 32, requires_grad=True), target).backward()
+    assert target.grad is None
+
+
+def test_the_network_is_frozen_and_not_saved():
+    loss = Perceptual("random", ["relu1_2"])
+    assert not list(loss.parameters())
+    assert not loss.state_dict()
+    assert not any(buffer.requires_grad for buffer in loss.buffers())
+
+
+def test_layers_below_the_deepest_tap_only_are_kept():
+    assert len(list(Perceptual("random", ["relu2_1"]).buffers())) == 2 * 3 + 2  # mean and std too
+
+
+@pytest.mark.parametrize("taps", ["relu6_1", ["relu1_1", "relu1_1"], [], "every"])
+def test_bad_taps_name_the_choices(taps):
+    with pytest.raises(
+        ValueError, match=r"loss\.taps=.*is not all, published, or a list of different names of relu1_1"
+    ):
+        Perceptual("random", taps)
+
+
+def test_random_features_are_always_the_same_and_leave_the_generator_alone():
+    torch.manual_seed(5)
+    first, drawn = load_features("random"), torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.rand(1) == drawn
+    assert load_features("random").checksum == first.checksum
+
+
+def test_random_features_keep_the_signals_size():
+    x = torch.randn(4, 3, 64, 64)
+    sizes = []
+    for name, (weight, bias) in load_features("random").layers.items():
+        if LAYERS[name].pool_first:
+            x = torch.nn.functional.max_pool2d(x, 2)
+        x = torch.relu(torch.nn.functional.conv2d(x, weight, bias, padding=1))
+        sizes.append(x.square().mean().sqrt().item())
+    assert 0.2 < min(sizes) <= max(sizes) < 10
+
+
+def test_the_checksum_is_of_the_weights_whatever_the_container(reference, weights_file, tmp_path):
+    torch.save({f"features.{k}": v for k, v in reference.state_dict().items()}, tmp_path / "vgg.pth")
+    loaded = load_features(str(tmp_path / "vgg.pth"))
+    assert loaded.checksum == load_features(str(weights_file)).checksum
+    assert loaded.name == "vgg.pth"
+
+
+def test_the_classifier_is_not_kept(reference, tmp_path):
+    state = {f"features.{k}": v for k, v in reference.state_dict().items()}
+    torch.save({**state, "classifier.0.weight": torch.zeros(1000, 1000)}, tmp_path / "vgg.pth")
+    layers = load_features(str(tmp_path / "vgg.pth")).layers
+    assert list(layers) == NAMES
+    # nor through a storage that the convolutions share with it
+    assert all(w.untyped_storage().nbytes() == w.numel() * 4 for w, _ in layers.values())
+
+
+def test_imagenet_is_strict_about_the_cached_file(reference, monkeypatch):
+    path = imagenet_path()
+    path.parent.mkdir(parents=True)
+    torch.save({f"features.{k}": v for k, v in reference.state_dict().items()}, path)
+    with pytest.raises(ValueError, match="expected one that starts with dcbb9e9d"):
+        load_features("imagenet")
+    monkeypatch.setattr(features, "verify", lambda path, **checks: None)
+    assert load_features("imagenet").name == "imagenet"
+
+
+def test_imagenet_without_a_network_fails_and_auto_falls_back_loudly(caplog):
+    with pytest.raises(OSError, match="can't be reached"):
+        load_features("imagenet")
+    assert load_features("auto").name == "random"
+    assert "features=imagenet makes this an error" in caplog.text
+    assert len(caplog.text.strip().splitlines()) == 1
+
+
+class _RunsCode:
+    def __reduce__(self):
+        return (print, ("this must not run",))
+
+
+def _not_tensors(path):
+    path.write_bytes(b"not a state dict")
+
+
+def _code(path):
+    torch.save({"features.0.weight": _RunsCode()}, path)
+
+
+@pytest.mark.parametrize("write", [_not_tensors, _code])
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_a_damaged_or_hostile_file_gives_one_clear_error(tmp_path, write, name, capsys):
+    write(tmp_path / name)
+    with pytest.raises(ValueError, match="is not a readable state dict of tensors") as error:
+        load_features(str(tmp_path / name))
+    assert str(tmp_path / name) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "this must not run" not in capsys.readouterr().out
+
+
+def test_a_file_without_the_right_layers_names_the_first_one(tmp_path):
+    save_file(
+        {"features.0.weight": torch.zeros(8, 3, 3, 3), "features.0.bias": torch.zeros(8)}, tmp_path / "a.safetensors"
+    )
+    with pytest.raises(ValueError, match=r"has no features\.2\.weight"):
+        load_features(str(tmp_path / "a.safetensors"))
+    save_file(
+        {"features.0.weight": torch.zeros(8, 1, 3, 3), "features.0.bias": torch.zeros(8)}, tmp_path / "b.safetensors"
+    )
+    with pytest.raises(ValueError, match=r"features\.0\.weight is \(8, 1, 3, 3\), expected \(8, 3, 3, 3\)"):
+        load_features(str(tmp_path / "b.safetensors"))
+
+
+def test_an_unknown_name_says_what_there_is():
+    with pytest.raises(ValueError, match="features=vgg is no file, nor imagenet, random or auto"):
+        load_features("vgg")

@@ -1,0 +1,148 @@
+"""The feature network of the perceptual loss: VGG-19's sixteen convolutions, and where their weights come from."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import VGG19_Weights
+
+from vsr_lightning.download import download, verify
+
+log = logging.getLogger(__name__)
+Layers = dict[str, tuple[Tensor, Tensor]]
+
+
+class _Layer(NamedTuple):
+    position: int  # of the convolution in torchvision's ``features``
+    width: int
+    pool_first: bool
+
+
+def _vgg19_layers() -> dict[str, _Layer]:
+    layers, index = {}, 0
+    for block, (width, convolutions) in enumerate(((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)), start=1):
+        for i in range(1, convolutions + 1):
+            pool_first = i == 1 and block > 1
+            index += pool_first
+            layers[f"relu{block}_{i}"] = _Layer(index, width, pool_first)
+            index += 2  # the convolution and its ReLU
+    return layers
+
+
+LAYERS = _vgg19_layers()  # Simonyan and Zisserman 2015, configuration E
+
+
+@dataclass(frozen=True)
+class Features:
+    """Weights of VGG-19's convolutions, of any width, and what they are.
+
+    Attributes:
+        layers: ``relu1_1`` ... ``relu5_4`` -> (weight, bias) of the convolution before it.
+        name: short, for tables: ``imagenet``, ``random``, or the file's name.
+        checksum: SHA-256 of the weights themselves, the same for the same values in any container.
+    """
+
+    layers: Layers
+    name: str
+    checksum: str
+
+
+def load_features(name: str) -> Features:
+    """Load the feature network.
+
+    Args:
+        name: ``imagenet`` (torchvision's VGG19_Weights.IMAGENET1K_V1, from its cache or downloaded), ``random``
+            (Kaiming, always the same), ``auto`` (imagenet if it can be had, else random, with a warning), or the path
+            of a state dict (safetensors, or torch with tensors only) with torchvision's keys ``features.0.weight`` ...
+
+    Raises:
+        OSError: imagenet can't be had.
+        ValueError: an unknown name, or a file that holds no such weights.
+    """
+    if name == "random":
+        return _features(_random(), name)
+    if name == "imagenet":
+        return _imagenet()
+    if name == "auto":
+        try:
+            return _imagenet()
+        except (OSError, ValueError) as error:
+            log.warning(
+                "FEATURES: VGG-19's ImageNet weights can't be had (%s); the perceptual loss looks through RANDOM "
+                "weights instead. features=imagenet makes this an error.",
+                error,
+            )
+            return load_features("random")
+    path = Path(name)
+    if not path.exists():
+        raise ValueError(f"features={name} is no file, nor imagenet, random or auto")
+    return _features(_read(path), path.name)
+
+
+def imagenet_path() -> Path:
+    """Return where torchvision caches its VGG-19."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / VGG19_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+
+
+def _imagenet() -> Features:
+    path, prefix = imagenet_path(), imagenet_path().stem.split("-")[1]
+    if path.exists():
+        verify(path, sha256_prefix=prefix)
+    else:
+        download(VGG19_Weights.IMAGENET1K_V1.url, path, sha256_prefix=prefix)
+    return _features(_read(path), "imagenet")
+
+
+def _read(path: Path) -> Layers:
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
+        raise ValueError(f"{path} is not a readable state dict of tensors: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, Mapping):
+        raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
+    # clones, so that the classifier's 494 MB go with the rest of the file
+    return _layers({key: value.float().clone() for key, value in state.items() if key.startswith("features.")}, path)
+
+
+def _layers(state: Mapping[str, Tensor], path: Path) -> Layers:
+    layers, before = {}, 3
+    for tap, layer in LAYERS.items():
+        key = f"features.{layer.position}"
+        weight, bias = state.get(f"{key}.weight"), state.get(f"{key}.bias")
+        if weight is None or bias is None:
+            raise ValueError(
+                f"{path} has no {key}.weight and .bias: expected VGG-19's convolutions as torchvision names them"
+            )
+        if weight.shape != (len(bias), before, 3, 3):
+            raise ValueError(f"{path}: {key}.weight is {tuple(weight.shape)}, expected {(len(bias), before, 3, 3)}")
+        layers[tap], before = (weight, bias), len(bias)
+    return layers
+
+
+def _random() -> Layers:
+    generator = torch.Generator().manual_seed(0)  # one network for all runs, whatever their seed
+    layers, before = {}, 3
+    for tap, layer in LAYERS.items():
+        weight = torch.empty(layer.width, before, 3, 3)
+        nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+        layers[tap], before = (weight, torch.zeros(layer.width)), layer.width
+    return layers
+
+
+def _features(layers: Layers, name: str) -> Features:
+    digest = hashlib.sha256()
+    for weight, bias in layers.values():
+        digest.update(weight.numpy().tobytes())
+        digest.update(bias.numpy().tobytes())
+    return Features(layers, name, digest.hexdigest())

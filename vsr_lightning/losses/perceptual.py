@@ -1,0 +1,77 @@
+"""The perceptual loss of the paper's Eq. 5 (after Johnson et al. 2016)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsr_lightning.losses.features import LAYERS, Features, load_features
+
+TAPS = {
+    "all": tuple(LAYERS),  # the text: "each ReLU activation"
+    "published": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),  # the published code
+}
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Perceptual(nn.Module):
+    """Mean absolute difference of VGG-19's ReLU outputs, a layer at a time, summed over the layers (Eq. 5).
+
+    The network's weights are buffers outside the saved state: never trained, never in a checkpoint, the same in
+    ``train()`` and ``eval()``.
+
+    Args:
+        features: the network to look through, or the name it is loaded by (:func:`load_features`).
+        taps: ``all`` (16 layers), ``published`` (5), or names such as ``relu3_4``.
+
+    Raises:
+        ValueError: unknown or repeated taps, or features that can't be used.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, features: Features | str = "auto", taps: str | Sequence[str] = "all") -> None:
+        super().__init__()
+        chosen = TAPS.get(taps, (taps,)) if isinstance(taps, str) else tuple(taps)
+        unknown = [tap for tap in chosen if tap not in LAYERS]
+        if unknown or not chosen or len(set(chosen)) < len(chosen):
+            raise ValueError(
+                f"loss.taps={taps} is not all, published, or a list of different names of {', '.join(LAYERS)}"
+            )
+        self.features = load_features(features) if isinstance(features, str) else features
+        self.taps = tuple(tap for tap in LAYERS if tap in chosen)
+        self.depth = 1 + list(LAYERS).index(self.taps[-1])
+        for name, (weight, bias) in list(self.features.layers.items())[: self.depth]:
+            self.register_buffer(f"{name}_weight", weight, persistent=False)
+            self.register_buffer(f"{name}_bias", bias, persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compare (B, 1 or 3, H, W) images.
+
+        Args:
+            prediction: not bounded, gradients flow to it.
+            target: in [0, 1]; needs no graph.
+        """
+        x, distance = self._normalised(prediction), prediction.new_zeros(())
+        with torch.no_grad():
+            y = self._normalised(target)
+        for name in list(LAYERS)[: self.depth]:
+            x = self._layer(name, x)
+            with torch.no_grad():
+                y = self._layer(name, y)
+            if name in self.taps:
+                distance = distance + F.l1_loss(x, y)
+        return distance
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        # broadcasting repeats a grey channel three times
+        return (images - self.mean) / self.std
+
+    def _layer(self, name: str, x: Tensor) -> Tensor:
+        if LAYERS[name].pool_first:
+            x = F.max_pool2d(x, 2)
+        return F.relu(F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=1))
