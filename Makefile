@@ -1,4 +1,4 @@
-# make test: the tests. Sets up what it needs, once.
+# make demo: everything in a few minutes; make test: the tests. Both set up what they need, once.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format clean
+.PHONY: help demo test paper tensorboard lint format clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,8 +17,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[dev,notebook]"
 	touch $(STAMP)
 
+demo: $(STAMP) ## train and score both of the paper's models on embedded data (minutes)
+	$(RUN) -m vsr_lightning.train -m loss=mse,perceptual experiment=quick $(ARGS)
+
 test: $(STAMP) ## run the tests (minutes)
 	$(RUN) -m pytest $(ARGS)
+
+paper: $(STAMP) ## the paper, strictly: published data, ImageNet features, 50 epochs (a GPU, or hours)
+	$(RUN) -m vsr_lightning.train -m loss=mse,perceptual experiment=paper $(ARGS)
+
+tensorboard: $(STAMP) ## the dashboards of all runs
+	$(RUN) -m tensorboard.main --logdir runs $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	$(RUN) -m ruff check .

@@ -1,3 +1,5 @@
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,23 @@ import pytest
 import torch
 
 from vsr_lightning import download
+from vsr_lightning.cli import run_cli
 from vsr_lightning.data import published
+from vsr_lightning.losses.features import LAYERS, Features
+from vsr_lightning.train import main
+
+# the smallest job that trains, validates and tests
+TINY = (
+    "data.source=generated",
+    "data.train_videos=6",
+    "data.test_videos=2",
+    "data.batch_size=3",
+    "model=frame_fusion_fig1",
+    "model.widths=[2,4]",
+    "features=random",
+    "trainer.accelerator=cpu",
+    "trainer.max_epochs=2",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +33,32 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def small_features() -> Features:
+    """VGG-19's layers at a few channels each: as deep, and quick."""
+    torch.manual_seed(0)
+    layers, before = {}, 3
+    for name, layer in LAYERS.items():
+        width = layer.width // 16
+        layers[name] = (torch.randn(width, before, 3, 3) * (2 / 9 / before) ** 0.5, torch.zeros(width))
+        before = width
+    return Features(layers, "small", "0" * 64)
+
+
+@pytest.fixture
+def vsr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
+    """Run ``python -m vsr_lightning.train`` in this process, from an empty folder; return that folder."""
+
+    def call(*args: str, tiny: bool = True) -> Path:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        monkeypatch.setattr(sys, "argv", ["train", *(TINY if tiny else ()), *args])
+        run_cli(main)
+        return tmp_path
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,132 @@
+"""Every bad input ends in one line that says what to change."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.errors import InstantiationException
+
+from .conftest import TINY
+
+PUBLISHED = "data.source=published"
+BAD = {
+    "unknown loss": (["loss=l3"], r"Could not find 'loss/l3' Available options in 'loss': mse perceptual"),
+    "unknown group": (["los=mse"], r"Could not override 'los'.*--cfg job lists the keys"),
+    "unknown key": (["data.videos=3"], r"Could not override 'data\.videos'.*'videos' is not in struct.*--cfg job"),
+    "unknown appended key": (["+data.videos=3"], r"unexpected keyword argument 'videos'"),
+    "unparsable": (["data.train_videos=[1"], r"\[1"),
+    "negative learning rate": (["optimizer.lr=-1"], r"Invalid learning rate: -1\): change optimizer\.lr"),
+    "learning rate in words": (["optimizer.lr=fast"], r"change optimizer\.lr"),
+    "zero epochs": (["trainer.max_epochs=0"], r"trainer\.max_epochs=0 trains nothing: choose .*at least 1"),
+    "too many videos": (["data.train_videos=8001"], r"data\.train_videos=8001 is out of range: .* 1 to 8,000"),
+    "sizes that don't fit": (["data.degradation.scale=4"], r"model\.low_res=32, data gives 16"),
+    "missing data": ([PUBLISHED, "data.download=false"], r"mnist_test_seq\.npy is missing: set data\.root"),
+    "data out of reach": ([PUBLISHED], r"can't be reached"),
+    "strict paper": (["experiment=paper"], r"can't be (reached|had)"),
+    "strict features": (["loss=perceptual", "features=imagenet"], r"can't be reached"),
+    "missing checkpoint": (["ckpt_path=gone.ckpt"], r"ckpt_path=gone\.ckpt is missing: give a file such as"),
+    "unwritable folder": (["hydra.run.dir=a_file/run"], r"can't write .*Not a directory.*hydra\.run\.dir"),
+    "lost loss": (["optimizer.lr=1e38"], r"the loss became NaN or infinite in epoch 1.*lower optimizer\.lr"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_ends_in_one_clear_line(vsr, case, capsys, tmp_path):
+    (tmp_path / "a_file").write_text("")
+    args, message = BAD[case]
+    # experiment=paper must not be softened by the tiny settings
+    with pytest.raises(SystemExit) as end:
+        vsr(*args, tiny=case != "strict paper")
+    assert end.value.code.startswith("error: ")
+    assert "\n" not in end.value.code
+    assert "Traceback" not in capsys.readouterr().err
+    assert re.search(message, end.value.code), end.value.code
+
+
+def test_a_failing_run_leaves_its_traceback_in_its_folder(vsr, tmp_path):
+    with pytest.raises(SystemExit):
+        vsr("optimizer.lr=-1", "hydra.run.dir=run")
+    assert "Traceback" in (tmp_path / "run" / "error.txt").read_text()
+    assert '"status": "failed"' in (tmp_path / "run" / "run.json").read_text()
+
+
+@pytest.mark.parametrize("ask", ["variable", "debug"])
+def test_the_frames_are_shown_when_asked_for(vsr, monkeypatch, ask):
+    from vsr_lightning.cli import run_cli
+
+    if ask == "debug":
+        with pytest.raises(InstantiationException, match="train_videos"):
+            vsr("debug=limit", "data.train_videos=8001")
+    else:
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+        with pytest.raises(ZeroDivisionError):
+            run_cli(lambda: 1 // 0)
+
+
+def test_a_foreign_checkpoint_is_refused_by_name(vsr, tmp_path):
+    vsr("hydra.run.dir=other", "trainer.max_epochs=1")
+    with pytest.raises(SystemExit, match=r"was made by frame_fusion_fig1 and does not fit this network"):
+        vsr("model.widths=[4,4]", "ckpt_path=other/checkpoints/last.ckpt")
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "foreign.ckpt")
+    (tmp_path / "damaged.ckpt").write_bytes((tmp_path / "other/checkpoints/last.ckpt").read_bytes()[:5000])
+    for name in ("foreign.ckpt", "damaged.ckpt"):
+        with pytest.raises(SystemExit, match=f"ckpt_path={name} is not a checkpoint of this project, or it is damaged"):
+            vsr(f"ckpt_path={name}")
+
+
+def test_a_run_folder_is_never_reused(vsr, tmp_path):
+    vsr("hydra.run.dir=run", "trainer.max_epochs=1")
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    with pytest.raises(SystemExit, match=r"holds a run already: choose another hydra\.run\.dir"):
+        vsr("hydra.run.dir=run")
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("preset", ["one_batch", "limit", "overfit"])
+def test_debug_presets_run(vsr, preset):
+    vsr(f"debug={preset}", *(["trainer.max_epochs=1"] if preset != "one_batch" else []))
+
+
+def test_help_and_config_need_no_pytorch(tmp_path):
+    code = (
+        "import sys, runpy\n"
+        "sys.argv = ['train', *sys.argv[1:]]\n"
+        "try: runpy.run_module('vsr_lightning.train', run_name='__main__')\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    for flag in (["--help"], ["--cfg", "job"]):
+        out = subprocess.run(
+            [sys.executable, "-c", code, *flag], capture_output=True, text=True, cwd=tmp_path, check=True
+        )
+        assert out.stdout.strip().endswith("False"), out.stderr
+        assert "loss" in out.stdout
+
+
+@pytest.mark.slow
+def test_the_command_sweeps_and_survives_a_failing_job(tmp_path):
+    """The real command in a process of its own: two good jobs, one that fails, a table, exit code 1."""
+    command = [sys.executable, "-m", "vsr_lightning.train", "-m", "loss=mse,perceptual", "optimizer.lr=1e-4,-1", *TINY]
+    env = {**os.environ, "TORCH_HOME": str(tmp_path)}
+    env.pop("HYDRA_FULL_ERROR", None)
+    done = subprocess.run([*command, "hydra.sweep.dir=sweep"], capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "error: 2 of the jobs failed" in done.stderr
+    jobs = sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    assert jobs == [
+        "0_frame_fusion_fig1_mse_seed0", "1_frame_fusion_fig1_mse_seed0", "2_frame_fusion_fig1_perceptual_seed0",
+        "3_frame_fusion_fig1_perceptual_seed0", "bicubic",
+    ]  # fmt: skip
+    assert "Traceback" in (tmp_path / "sweep" / jobs[1] / "error.txt").read_text()
+    table = (tmp_path / "sweep" / "scores.md").read_text()
+    assert table.strip() in done.stdout
+    rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")][2:]
+    assert rows == jobs
+    assert "scikit-learn's digits" in table
+    assert "VGG-19 with random weights" in table
+    assert "1_frame_fusion_fig1_mse_seed0 failed: ValueError: the optimizer can't be made" in table
+    assert Path(tmp_path / "sweep" / "scores.csv").read_text().count("\n") == 6

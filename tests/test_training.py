@@ -1,0 +1,180 @@
+import json
+import math
+from importlib.metadata import version
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from vsr_lightning.callbacks import StopOnNaN
+from vsr_lightning.data import MovingMNIST
+from vsr_lightning.degradation import Degradation
+from vsr_lightning.experiment import train
+from vsr_lightning.losses import Perceptual
+from vsr_lightning.metrics import frame_scores
+from vsr_lightning.models import Bicubic, FrameFusion
+from vsr_lightning.module import SuperResolution
+
+SCORES = ("loss", "psnr", "ssim", "psnr_eq2", "ssim_eq1")
+
+
+def _data(**changes):
+    chosen = {"source": "generated", "train_videos": 8, "test_videos": 2, "batch_size": 4, **changes}
+    return MovingMNIST(Degradation(), **chosen)
+
+
+def _network():
+    torch.manual_seed(0)
+    return FrameFusion((2, 4), (True, False))
+
+
+def _trainer(tmp_path, **changes):
+    quiet = {
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+        "logger": False,
+    }
+    return pl.Trainer(**{"default_root_dir": tmp_path, "accelerator": "cpu", "max_epochs": 1, **quiet, **changes})
+
+
+def test_scores_are_the_mean_over_all_test_frames(tmp_path):
+    data = _data()
+    scores = train(data, SuperResolution(Bicubic(), nn.MSELoss()), _trainer(tmp_path))
+    batches = [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
+    low_res, target = (torch.cat([batch[i] for batch in batches]) for i in (0, 1))
+    assert len(target) == 2 * 16
+    expected = {name: score.mean().item() for name, score in frame_scores(Bicubic()(low_res), target).items()}
+    expected["loss"] = nn.functional.mse_loss(Bicubic()(low_res), target).item()
+    assert scores == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["mse", "perceptual"])
+def test_training_lowers_the_loss(tmp_path, loss, small_features):
+    data, loss = _data(), nn.MSELoss() if loss == "mse" else Perceptual(small_features)
+    module = SuperResolution(_network(), loss, lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
+    (before,) = _trainer(tmp_path).test(module, data, verbose=False)
+    after = train(data, module, _trainer(tmp_path, max_epochs=15))
+    assert after["loss"] < 0.95 * before["test/loss"]
+
+
+def test_each_epoch_draws_its_own_windows_also_under_lightning(tmp_path):
+    seen = []
+
+    class Spy(pl.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            seen.append((trainer.current_epoch, batch.target.sum().item()))
+
+    train(_data(), SuperResolution(_network(), nn.MSELoss()), _trainer(tmp_path, max_epochs=3, callbacks=[Spy()]))
+    data = _data()
+    expected = []
+    for epoch in range(3):
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(epoch)
+        expected += [(epoch, data.on_after_batch_transfer(batch, 0).target.sum().item()) for batch in loader]
+    assert seen == expected
+    assert len({total for _, total in seen}) == 6
+
+
+def test_the_frozen_network_is_in_no_optimiser_and_not_switched_by_train():
+    module = SuperResolution(_network(), Perceptual("random", "relu1_1"))
+    optimised = {id(p) for group in module.configure_optimizers().param_groups for p in group["params"]}
+    assert optimised == {id(p) for p in module.model.parameters()}
+    assert set(module.state_dict()) == {f"model.{name}" for name in module.model.state_dict()}
+
+
+class _Lost(nn.Module):
+    def __init__(self, good_steps):
+        super().__init__()
+        self.left = good_steps
+
+    def forward(self, prediction, target):
+        if torch.is_grad_enabled():  # count training steps
+            self.left -= 1
+        return nn.functional.mse_loss(prediction, target) * (1 if self.left >= 0 else math.nan)
+
+
+def test_a_loss_that_becomes_nan_stops_training_and_keeps_the_last_good_checkpoint(tmp_path):
+    checkpoint = pl.callbacks.ModelCheckpoint(tmp_path, "last")
+    trainer = _trainer(tmp_path, max_epochs=5, callbacks=[StopOnNaN(), checkpoint], enable_checkpointing=True)
+    with pytest.raises(FloatingPointError, match=r"NaN or infinite in epoch 2, .*: lower optimizer\.lr .*last\.ckpt"):
+        train(_data(), SuperResolution(_network(), _Lost(3)), trainer)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 0
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole run through the command line, shared by the tests that look at what it left."""
+    patch, root = pytest.MonkeyPatch(), tmp_path_factory.mktemp("finished")
+    from vsr_lightning import cli
+    from vsr_lightning.train import main
+
+    from .conftest import TINY
+
+    with patch.context() as context:
+        context.chdir(root)
+        context.setattr(
+            "sys.argv", ["train", *TINY, "loss=perceptual", "loss.taps=[relu1_1]", "seed=0", "hydra.run.dir=run"]
+        )
+        cli.run_cli(main)
+        context.delenv("HYDRA_FULL_ERROR", raising=False)
+    return root / "run"
+
+
+def test_event_files_hold_every_score_and_the_learning_rate(finished):
+    tags = set()
+    for file in finished.glob("tensorboard/generated-random/events*"):
+        events = EventAccumulator(str(file)).Reload()
+        tags |= set(events.Tags()["scalars"])
+        for tag in events.Tags()["scalars"]:
+            assert all(math.isfinite(event.value) for event in events.Scalars(tag))
+            if tag.startswith("val/"):
+                assert len(events.Scalars(tag)) == 2
+    assert tags >= {f"{stage}/{score}" for stage in ("train", "val", "test") for score in SCORES} | {"lr-Adam"}
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_checkpoints_load_safely_and_hold_no_feature_weight(finished, name):
+    checkpoint = torch.load(finished / "checkpoints" / f"{name}.ckpt", weights_only=True)
+    assert set(checkpoint["state_dict"]) == {f"model.{key}" for key in _network().state_dict()}
+    assert checkpoint["provenance"]["data"]["name"] == "generated"
+    assert checkpoint["provenance"]["features"]["name"] == "random"
+
+
+def test_run_json_tells_what_the_run_was_made_from(finished):
+    run = json.loads((finished / "run.json").read_text())
+    assert run["status"] == "finished"
+    assert (run["model"], run["loss"], run["seed"], run["epochs"]) == ("frame_fusion_fig1", "perceptual", 0, 2)
+    assert set(run["scores"]) == set(SCORES)
+    assert run["data"]["checksum"]
+    assert run["features"]["checksum"]
+    assert run["versions"]["torch"] == version("torch")
+    assert run["wall_time_s"] > 0
+    assert run["config"]["loss"]["taps"] == ["relu1_1"]
+
+
+def test_the_log_file_has_one_plain_line_an_epoch(finished):
+    lines = (finished / "train.log").read_text().splitlines()
+    epochs = [line for line in lines if " epoch " in line]
+    assert [line.split(" epoch ")[1].split()[0] for line in epochs] == ["1/2", "2/2"]
+    assert all("val/psnr" in line and "left" in line and "\x1b" not in line for line in epochs)
+
+
+def test_a_resumed_run_goes_on_where_the_checkpoint_stopped(finished, vsr):
+    vsr("loss=perceptual", "loss.taps=[relu1_1]", "trainer.max_epochs=4", f"ckpt_path={finished}/checkpoints/last.ckpt",
+        "hydra.run.dir=resumed")  # fmt: skip
+    vsr("loss=perceptual", "loss.taps=[relu1_1]", "trainer.max_epochs=4", "hydra.run.dir=at_once")
+    resumed, at_once = (
+        torch.load(f"{name}/checkpoints/last.ckpt", weights_only=True)["state_dict"] for name in ("resumed", "at_once")
+    )
+    assert all(torch.equal(resumed[key], at_once[key]) for key in at_once)
+
+
+def test_the_same_seed_gives_the_same_weights_and_seed_zero_counts(vsr):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        vsr(f"seed={seed}", "trainer.max_epochs=1", f"hydra.run.dir={name}")
+    a, b, c = (torch.load(f"{n}/checkpoints/last.ckpt", weights_only=True)["state_dict"] for n in "abc")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert not torch.equal(a["model.head.weight"], c["model.head.weight"])

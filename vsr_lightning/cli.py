@@ -1,0 +1,80 @@
+"""Errors of one line, with the traceback in the run's folder."""
+
+import contextlib
+import errno
+import functools
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+log = logging.getLogger(__name__)
+ERROR_FILE = "error.txt"
+
+
+def run_cli(main: Callable[[], None]) -> None:
+    """Call Hydra's main function; end in one line where it fails, with frames only if asked for.
+
+    ``HYDRA_FULL_ERROR=1`` or a ``debug=`` preset asks for them.
+    """
+    full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0") or any(arg.startswith("debug=") for arg in sys.argv)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that the decision is made here
+    try:
+        main()
+    except SystemExit as end:
+        if full and end.__cause__:
+            raise end.__cause__ from None
+        raise
+    except Exception as error:
+        if full:
+            raise
+        sys.exit(f"error: {one_line(error)}")
+
+
+def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """Write a failing job's traceback into its folder at once; in a sweep, let the other jobs go on."""
+
+    @functools.wraps(job)
+    def wrapped(cfg: DictConfig) -> None:
+        try:
+            job(cfg)
+        except Exception as error:
+            hydra = HydraConfig.get()
+            path = Path(hydra.runtime.output_dir) / ERROR_FILE
+            with contextlib.suppress(OSError):  # the folder may be what failed
+                path.write_text(traceback.format_exc(), encoding="utf-8")
+            message = f"{one_line(error)} (traceback: {path})"
+            if hydra.mode == RunMode.MULTIRUN:
+                # the table at the end of the sweep counts the failures and sets the exit code
+                log.error(message, exc_info=cfg.full_traceback)
+            else:
+                raise SystemExit(f"error: {message}") from error
+
+    return wrapped
+
+
+def one_line(error: BaseException) -> str:
+    """Return what the user has to know of an error, in one line."""
+    if isinstance(error, InstantiationException) and error.__cause__:
+        error = error.__cause__
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.ENOSPC):
+        return (
+            f"can't write {error.filename or ''} ({error.strerror}): "
+            "make room, or choose another folder with hydra.run.dir or hydra.sweep.dir"
+        )
+    kind = (
+        "" if isinstance(error, (ValueError, OSError, ArithmeticError, HydraException)) else f"{type(error).__name__}: "
+    )
+    text = str(error).split("Config search path:")[0]
+    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
+        why = str(error.__cause__).split("full_key:")[0]
+        text = f"{text.split('To append')[0]} {why}: --cfg job lists the keys there are"
+    return kind + " ".join(text.split())

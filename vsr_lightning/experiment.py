@@ -1,0 +1,155 @@
+"""Train and score: ``train`` takes objects, ``run`` makes them from a config and records what happened."""
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from vsr_lightning.checkpoint import check_checkpoint
+from vsr_lightning.data import MovingMNIST
+from vsr_lightning.module import SuperResolution
+from vsr_lightning.provenance import RUN_FILE, environment, peak_memory_mb, write_json
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: its folder, the names of its network and loss, what was overridden, whether it is one of a sweep."""
+
+    folder: Path
+    model: str
+    loss: str
+    overrides: tuple[str, ...] = ()
+    sweep: bool = False
+
+
+def train(
+    data: pl.LightningDataModule, module: SuperResolution, trainer: pl.Trainer, ckpt_path: str | None = None
+) -> dict[str, float]:
+    """Fit a network unless it has nothing to learn, and score the last epoch's weights on all test windows.
+
+    Args:
+        data: the videos.
+        module: the network and its loss.
+        trainer: how, and for how long.
+        ckpt_path: checkpoint to go on from.
+
+    Returns:
+        ``loss``, ``psnr``, ``ssim``, ``psnr_eq2`` and ``ssim_eq1`` on the test videos.
+    """
+    if any(parameter.requires_grad for parameter in module.parameters()):
+        if ckpt_path:
+            check_checkpoint(ckpt_path, module)
+        trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    (scores,) = trainer.test(module, datamodule=data, verbose=False)
+    return {name.removeprefix("test/"): value for name, value in scores.items()}
+
+
+def run(cfg: DictConfig, job: Job) -> dict[str, float]:
+    """Train and score what the config describes; ``run.json`` in the job's folder tells what it was made from.
+
+    Raises:
+        ValueError: a value is out of range, the folder holds a run already, or the combination is not supported.
+    """
+    if (job.folder / RUN_FILE).exists():
+        raise ValueError(f"{job.folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
+    begin = time.monotonic()
+    record: dict[str, Any] = {
+        "status": "running",
+        "model": job.model,
+        "loss": job.loss,
+        "seed": cfg.seed,
+        "overrides": list(job.overrides),
+        **environment(),
+    }
+    try:
+        record["config"] = OmegaConf.to_container(cfg, resolve=True)
+        scores = _run(cfg, job, record)
+    except BaseException as error:
+        record.update(status="failed", error=f"{type(error).__name__}: {error}")
+        raise
+    else:
+        record.update(status="finished", scores=scores)
+        return scores
+    finally:
+        record.update(wall_time_s=round(time.monotonic() - begin, 2), peak_memory_mb=peak_memory_mb())
+        _write(job.folder, record)
+
+
+def _run(cfg: DictConfig, job: Job, record: dict[str, Any]) -> dict[str, float]:
+    epochs = cfg.trainer.get("max_epochs")
+    if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
+        raise ValueError(f"trainer.max_epochs={epochs} trains nothing: choose a whole number, at least 1")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # 0 is the fastest here
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own affair
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+
+    module = SuperResolution(
+        model=instantiate(cfg.model),
+        loss=instantiate(cfg.loss),
+        optimizer=instantiate(cfg.optimizer),
+        scheduler=instantiate(cfg.scheduler),
+    )
+    data: MovingMNIST = instantiate(cfg.data)
+    record.update(made_from(data, module))
+    cfg.made_from = "-".join(part["name"].replace(" ", "_") for part in (record["data"], record["features"]) if part)
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        callbacks=list(instantiate(cfg.callbacks).values()),
+        logger=list(instantiate(cfg.logger).values()),
+    )
+    if job.sweep and trainer.num_devices * trainer.num_nodes > 1:
+        raise ValueError(
+            "trainer.devices above 1 does not work in a sweep yet, since Lightning would start the whole sweep in each "
+            "process: set trainer.devices=1, or run the jobs one by one without -m"
+        )
+    record.update(device=device_name(trainer), precision=str(trainer.precision))
+    module.provenance = {key: record[key] for key in ("model", "loss", "seed", "git", "data", "features", "config")}
+    _write(job.folder, record)
+    parameters = {key: record[key] for key in ("model", "loss", "seed", "data", "features")}
+    for logger in trainer.loggers:
+        logger.log_hyperparams(parameters)
+    scores = train(data, module, trainer, cfg.get("ckpt_path"))
+    record["epochs"] = trainer.current_epoch
+    return scores
+
+
+def made_from(data: MovingMNIST, module: SuperResolution) -> dict[str, Any]:
+    """Return the identity of the videos and of the loss's feature network (None if it has none), as plain values."""
+    videos, degradation = data.videos, data.degradation
+    features = getattr(module.loss, "features", None)
+    return {
+        "data": {
+            "name": videos.name,
+            "description": videos.description,
+            "checksum": videos.checksum,
+            "train_videos": len(data.train_videos),
+            "test_videos": len(data.test_videos),
+            "frames": data.frames,
+            "degradation": {**vars(degradation), "sigma": list(degradation.sigma)},
+        },
+        "features": features and {"name": features.name, "checksum": features.checksum},
+    }
+
+
+def device_name(trainer: pl.Trainer) -> str:
+    """Return the device in words: a GPU's name, or the CPU with its number of threads."""
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({torch.get_num_threads()} threads)"
+
+
+@rank_zero_only
+def _write(folder: Path, record: dict[str, Any]) -> None:
+    write_json(folder / RUN_FILE, record)

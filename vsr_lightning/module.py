@@ -1,0 +1,84 @@
+"""Joins one network, one loss, the scores and the optimiser; the only file that knows Lightning's training hooks."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from vsr_lightning.degradation import Batch
+from vsr_lightning.metrics import frame_scores
+
+TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
+
+
+class SuperResolution(pl.LightningModule):
+    """Train and score a network under a loss.
+
+    Args:
+        model: (B, T, C, h, w) low-res in [0, 1] -> (B, C, H, W); see :mod:`vsr_lightning.models`.
+        loss: (prediction, target) -> scalar; see :mod:`vsr_lightning.losses`.
+        optimizer: parameters -> optimiser.
+        scheduler: optimiser -> learning-rate schedule, stepped every epoch.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam,
+        scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.provenance: dict[str, Any] = {}  # plain values; travels in every checkpoint
+
+    def forward(self, low_res: Tensor) -> Tensor:
+        """(B, T, C, h, w) -> (B, C, H, W)."""
+        prediction: Tensor = self.model(low_res)
+        return prediction
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the batch's loss; scores every tenth batch."""
+        prediction = self(batch.low_res)
+        loss: Tensor = self.loss(prediction, batch.target)
+        self._log("train", {"loss": loss.detach()}, len(prediction))
+        if batch_idx % TRAIN_SCORES_EVERY == 0:
+            self._log("train", _means(prediction.detach(), batch.target), len(prediction))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Score one window a video."""
+        self._score("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Score all windows."""
+        self._score("test", batch)
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser, and its schedule if there is one."""
+        try:
+            optimizer = self.optimizer(self.model.parameters())
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the optimizer can't be made ({error}): change optimizer.lr or its other keys") from error
+        return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Stamp what the run was made from."""
+        checkpoint["provenance"] = self.provenance
+
+    def _score(self, stage: str, batch: Batch) -> None:
+        prediction = self(batch.low_res)
+        scores = {"loss": self.loss(prediction, batch.target), **_means(prediction, batch.target)}
+        self._log(stage, scores, len(prediction))
+
+    def _log(self, stage: str, values: dict[str, Tensor], frames: int) -> None:
+        named = {f"{stage}/{name}": value for name, value in values.items()}
+        # weighted by frames, so that the mean is over frames whatever the batches and devices
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=frames, sync_dist=True)
+
+
+def _means(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    return {name: score.mean() for name, score in frame_scores(prediction, target).items()}

@@ -1,0 +1,89 @@
+"""The score table of a sweep: a row a run, with what each was made from."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vsr_lightning.provenance import read_runs, write_text
+
+SCORES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "psnr_eq2": "Eq. 2 (dB)", "ssim_eq1": "Eq. 1"}
+Run = tuple[Path, dict[str, Any]]
+
+
+def write_table(folder: Path) -> str:
+    """Write ``scores.csv`` and ``scores.md`` of all runs below ``folder``; return the markdown."""
+    runs = read_runs(folder)
+    rows = score_rows(runs, folder)
+    text = "\n".join([markdown(rows), "", *notes(runs), ""])
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "scores.csv", buffer.getvalue())
+    write_text(folder / "scores.md", text)
+    return text
+
+
+def score_rows(runs: Sequence[Run], folder: Path) -> list[dict[str, str]]:
+    """Return a row a run; runs scored on different data get different letters in ``compare``."""
+    letters = {key: chr(ord("A") + i) for i, key in enumerate(dict.fromkeys(test_set(run) for _, run in runs))}
+    return [
+        {
+            "run": path.name,
+            "model": run["model"],
+            "loss": run["loss"],
+            **{title: _score(run, name) for name, title in SCORES.items()},
+            "epochs": str(run.get("epochs", "")),
+            "wall time (s)": f"{run.get('wall_time_s', 0):.1f}",
+            "data": (run.get("data") or {}).get("name", ""),
+            "features": (run.get("features") or {}).get("name", ""),
+            "compare": letters[test_set(run)],
+            "status": run["status"],
+        }
+        for path, run in runs
+    ]
+
+
+def notes(runs: Sequence[Run]) -> list[str]:
+    """Return what a reader of the table must know: stand-ins, and which rows are not to be compared."""
+    lines = []
+    data = {run["data"]["description"] for _, run in runs if run.get("data")}
+    lines += [f"Data: {description}." for description in sorted(data)]
+    features = {(run["features"]["name"], run["features"]["checksum"]) for _, run in runs if run.get("features")}
+    lines += [
+        f"Features of the perceptual loss: VGG-19 with {name} weights, SHA-256 {sha256[:12]}."
+        for name, sha256 in sorted(features)
+    ]
+    if len({test_set(run) for _, run in runs if run.get("data")}) > 1:
+        lines.append("**Rows with different letters were scored on different data: do not compare them.**")
+    if len(features) > 1:
+        lines.append("**The perceptual rows were trained on different features: see the column.**")
+    lines += [
+        f"{path.name} failed: {run.get('error', 'see its folder')}" for path, run in runs if run["status"] != "finished"
+    ]
+    return lines
+
+
+def markdown(rows: Sequence[dict[str, str]]) -> str:
+    """Return rows as an aligned markdown table."""
+    if not rows:
+        return "No runs."
+    columns = {title: max(len(title), *(len(row[title]) for row in rows)) for title in rows[0]}
+    lines = [dict(zip(columns, columns, strict=True)), {title: "-" * width for title, width in columns.items()}, *rows]
+    return "\n".join(
+        "| " + " | ".join(line[title].ljust(width) for title, width in columns.items()) + " |" for line in lines
+    )
+
+
+def _score(run: dict[str, Any], name: str) -> str:
+    value = run.get("scores", {}).get(name)
+    return "" if value is None else f"{value:.4f}"
+
+
+def test_set(run: dict[str, Any]) -> str:
+    """Return a key that two runs share if they were scored on the same frames, degraded alike."""
+    data = run.get("data") or {}
+    return json.dumps([data.get(key) for key in ("checksum", "test_videos", "frames", "degradation")], sort_keys=True)

@@ -1,0 +1,39 @@
+"""Train and score one network under one loss, or sweep over them.
+
+python -m vsr_lightning.train -m loss=mse,perceptual
+python -m vsr_lightning.train model=frame_fusion_fig1 loss=mse trainer.max_epochs=8
+"""
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from vsr_lightning.cli import record_errors, run_cli
+from vsr_lightning.config import CONF
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+@record_errors
+def main(cfg: DictConfig) -> None:
+    """Run one job; numbers go to its folder, nothing is returned, so that a sweep holds no network in memory."""
+    from pathlib import Path
+
+    from vsr_lightning.experiment import Job, run  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.table import write_table
+
+    hydra_cfg = HydraConfig.get()
+    job = Job(
+        folder=Path(hydra_cfg.runtime.output_dir),
+        model=hydra_cfg.runtime.choices["model"],
+        loss=hydra_cfg.runtime.choices["loss"],
+        overrides=tuple(hydra_cfg.overrides.task),
+        sweep=hydra_cfg.mode == RunMode.MULTIRUN,
+    )
+    run(cfg, job)
+    if not job.sweep:
+        print(f"\n{write_table(job.folder)}\nrun: {job.folder}")
+
+
+if __name__ == "__main__":
+    run_cli(main)
