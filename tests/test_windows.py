@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -102,3 +104,17 @@ def test_videos_held_out_for_validation_are_not_trained_on():
 def test_a_count_out_of_range_names_the_key_and_the_choices(key, value):
     with pytest.raises(ValueError, match=rf"data\.{key}={value}.*choose"):
         _data(**{key: value})
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux to tell what is resident")
+def test_a_mapped_file_does_not_fill_the_memory(published_root):
+    def resident_mb():
+        text = Path("/proc/self/smaps").read_text().split("mnist_test_seq.npy")
+        return sum(int(part.split("Rss:")[1].split()[0]) for part in text[1:]) / 1000
+
+    data = _data(source="published", root=published_root, download=False, train_videos=400, batch_size=20)
+    untouched = np.asarray(data.videos.frames[:400]).max()
+    assert untouched == 255
+    assert resident_mb() > 20  # reading through the mapping does fill it
+    _epoch(data)
+    assert resident_mb() < 5

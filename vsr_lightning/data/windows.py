@@ -1,5 +1,6 @@
 """Which frames are seen when: pure functions of (seed, epoch, video), so nothing else can change them."""
 
+import mmap
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -97,4 +98,15 @@ class WindowDataset(Dataset[FrameBatch]):
 
     def __getitem__(self, windows: Windows) -> FrameBatch:
         frames = self.videos[windows.video[:, None], windows.start[:, None] + self.offsets]
+        if mapping := mapping_of(self.videos):
+            # the system keeps the file cached; without this the process would come to hold all 0.8 GB of it
+            mapping.madvise(mmap.MADV_DONTNEED)
         return FrameBatch(torch.from_numpy(frames)[:, :, None], torch.from_numpy(windows.blur))
+
+
+def mapping_of(array: np.ndarray) -> mmap.mmap | None:
+    """Return the file mapping that an array is a view of; None if there is none or the system can't release pages."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) and hasattr(base, "madvise") else None
