@@ -54,7 +54,9 @@ def vsr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
     def call(*args: str, tiny: bool = True) -> Path:
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-        monkeypatch.setattr(sys, "argv", ["train", *(TINY if tiny else ()), *args])
+        flags = [arg for arg in args if arg.startswith("-")]  # argparse wants -m before the overrides
+        rest = [arg for arg in args if arg not in flags]
+        monkeypatch.setattr(sys, "argv", ["train", *flags, *(TINY if tiny else ()), *rest])
         run_cli(main)
         return tmp_path
 

@@ -1,5 +1,7 @@
 """Every bad input ends in one line that says what to change."""
 
+import csv
+import json
 import os
 import re
 import subprocess
@@ -30,6 +32,8 @@ BAD = {
     "strict features": (["loss=perceptual", "features=imagenet"], r"can't be reached"),
     "missing checkpoint": (["ckpt_path=gone.ckpt"], r"ckpt_path=gone\.ckpt is missing: give a file such as"),
     "unwritable folder": (["hydra.run.dir=a_file/run"], r"can't write .*Not a directory.*hydra\.run\.dir"),
+    "unwritable sweep folder": (["-m", "hydra.sweep.dir=a_file/sweep"], r"can't write .*Not a directory"),
+    "several devices in a sweep": (["-m", "trainer.devices=2"], r"1 of the jobs failed"),
     "lost loss": (["optimizer.lr=1e38"], r"the loss became NaN or infinite in epoch 1.*lower optimizer\.lr"),
 }  # fmt: skip
 
@@ -43,7 +47,8 @@ def test_bad_input_ends_in_one_clear_line(vsr, case, capsys, tmp_path):
         vsr(*args, tiny=case != "strict paper")
     assert end.value.code.startswith("error: ")
     assert "\n" not in end.value.code
-    assert "Traceback" not in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
     assert re.search(message, end.value.code), end.value.code
 
 
@@ -128,5 +133,31 @@ def test_the_command_sweeps_and_survives_a_failing_job(tmp_path):
     assert rows == jobs
     assert "scikit-learn's digits" in table
     assert "VGG-19 with random weights" in table
-    assert "1_frame_fusion_fig1_mse_seed0 failed: ValueError: the optimizer can't be made" in table
+    assert "1_frame_fusion_fig1_mse_seed0 is failed: ValueError: the optimizer can't be made" in table
     assert Path(tmp_path / "sweep" / "scores.csv").read_text().count("\n") == 6
+
+
+def test_several_devices_in_a_sweep_are_refused_with_the_reason(vsr, tmp_path):
+    with pytest.raises(SystemExit):
+        vsr("-m", "trainer.devices=2", "hydra.sweep.dir=sweep")
+    error = json.loads((tmp_path / "sweep/0_frame_fusion_fig1_mse_seed0/run.json").read_text())["error"]
+    assert "Lightning would start the whole sweep in each process: set trainer.devices=1" in error
+
+
+def test_a_sweep_over_degradations_has_a_bicubic_row_for_each_and_marks_them(vsr, tmp_path):
+    vsr("-m", "data.degradation.kernel_size=1,3", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
+    rows = list(csv.DictReader((tmp_path / "sweep" / "scores.csv").open()))
+    assert [(row["model"], row["compare"]) for row in rows] == [
+        ("frame_fusion_fig1", "A"), ("frame_fusion_fig1", "B"), ("bicubic", "A"), ("bicubic", "B"),
+    ]  # fmt: skip
+    assert float(rows[2]["PSNR (dB)"]) > float(rows[3]["PSNR (dB)"])  # without blur it is the easier task
+    assert "do not compare" in (tmp_path / "sweep" / "scores.md").read_text()
+
+
+def test_bicubic_is_scored_by_the_same_command_without_training(vsr, tmp_path):
+    small = [arg for arg in TINY if not arg.startswith("model")]
+    vsr("model=bicubic", *small, "hydra.run.dir=run", tiny=False)
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (run["status"], run["model"], run["epochs"]) == ("finished", "bicubic", 0)
+    assert run["scores"]["psnr"] > 15
+    assert not (tmp_path / "run" / "checkpoints").exists()

@@ -66,7 +66,7 @@ def test_a_job_that_failed_before_it_had_data_has_a_row_without_scores(tmp_path)
     record = {"status": "failed", "error": "ValueError: no", "model": "net", "loss": "mse"}
     write_json(tmp_path / "0_net" / "run.json", record)
     text = write_table(tmp_path)
-    assert "0_net failed: ValueError: no" in text
+    assert "0_net is failed: ValueError: no" in text
 
 
 def test_the_table_is_plain_markdown(tmp_path):

@@ -1,5 +1,7 @@
 import json
 import math
+import subprocess
+import sys
 from importlib.metadata import version
 
 import lightning.pytorch as pl
@@ -16,6 +18,8 @@ from vsr_lightning.losses import Perceptual
 from vsr_lightning.metrics import frame_scores
 from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.module import SuperResolution
+
+from .conftest import TINY
 
 SCORES = ("loss", "psnr", "ssim", "psnr_eq2", "ssim_eq1")
 
@@ -111,8 +115,6 @@ def finished(tmp_path_factory):
     from vsr_lightning import cli
     from vsr_lightning.train import main
 
-    from .conftest import TINY
-
     with patch.context() as context:
         context.chdir(root)
         context.setattr(
@@ -160,6 +162,27 @@ def test_the_log_file_has_one_plain_line_an_epoch(finished):
     epochs = [line for line in lines if " epoch " in line]
     assert [line.split(" epoch ")[1].split()[0] for line in epochs] == ["1/2", "2/2"]
     assert all("val/psnr" in line and "left" in line and "\x1b" not in line for line in epochs)
+
+
+def test_bfloat16_trains_and_scores(vsr, tmp_path):
+    vsr("trainer.precision=bf16-mixed", "loss=perceptual", "loss.taps=[relu1_1]", "hydra.run.dir=run")
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["precision"] == "bf16-mixed"
+    assert all(math.isfinite(score) for score in run["scores"].values())
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_the_same_windows_as_one(tmp_path):
+    """The real command, since Lightning starts the second process with it."""
+    scores = []
+    for devices in (1, 2):
+        command = [sys.executable, "-m", "vsr_lightning.train", *TINY, f"trainer.devices={devices}"]
+        command += ["data.batch_size=2", f"hydra.run.dir={devices}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("| run ") == 1
+        scores.append(json.loads((tmp_path / str(devices) / "run.json").read_text())["scores"])
+    assert scores[1] == pytest.approx(scores[0], rel=1e-5)
 
 
 def test_a_resumed_run_goes_on_where_the_checkpoint_stopped(finished, vsr):

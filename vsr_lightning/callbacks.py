@@ -32,7 +32,8 @@ class EpochLine(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         done = trainer.current_epoch + 1
         seconds = (time.monotonic() - self.begin) / (done - self.first_epoch)
-        scores = "  ".join(f"{name} {value:.4g}" for name, value in sorted(trainer.callback_metrics.items()))
+        shown = {name: value for name, value in trainer.callback_metrics.items() if "_eq" not in name}
+        scores = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else done
         left = duration(seconds * (total - done))
         log.info("epoch %d/%d  %s  (%s an epoch, about %s left)", done, total, scores, duration(seconds), left)

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import socket
 import threading
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -62,6 +63,7 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+@lru_cache  # the jobs of a sweep neither wait again nor see different worlds
 def reachable(url: str, seconds: float = CONNECT_SECONDS) -> bool:
     """Tell within ``seconds`` whether the host of ``url`` takes a connection, name look-up included."""
     parts = urlsplit(url)

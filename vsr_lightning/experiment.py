@@ -60,8 +60,7 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
     Raises:
         ValueError: a value is out of range, the folder holds a run already, or the combination is not supported.
     """
-    if (job.folder / RUN_FILE).exists():
-        raise ValueError(f"{job.folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
+    _refuse_reuse(job.folder)
     begin = time.monotonic()
     record: dict[str, Any] = {
         "status": "running",
@@ -148,6 +147,12 @@ def device_name(trainer: pl.Trainer) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({torch.get_num_threads()} threads)"
+
+
+@rank_zero_only
+def _refuse_reuse(folder: Path) -> None:
+    if (folder / RUN_FILE).exists():
+        raise ValueError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
 
 
 @rank_zero_only

@@ -19,6 +19,8 @@ def main(cfg: DictConfig) -> None:
     """Run one job; numbers go to its folder, nothing is returned, so that a sweep holds no network in memory."""
     from pathlib import Path
 
+    from lightning.pytorch.utilities import rank_zero_only
+
     from vsr_lightning.experiment import Job, run  # here, so that --help and --cfg need no PyTorch
     from vsr_lightning.table import write_table
 
@@ -31,7 +33,7 @@ def main(cfg: DictConfig) -> None:
         sweep=hydra_cfg.mode == RunMode.MULTIRUN,
     )
     run(cfg, job)
-    if not job.sweep:
+    if not job.sweep and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         print(f"\n{write_table(job.folder)}\nrun: {job.folder}")
 
 
