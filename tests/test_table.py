@@ -37,6 +37,16 @@ def test_runs_on_different_data_are_marked(tmp_path):
     assert letters == ["A", "A", "B"]
 
 
+def test_rows_show_the_overrides_in_which_they_differ(tmp_path):
+    for number, batch in enumerate((20, 100)):
+        overrides = ["loss=mse", "seed=1", f"data.batch_size={batch}"]
+        _run(tmp_path, f"{number}_net", overrides=overrides)
+    _run(tmp_path, "bicubic", overrides=[])
+    write_table(tmp_path)
+    swept = [row["swept"] for row in csv.DictReader((tmp_path / "scores.csv").open())]
+    assert swept == ["data.batch_size=20", "data.batch_size=100", ""]
+
+
 def test_another_degradation_counts_as_different_data(tmp_path):
     _run(tmp_path, "0_net")
     data = {

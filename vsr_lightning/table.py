@@ -28,13 +28,16 @@ def write_table(folder: Path) -> str:
 
 
 def score_rows(runs: Sequence[Run], folder: Path) -> list[dict[str, str]]:
-    """Return a row a run; runs scored on different data get different letters in ``compare``."""
+    """Return a row a run: ``swept`` holds the overrides in which it differs, ``compare`` a letter a test set."""
+    trained = [set(run["overrides"]) for _, run in runs if run.get("overrides")]
+    common = set.intersection(*trained) if trained else set()
     letters = {key: chr(ord("A") + i) for i, key in enumerate(dict.fromkeys(test_set(run) for _, run in runs))}
     return [
         {
             "run": path.name,
             "model": run["model"],
             "loss": run["loss"],
+            "swept": " ".join(item for item in run.get("overrides", ()) if item not in common and not _named(item)),
             **{title: _score(run, name) for name, title in SCORES.items()},
             "epochs": str(run.get("epochs", "")),
             "wall time (s)": f"{run.get('wall_time_s', 0):.1f}",
@@ -75,6 +78,10 @@ def markdown(rows: Sequence[dict[str, str]]) -> str:
     return "\n".join(
         "| " + " | ".join(line[title].ljust(width) for title, width in columns.items()) + " |" for line in lines
     )
+
+
+def _named(override: str) -> bool:
+    return override.startswith(("model=", "loss="))  # columns of their own
 
 
 def _score(run: dict[str, Any], name: str) -> str:
