@@ -70,6 +70,7 @@ def test_published_is_strict_without_a_network(tmp_path):
 def test_auto_falls_back_to_generated_loudly(tmp_path, caplog):
     videos = load_videos("auto", tmp_path, USED)
     assert videos.name == "generated"
+    assert not list(tmp_path.iterdir())
     assert "data.source=published makes this an error" in caplog.text
     assert len(caplog.text.strip().splitlines()) == 1
 

@@ -26,12 +26,14 @@ def download(url: str, path: Path, *, md5: str | None = None, sha256_prefix: str
         OSError: the host can't be reached within seconds, the transfer breaks or stalls, the checksum differs,
             or ``path`` can't be written.
     """
+    if path.exists():
+        return
+    if not reachable(url):
+        raise OSError(f"{urlsplit(url).hostname} can't be reached")
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if path.exists():
             return
-        if not reachable(url):
-            raise OSError(f"{urlsplit(url).hostname} can't be reached")
         log.info("downloading %s to %s", url, path)
         part = path.with_name(path.name + ".part")
         before = socket.getdefaulttimeout()
