@@ -50,7 +50,8 @@ def test_each_window_has_its_own_blur():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"scale": 0}, "scale=0"), ({"interpolation": "lanczos"}, "choose one of bicubic, bilinear"),
-     ({"kernel_size": 4}, "kernel_size=4 is not an odd"), ({"sigma": (0, 1)}, "sigma"), ({"sigma": (2, 1)}, "sigma")],
+     ({"kernel_size": 4}, "kernel_size=4 is not an odd"), ({"sigma": (0, 1)}, "sigma"), ({"sigma": (2, 1)}, "sigma"),
+     ({"sigma": 3}, "sigma=3 is not")],
 )  # fmt: skip
 def test_bad_settings_name_the_key(changes, message):
     with pytest.raises(ValueError, match=message):

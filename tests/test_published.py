@@ -58,7 +58,10 @@ def test_a_file_that_cannot_be_used_gives_one_clear_error(tmp_path, message, sou
 
 
 def test_a_missing_file_without_download_says_what_to_set(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"set data\.root .* or data\.download=true, or data\.source=generated"):
+    with pytest.raises(
+        OSError,
+        match=r"is missing .*: put .*data\.download=true, or choose data\.source=generated",
+    ):
         load_videos("published", tmp_path, USED, download=False)
 
 

@@ -1,6 +1,7 @@
 """Errors of one line, with the traceback in the run's folder."""
 
 import contextlib
+import difflib
 import errno
 import functools
 import logging
@@ -14,18 +15,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError
 
 log = logging.getLogger(__name__)
 ERROR_FILE = "error.txt"
 
 
 def run_cli(main: Callable[[], None]) -> None:
-    """Call Hydra's main function; end in one line where it fails, with frames only if asked for.
-
-    ``HYDRA_FULL_ERROR=1`` or a ``debug=`` preset asks for them.
-    """
-    full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0") or any(arg.startswith("debug=") for arg in sys.argv)
+    """Call Hydra's main function; end in one line where it fails, with frames if ``HYDRA_FULL_ERROR=1``."""
+    full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that the decision is made here
     try:
         main()
@@ -51,10 +49,11 @@ def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], N
             path = Path(hydra.runtime.output_dir) / ERROR_FILE
             with contextlib.suppress(OSError):  # the folder may be what failed
                 path.write_text(traceback.format_exc(), encoding="utf-8")
+            if cfg.full_traceback:
+                traceback.print_exc()
             message = f"{one_line(error)} (traceback: {path})"
             if hydra.mode == RunMode.MULTIRUN:
-                # the table at the end of the sweep counts the failures and sets the exit code
-                log.error(message, exc_info=cfg.full_traceback)
+                log.error(message)  # the table at the end of the sweep counts the failures and sets the exit code
             else:
                 raise SystemExit(f"error: {message}") from error
 
@@ -70,11 +69,15 @@ def one_line(error: BaseException) -> str:
             f"can't write {error.filename or ''} ({error.strerror}): "
             "make room, or choose another folder with hydra.run.dir or hydra.sweep.dir"
         )
-    kind = (
-        "" if isinstance(error, (ValueError, OSError, ArithmeticError, HydraException)) else f"{type(error).__name__}: "
-    )
-    text = str(error).split("Config search path:")[0]
-    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
-        why = str(error.__cause__).split("full_key:")[0]
-        text = f"{text.split('To append')[0]} {why}: --cfg job lists the keys there are"
-    return kind + " ".join(text.split())
+    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, ConfigAttributeError):
+        return _unknown_key(error.__cause__)
+    understood = (ValueError, OSError, ArithmeticError, HydraException)
+    kind = "" if isinstance(error, understood) else f"{type(error).__name__}: "
+    return kind + " ".join(str(error).split("Config search path:")[0].split())
+
+
+def _unknown_key(error: ConfigAttributeError) -> str:
+    keys = [str(key) for key in error.parent_node or () if not str(key).startswith("_")]
+    close = difflib.get_close_matches(str(error.key), keys, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"beside it there is {', '.join(keys) or 'no key'}"
+    return f"there is no key {error.full_key}: {hint}"

@@ -45,10 +45,8 @@ class Degradation:
             )
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"data.degradation.kernel_size={kernel_size} is not an odd number of at least 1")
-        if len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
-            raise ValueError(
-                f"data.degradation.sigma={list(sigma)} is not [lowest, highest] with 0 < lowest <= highest"
-            )
+        if not isinstance(sigma, Sequence) or len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
+            raise ValueError(f"data.degradation.sigma={sigma} is not [lowest, highest] with 0 < lowest <= highest")
         self.scale, self.interpolation, self.kernel_size = scale, interpolation, kernel_size
         self.sigma = (float(sigma[0]), float(sigma[1]))
 

@@ -88,6 +88,8 @@ def _run(cfg: DictConfig, job: Job, record: dict[str, Any]) -> dict[str, float]:
     epochs = cfg.trainer.get("max_epochs")
     if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
         raise ValueError(f"trainer.max_epochs={epochs} trains nothing: choose a whole number, at least 1")
+    if not isinstance(cfg.seed, int) or cfg.seed < 0:
+        raise ValueError(f"seed={cfg.seed} can't be used: choose a whole number, at least 0")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # 0 is the fastest here
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own affair
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

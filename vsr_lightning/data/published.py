@@ -20,16 +20,13 @@ def path_under(root: str | Path) -> Path:
     return Path(root) / "MovingMNIST" / "mnist_test_seq.npy"
 
 
-def fetch(root: str | Path) -> Path:
-    """Download the published file under ``root`` unless a file is there.
+def fetch(path: Path) -> None:
+    """Download the published file to ``path`` unless a file is there.
 
     Raises:
         OSError: no network, a broken transfer, or bytes with another checksum; nothing is left under the final name.
     """
-    path = path_under(root)
-    if not path.exists():
-        download(URL, path, md5=MD5)
-    return path
+    download(URL, path, md5=MD5)
 
 
 def open_published(path: Path) -> np.ndarray:
@@ -43,10 +40,7 @@ def open_published(path: Path) -> np.ndarray:
         ValueError: it can't be read, is empty, cut short, no .npy file, or of another type or shape.
     """
     if not path.exists():
-        raise FileNotFoundError(
-            f"{path} is missing: set data.root to the folder above MovingMNIST/, or data.download=true, "
-            f"or data.source=generated (expected {EXPECTED})"
-        )
+        raise FileNotFoundError(f"{path} is missing (expected {EXPECTED})")
     try:
         with path.open("rb") as file:
             start = file.read(6)

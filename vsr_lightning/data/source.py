@@ -52,11 +52,12 @@ def load_videos(source: str, root: str | Path, used: tuple[range, ...], seed: in
     path = published.path_under(root)
     try:
         if download:
-            published.fetch(root)
+            published.fetch(path)
         return _published(path)
     except OSError as error:
         if source == "published":
-            raise
+            advice = f"put the published file at {path}, allow data.download=true, or choose data.source=generated"
+            raise OSError(f"{error}: {advice}") from error
         log.warning(
             "DATA: the published Moving MNIST can't be had (%s); using videos GENERATED from scikit-learn's digits "
             "instead. data.source=published makes this an error.",

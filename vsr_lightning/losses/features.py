@@ -97,7 +97,10 @@ def _imagenet() -> Features:
     if path.exists():
         verify(path, sha256_prefix=prefix)
     else:
-        download(VGG19_Weights.IMAGENET1K_V1.url, path, sha256_prefix=prefix)
+        try:
+            download(VGG19_Weights.IMAGENET1K_V1.url, path, sha256_prefix=prefix)
+        except OSError as error:
+            raise OSError(f"{error}: put {path.name} in {path.parent}, or choose features=random or a file") from error
     return _features(_read(path), "imagenet")
 
 
