@@ -77,6 +77,7 @@ def test_a_job_that_failed_before_it_had_data_has_a_row_without_scores(tmp_path)
     write_json(tmp_path / "0_net" / "run.json", record)
     text = write_table(tmp_path)
     assert "0_net is failed: ValueError: no" in text
+    assert next(csv.DictReader((tmp_path / "scores.csv").open()))["compare"] == ""
 
 
 def test_the_table_is_plain_markdown(tmp_path):

@@ -35,8 +35,8 @@ class EpochLine(pl.Callback):
         shown = {name: value for name, value in trainer.callback_metrics.items() if "_eq" not in name}
         scores = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else done
-        left = duration(seconds * (total - done))
-        log.info("epoch %d/%d  %s  (%s an epoch, about %s left)", done, total, scores, duration(seconds), left)
+        left = f"about {duration(seconds * (total - done))} left" if done < total else "next the test"
+        log.info("epoch %d/%d  %s  (%s an epoch, %s)", done, total, scores, duration(seconds), left)
 
 
 class StopOnNaN(pl.Callback):

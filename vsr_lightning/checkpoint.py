@@ -5,9 +5,10 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from vsr_lightning.module import SuperResolution
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -32,12 +33,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             part.unlink(missing_ok=True)
 
 
-def check_checkpoint(path: str, module: pl.LightningModule) -> None:
-    """Raise an error of one line if the checkpoint is missing, damaged, or of another network.
+def check_checkpoint(path: str, module: SuperResolution, max_epochs: int | None = None) -> None:
+    """Refuse a checkpoint that this run can't go on from, so that no row of a table is of another training.
 
     Raises:
         FileNotFoundError: there is no file.
-        ValueError: it does not load, holds no weights, or its weights have other names or shapes.
+        ValueError: it does not load, its weights have other names or shapes, it was trained under another loss,
+            on other features or data, or it has been trained for ``max_epochs`` already.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"ckpt_path={path} is missing: give a file such as RUN/checkpoints/last.ckpt")
@@ -54,6 +56,23 @@ def check_checkpoint(path: str, module: pl.LightningModule) -> None:
             f"ckpt_path={path} was made by {made_by} and does not fit this network ({differing[0]} differs): "
             "choose the model= that it was made with"
         )
+    theirs, mine = checkpoint.get("provenance", {}), module.provenance
+    for key in ("loss", "features", "data"):
+        if _name(theirs.get(key)) != _name(mine.get(key)):
+            raise ValueError(
+                f"ckpt_path={path} was trained with {key} {_name(theirs.get(key))}, "
+                f"this run has {_name(mine.get(key))}: choose the same, or start anew without ckpt_path"
+            )
+    done = checkpoint["epoch"] + 1
+    if max_epochs is not None and done >= max_epochs > 0:
+        raise ValueError(
+            f"ckpt_path={path} has been trained for {done} epochs, so trainer.max_epochs={max_epochs} leaves none: "
+            "set it to the number that there should be in all"
+        )
+
+
+def _name(part: Any) -> str:
+    return f"{part['name']} ({part['checksum'][:8]})" if isinstance(part, dict) else str(part)
 
 
 def _shape(state: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:

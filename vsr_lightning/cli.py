@@ -6,6 +6,7 @@ import errno
 import functools
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError
+
+from vsr_lightning.config import CONF
 
 log = logging.getLogger(__name__)
 ERROR_FILE = "error.txt"
@@ -69,15 +72,28 @@ def one_line(error: BaseException) -> str:
             f"can't write {error.filename or ''} ({error.strerror}): "
             "make room, or choose another folder with hydra.run.dir or hydra.sweep.dir"
         )
-    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, ConfigAttributeError):
-        return _unknown_key(error.__cause__)
+    if isinstance(error, ConfigCompositionException) and (
+        found := re.match(r"Could not override '(.+)'\.", str(error))
+    ):
+        return _unknown_key(found[1], error.__cause__)
     understood = (ValueError, OSError, ArithmeticError, HydraException)
     kind = "" if isinstance(error, understood) else f"{type(error).__name__}: "
     return kind + " ".join(str(error).split("Config search path:")[0].split())
 
 
-def _unknown_key(error: ConfigAttributeError) -> str:
-    keys = [str(key) for key in error.parent_node or () if not str(key).startswith("_")]
-    close = difflib.get_close_matches(str(error.key), keys, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"beside it there is {', '.join(keys) or 'no key'}"
-    return f"there is no key {error.full_key}: {hint}"
+def _unknown_key(full_key: str, error: BaseException | None) -> str:
+    top = [path.stem for path in CONF.iterdir() if path.is_dir()] + [
+        str(key) for key in OmegaConf.load(CONF / "train.yaml")
+    ]
+    *parents, key = full_key.split(".")
+    if isinstance(error, ConfigAttributeError) and error.parent_node is not None and parents:
+        beside = [str(name) for name in error.parent_node if not str(name).startswith("_")]
+    else:
+        beside, key = top, full_key.split(".")[0]
+    if close := difflib.get_close_matches(key, beside, n=1):
+        hint = f"did you mean {close[0]}?"
+    elif key in top:
+        hint = f"what was chosen there does not have it; {key}= stands at the top"
+    else:
+        hint = f"choose among {', '.join(beside) or 'none'}"
+    return f"there is no key {full_key}: {hint}"

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from vsr_lightning.checkpoint import check_checkpoint
+from vsr_lightning.cli import one_line
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.provenance import RUN_FILE, environment, peak_memory_mb, write_json
@@ -48,7 +49,7 @@ def train(
     """
     if any(parameter.requires_grad for parameter in module.parameters()):
         if ckpt_path:
-            check_checkpoint(ckpt_path, module)
+            check_checkpoint(ckpt_path, module, trainer.max_epochs)
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     (scores,) = trainer.test(module, datamodule=data, verbose=False)
     return {name.removeprefix("test/"): value for name, value in scores.items()}
@@ -74,7 +75,7 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
         record["config"] = OmegaConf.to_container(cfg, resolve=True)
         scores = _run(cfg, job, record)
     except BaseException as error:
-        record.update(status="failed", error=f"{type(error).__name__}: {error}")
+        record.update(status="failed", error=one_line(error))
         raise
     else:
         record.update(status="finished", scores=scores)
@@ -104,6 +105,8 @@ def _run(cfg: DictConfig, job: Job, record: dict[str, Any]) -> dict[str, float]:
     data: MovingMNIST = instantiate(cfg.data)
     record.update(made_from(data, module))
     cfg.made_from = "-".join(part["name"].replace(" ", "_") for part in (record["data"], record["features"]) if part)
+    record["config"]["made_from"] = cfg.made_from
+    log.info("%s under %s, on %s", job.model, job.loss or "no loss", cfg.made_from)
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         callbacks=list(instantiate(cfg.callbacks).values()),

@@ -31,7 +31,10 @@ def score_rows(runs: Sequence[Run], folder: Path) -> list[dict[str, str]]:
     """Return a row a run: ``swept`` holds the overrides in which it differs, ``compare`` a letter a test set."""
     trained = [set(run["overrides"]) for _, run in runs if run.get("overrides")]
     common = set.intersection(*trained) if trained else set()
-    letters = {key: chr(ord("A") + i) for i, key in enumerate(dict.fromkeys(test_set(run) for _, run in runs))}
+    letters = {
+        key: chr(ord("A") + i)
+        for i, key in enumerate(dict.fromkeys(test_set(run) for _, run in runs if run.get("data")))
+    }
     return [
         {
             "run": path.name,
@@ -43,7 +46,7 @@ def score_rows(runs: Sequence[Run], folder: Path) -> list[dict[str, str]]:
             "wall time (s)": f"{run.get('wall_time_s', 0):.1f}",
             "data": (run.get("data") or {}).get("name", ""),
             "features": (run.get("features") or {}).get("name", ""),
-            "compare": letters[test_set(run)],
+            "compare": letters.get(test_set(run), ""),
             "status": run["status"],
         }
         for path, run in runs
