@@ -18,7 +18,7 @@ class FrameFusion(nn.Module):
         scale: factor between low-res and high-res.
         channels: of a frame, 1 is grey.
         init: ``kaiming`` keeps the signal's size up to the linear layer; ``torch`` is PyTorch's default, under which
-            it shrinks and the fusion's last ReLU starves (README, "What the recipe leaves open").
+            it shrinks and the fusion's last ReLU can starve (README, "What the recipe leaves open").
 
     Raises:
         ValueError: sizes that don't fit each other.
