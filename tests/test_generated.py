@@ -49,6 +49,7 @@ def test_digits_move_a_tenth_of_the_free_canvas_and_stay_inside(monkeypatch):
     corners = [np.argwhere(frame) for frame in generate([11])[0]]
     assert all(len(found) in (1, 2) and found.max() <= SIZE - DIGIT for found in corners)
     lone = [(a, b) for a, b in pairwise(corners) if len(a) == len(b) == 2]
+    assert lone
     # each digit of a frame has a partner in the next within 0.1 of the canvas, and a pixel of rounding
     reach = 0.1 * (SIZE - DIGIT) + 2**0.5
     assert all(np.linalg.norm(a[:, None] - b[None], axis=2).min(1).max() <= reach for a, b in lone)

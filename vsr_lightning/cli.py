@@ -82,9 +82,8 @@ def one_line(error: BaseException) -> str:
 
 
 def _unknown_key(full_key: str, error: BaseException | None) -> str:
-    top = [path.stem for path in CONF.iterdir() if path.is_dir()] + [
-        str(key) for key in OmegaConf.load(CONF / "train.yaml")
-    ]
+    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+    top = groups + [str(key) for key in OmegaConf.load(CONF / "train.yaml")]
     *parents, key = full_key.split(".")
     if isinstance(error, ConfigAttributeError) and error.parent_node is not None and parents:
         beside = [str(name) for name in error.parent_node if not str(name).startswith("_")]

@@ -123,7 +123,7 @@ def _run(cfg: DictConfig, job: Job, record: dict[str, Any]) -> dict[str, float]:
     parameters = {key: record[key] for key in ("model", "loss", "seed", "data", "features")}
     for logger in trainer.loggers:
         logger.log_hyperparams(parameters)
-    scores = train(data, module, trainer, cfg.get("ckpt_path"))
+    scores = train(data, module, trainer, cfg.ckpt_path)
     record["epochs"] = trainer.current_epoch
     return scores
 

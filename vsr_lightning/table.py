@@ -16,7 +16,7 @@ Run = tuple[Path, dict[str, Any]]
 def write_table(folder: Path) -> str:
     """Write ``scores.csv`` and ``scores.md`` of all runs below ``folder``; return the markdown."""
     runs = read_runs(folder)
-    rows = score_rows(runs, folder)
+    rows = score_rows(runs)
     text = "\n".join([markdown(rows), "", *notes(runs), ""])
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
@@ -27,14 +27,12 @@ def write_table(folder: Path) -> str:
     return text
 
 
-def score_rows(runs: Sequence[Run], folder: Path) -> list[dict[str, str]]:
+def score_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Return a row a run: ``swept`` holds the overrides in which it differs, ``compare`` a letter a test set."""
     trained = [set(run["overrides"]) for _, run in runs if run.get("overrides")]
     common = set.intersection(*trained) if trained else set()
-    letters = {
-        key: chr(ord("A") + i)
-        for i, key in enumerate(dict.fromkeys(test_set(run) for _, run in runs if run.get("data")))
-    }
+    test_sets = dict.fromkeys(test_set(run) for _, run in runs if run.get("data"))
+    letters = {key: chr(ord("A") + i) for i, key in enumerate(test_sets)}
     return [
         {
             "run": path.name,
