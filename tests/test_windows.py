@@ -6,7 +6,7 @@ import torch
 
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.data.generated import generate
-from vsr_lightning.data.windows import WindowSampler, all_windows, fixed_windows, training_windows
+from vsr_lightning.data.windows import PlanSampler, all_windows, fixed_windows, training_windows
 from vsr_lightning.degradation import Degradation
 
 
@@ -67,8 +67,8 @@ def test_devices_share_the_batches_of_one_device(world_size):
     def plan(epoch):
         return training_windows(epoch, seed=0, videos=range(20), starts=16)
 
-    alone = [list(batch.video) for batch in WindowSampler(plan, 6)]
-    shares = [WindowSampler(plan, 6, rank, world_size) for rank in range(world_size)]
+    alone = [list(batch.video) for batch in PlanSampler(plan, 6)]
+    shares = [PlanSampler(plan, 6, rank, world_size) for rank in range(world_size)]
     together = [sorted(v for share in step for v in share.video) for step in zip(*shares, strict=True)]
     assert together == [sorted(batch) for batch in alone]
     assert len(shares[0]) == len(alone)

@@ -7,13 +7,14 @@ from pathlib import Path
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
+from vsr_lightning.data.checks import check_number
 from vsr_lightning.data.generated import FRAMES, TRAIN, VIDEOS
 from vsr_lightning.data.source import Videos, load_videos
 from vsr_lightning.data.windows import (
     FrameBatch,
+    PlanSampler,
     WindowDataset,
     Windows,
-    WindowSampler,
     all_windows,
     fixed_windows,
     training_windows,
@@ -58,13 +59,13 @@ class MovingMNIST(pl.LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        _check("train_videos", train_videos, 1, TRAIN)
-        _check("test_videos", test_videos, 1, VIDEOS - TRAIN)
-        _check("val_videos", val_videos, 0, train_videos - 1)
-        _check("batch_size", batch_size, 1)
-        _check("num_workers", num_workers, 0)
-        _check("frames", frames, 1, FRAMES)
-        _check("seed", seed, 0)
+        check_number("data.train_videos", train_videos, 1, TRAIN)
+        check_number("data.test_videos", test_videos, 1, VIDEOS - TRAIN)
+        check_number("data.val_videos", val_videos, 0, train_videos - 1)
+        check_number("data.batch_size", batch_size, 1)
+        check_number("data.num_workers", num_workers, 0)
+        check_number("data.frames", frames, 1, FRAMES)
+        check_number("data.seed", seed, 0)
         if frames % 2 == 0:
             raise ValueError(f"data.frames={frames} has no middle frame: choose an odd number")
         self.degradation, self.seed, self.frames = degradation, seed, frames
@@ -108,12 +109,6 @@ class MovingMNIST(pl.LightningDataModule):
         return DataLoader(
             WindowDataset(self.videos.frames, self.frames),
             batch_size=None,  # the sampler yields whole batches
-            sampler=WindowSampler(plan, batch_size, rank, world_size),
+            sampler=PlanSampler(plan, batch_size, rank, world_size),
             num_workers=self.num_workers,
         )
-
-
-def _check(key: str, value: int, low: int, high: int | None = None) -> None:
-    if not isinstance(value, int) or value < low or (high is not None and value > high):
-        allowed = f"at least {low}" if high is None else f"{low} to {high:,}"
-        raise ValueError(f"data.{key}={value} is out of range: choose a whole number, {allowed}")

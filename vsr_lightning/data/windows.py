@@ -2,12 +2,13 @@
 
 import mmap
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+Plan = TypeVar("Plan", bound=tuple[np.ndarray, ...])  # a NamedTuple of columns of equal length
 WHOLE_SET = 10_000  # drawn for every video, used or not, so that a video's window does not depend on the split
 
 
@@ -58,16 +59,16 @@ def _draw(seed: tuple[int, ...], shape: tuple[int, ...], starts: int) -> tuple[n
     return rng.integers(starts, size=shape), rng.random(shape, np.float32)
 
 
-class WindowSampler(Sampler[Windows]):
-    """Yields whole batches of windows; each device takes its share of the same global batch.
+class PlanSampler(Sampler[Plan], Generic[Plan]):
+    """Yields whole batches of an epoch's plan; each device takes its share of the same global batch.
 
     Args:
-        plan: epoch -> the epoch's windows.
-        batch_size: windows a step, over all devices.
+        plan: epoch -> what to serve, such as :class:`Windows`: columns of equal length.
+        batch_size: rows a step, over all devices.
         rank, world_size: this device, and how many there are.
     """
 
-    def __init__(self, plan: Callable[[int], Windows], batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, plan: Callable[[int], Plan], batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         self.plan, self.batch_size, self.rank, self.world_size = plan, batch_size, rank, world_size
         self.epoch = 0
 
@@ -75,14 +76,14 @@ class WindowSampler(Sampler[Windows]):
         """Lightning calls this before each epoch, also after a resume."""
         self.epoch = epoch
 
-    def __iter__(self) -> Iterator[Windows]:
-        windows = self.plan(self.epoch)
-        for first in range(0, len(windows.video), self.batch_size):
+    def __iter__(self) -> Iterator[Plan]:
+        plan = self.plan(self.epoch)
+        for first in range(0, len(plan[0]), self.batch_size):
             mine = slice(first + self.rank, first + self.batch_size, self.world_size)
-            yield Windows(*(column[mine] for column in windows))
+            yield type(plan)(*(column[mine] for column in plan))
 
     def __len__(self) -> int:
-        return -(-len(self.plan(0).video) // self.batch_size)
+        return -(-len(self.plan(0)[0]) // self.batch_size)
 
 
 class WindowDataset(Dataset[FrameBatch]):
