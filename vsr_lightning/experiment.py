@@ -3,6 +3,8 @@
 import logging
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,31 +63,62 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
     Raises:
         ValueError: a value is out of range, the folder holds a run already, or the combination is not supported.
     """
-    _refuse_reuse(job.folder)
+    about = {"model": job.model, "loss": job.loss, "seed": cfg.seed, "overrides": list(job.overrides)}
+    with recorded(job.folder, cfg, about) as record:
+        module = SuperResolution(
+            model=instantiate(cfg.model),
+            loss=instantiate(cfg.loss),
+            optimizer=instantiate(cfg.optimizer),
+            scheduler=instantiate(cfg.scheduler),
+        )
+        data: MovingMNIST = instantiate(cfg.data)
+        record.update(made_from(data, module))
+        cfg.made_from = "-".join(
+            part["name"].replace(" ", "_") for part in (record["data"], record["features"]) if part
+        )
+        record["config"]["made_from"] = cfg.made_from
+        log.info("%s under %s, on %s", job.model, job.loss or "no loss", cfg.made_from)
+        trainer = make_trainer(cfg, record)
+        if job.sweep and trainer.num_devices * trainer.num_nodes > 1:
+            raise ValueError(
+                "trainer.devices above 1 does not work in a sweep yet, since Lightning would start the whole sweep in "
+                "each process: set trainer.devices=1, or run the jobs one by one without -m"
+            )
+        module.provenance = {key: record[key] for key in ("model", "loss", "seed", "git", "data", "features", "config")}
+        write_record(job.folder, record)
+        parameters = {key: record[key] for key in ("model", "loss", "seed", "data", "features")}
+        for logger in trainer.loggers:
+            logger.log_hyperparams(parameters)
+        record["scores"] = train(data, module, trainer, cfg.ckpt_path)
+        record["epochs"] = trainer.current_epoch
+        return record["scores"]
+
+
+@contextmanager
+def recorded(folder: Path, cfg: DictConfig, about: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Check, seed and record a run; ``run.json`` tells at its end, however that comes, what it was made from.
+
+    Raises:
+        ValueError: the folder holds a run already, or ``seed`` or ``trainer.max_epochs`` is out of range.
+    """
+    _refuse_reuse(folder)
     begin = time.monotonic()
-    record: dict[str, Any] = {
-        "status": "running",
-        "model": job.model,
-        "loss": job.loss,
-        "seed": cfg.seed,
-        "overrides": list(job.overrides),
-        **environment(),
-    }
+    record: dict[str, Any] = {"status": "running", **about, **environment()}
     try:
         record["config"] = OmegaConf.to_container(cfg, resolve=True)
-        scores = _run(cfg, job, record)
+        _prepare(cfg)
+        yield record
     except BaseException as error:
         record.update(status="failed", error=one_line(error))
         raise
     else:
-        record.update(status="finished", scores=scores)
-        return scores
+        record.update(status="finished")
     finally:
         record.update(wall_time_s=round(time.monotonic() - begin, 2), peak_memory_mb=peak_memory_mb())
-        _write(job.folder, record)
+        write_record(folder, record)
 
 
-def _run(cfg: DictConfig, job: Job, record: dict[str, Any]) -> dict[str, float]:
+def _prepare(cfg: DictConfig) -> None:
     epochs = cfg.trainer.get("max_epochs")
     if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
         raise ValueError(f"trainer.max_epochs={epochs} trains nothing: choose a whole number, at least 1")
@@ -96,36 +129,16 @@ def _run(cfg: DictConfig, job: Job, record: dict[str, Any]) -> dict[str, float]:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
-    module = SuperResolution(
-        model=instantiate(cfg.model),
-        loss=instantiate(cfg.loss),
-        optimizer=instantiate(cfg.optimizer),
-        scheduler=instantiate(cfg.scheduler),
-    )
-    data: MovingMNIST = instantiate(cfg.data)
-    record.update(made_from(data, module))
-    cfg.made_from = "-".join(part["name"].replace(" ", "_") for part in (record["data"], record["features"]) if part)
-    record["config"]["made_from"] = cfg.made_from
-    log.info("%s under %s, on %s", job.model, job.loss or "no loss", cfg.made_from)
+
+def make_trainer(cfg: DictConfig, record: dict[str, Any]) -> pl.Trainer:
+    """Return the trainer that the config describes; record its device and precision."""
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         callbacks=list(instantiate(cfg.callbacks).values()),
         logger=list(instantiate(cfg.logger).values()),
     )
-    if job.sweep and trainer.num_devices * trainer.num_nodes > 1:
-        raise ValueError(
-            "trainer.devices above 1 does not work in a sweep yet, since Lightning would start the whole sweep in each "
-            "process: set trainer.devices=1, or run the jobs one by one without -m"
-        )
     record.update(device=device_name(trainer), precision=str(trainer.precision))
-    module.provenance = {key: record[key] for key in ("model", "loss", "seed", "git", "data", "features", "config")}
-    _write(job.folder, record)
-    parameters = {key: record[key] for key in ("model", "loss", "seed", "data", "features")}
-    for logger in trainer.loggers:
-        logger.log_hyperparams(parameters)
-    scores = train(data, module, trainer, cfg.ckpt_path)
-    record["epochs"] = trainer.current_epoch
-    return scores
+    return trainer
 
 
 def made_from(data: MovingMNIST, module: SuperResolution) -> dict[str, Any]:
@@ -161,5 +174,6 @@ def _refuse_reuse(folder: Path) -> None:
 
 
 @rank_zero_only
-def _write(folder: Path, record: dict[str, Any]) -> None:
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write ``run.json``."""
     write_json(folder / RUN_FILE, record)
