@@ -9,6 +9,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from vsr_lightning.module import SuperResolution
+from vsr_lightning.recognition import Recognition
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -33,7 +34,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             part.unlink(missing_ok=True)
 
 
-def check_checkpoint(path: str, module: SuperResolution, max_epochs: int | None = None) -> None:
+def check_checkpoint(path: str, module: SuperResolution | Recognition, max_epochs: int | None = None) -> None:
     """Refuse a checkpoint that this run can't go on from, so that no row of a table is of another training.
 
     Raises:

@@ -53,11 +53,12 @@ def verify(path: Path, *, md5: str | None = None, sha256_prefix: str | None = No
     """Raise ValueError if the file's checksum is not the expected one."""
     if md5 and (found := calculate_md5(path)) != md5:
         raise ValueError(f"{path} has MD5 {found}, expected {md5}")
-    if sha256_prefix and not (found := _sha256(path)).startswith(sha256_prefix):
+    if sha256_prefix and not (found := sha256(path)).startswith(sha256_prefix):
         raise ValueError(f"{path} has SHA-256 {found}, expected one that starts with {sha256_prefix}")
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the file's SHA-256 in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 VIDEOS, TRAIN, FRAMES, SIZE = 10_000, 8_000, 20, 64
 DIGIT = 28
@@ -14,16 +15,27 @@ TEST_DIGITS = 360  # the last fifth of the 1,797; the set is sorted by writer, s
 
 
 @lru_cache(maxsize=1)
+def handwriting() -> tuple[Tensor, np.ndarray]:
+    """Return scikit-learn's 1,797 digits enlarged, still with soft edges, and which digits they are.
+
+    Returns:
+        (1797, 1, 80, 80) float, about 0 to 1, and (1797,) int.
+    """
+    from sklearn.datasets import load_digits  # slow to import, needed only when digits are drawn
+
+    small = load_digits()
+    images = torch.from_numpy(small.images)[:, None] / 16
+    return F.interpolate(images, size=(80, 80), mode="bicubic", align_corners=False), small.target
+
+
+@lru_cache(maxsize=1)
 def digits() -> np.ndarray:
-    """Return the 1,797 handwritten digits, enlarged with sharp anti-aliased edges.
+    """Return the 1,797 handwritten digits with sharp anti-aliased edges.
 
     Returns:
         (1797, 28, 28) uint8: each digit fills 20x20 inside a margin of 4, as in MNIST.
     """
-    from sklearn.datasets import load_digits  # slow to import, needed only when videos are made
-
-    small = torch.from_numpy(load_digits().images)[:, None] / 16
-    large = F.interpolate(small, size=(80, 80), mode="bicubic", align_corners=False)
+    large, _ = handwriting()
     sharp = F.avg_pool2d((large > 0.45).double(), 4)
     return F.pad(sharp, (4, 4, 4, 4))[:, 0].mul(255).round().byte().numpy()
 

@@ -37,7 +37,24 @@ def _vgg19_layers() -> dict[str, _Layer]:
     return layers
 
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LAYERS = _vgg19_layers()  # Simonyan and Zisserman 2015, configuration E
+
+
+class Normalise(nn.Module):
+    """(B, 1 or 3, H, W) in [0, 1] -> (B, 3, H, W) as VGG-19 expects it; a grey channel is repeated."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Subtract ImageNet's mean, divide by its standard deviation."""
+        return (images - self.mean) / self.std
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr_lightning.losses.features import LAYERS, Features, load_features
+from vsr_lightning.losses.features import LAYERS, Features, Normalise, load_features
 
 TAPS = {
     "all": tuple(LAYERS),  # the text: "each ReLU activation"
     "published": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),  # the published code
 }
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Perceptual(nn.Module):
@@ -29,9 +28,6 @@ class Perceptual(nn.Module):
         ValueError: unknown or repeated taps, or features that can't be used.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, features: Features | str = "auto", taps: str | Sequence[str] = "all") -> None:
         super().__init__()
         chosen = TAPS.get(taps, (taps,)) if isinstance(taps, str) else tuple(taps)
@@ -46,30 +42,32 @@ class Perceptual(nn.Module):
         for name, (weight, bias) in list(self.features.layers.items())[: self.depth]:
             self.register_buffer(f"{name}_weight", weight, persistent=False)
             self.register_buffer(f"{name}_bias", bias, persistent=False)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+        self.normalise = Normalise()
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Compare (B, 1 or 3, H, W) images.
+        """Compare (B, 1 or 3, H, W) images; the mean of :meth:`distances`."""
+        return self.distances(prediction, target).mean()
+
+    def distances(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compare image by image.
 
         Args:
-            prediction: not bounded, gradients flow to it.
-            target: in [0, 1]; needs no graph.
+            prediction: (B, 1 or 3, H, W), not bounded, gradients flow to it.
+            target: the same shape in [0, 1]; needs no graph.
+
+        Returns:
+            (B,), at least 0.
         """
-        x, distance = self._normalised(prediction), prediction.new_zeros(())
+        x, distance = self.normalise(prediction), prediction.new_zeros(len(prediction))
         with torch.no_grad():
-            y = self._normalised(target)
+            y = self.normalise(target)
         for name in list(LAYERS)[: self.depth]:
             x = self._layer(name, x)
             with torch.no_grad():
                 y = self._layer(name, y)
             if name in self.taps:
-                distance = distance + F.l1_loss(x, y)
+                distance = distance + F.l1_loss(x, y, reduction="none").flatten(1).mean(1)
         return distance
-
-    def _normalised(self, images: Tensor) -> Tensor:
-        # broadcasting repeats a grey channel three times
-        return (images - self.mean) / self.std
 
     def _layer(self, name: str, x: Tensor) -> Tensor:
         if LAYERS[name].pool_first:

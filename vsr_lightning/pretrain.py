@@ -1,0 +1,34 @@
+"""Train the feature network that the package ships, or another like it.
+
+python -m vsr_lightning.pretrain
+python -m vsr_lightning.pretrain width=0.5 trainer.max_epochs=20
+python -m vsr_lightning.train loss=perceptual features=RUN/digits.safetensors
+"""
+
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from vsr_lightning.cli import record_errors, run_cli
+from vsr_lightning.config import CONF
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="pretrain")
+@record_errors
+def main(cfg: DictConfig) -> None:
+    """Train, score on held-out digits, and leave the weights and their card in the run's folder."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from vsr_lightning.pretraining import run  # here, so that --help and --cfg need no PyTorch
+
+    hydra_cfg = HydraConfig.get()
+    folder = Path(hydra_cfg.runtime.output_dir)
+    card = run(cfg, folder, tuple(hydra_cfg.overrides.task))
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        print(f"\n{card}\nweights and card: {folder}")
+
+
+if __name__ == "__main__":
+    run_cli(main)
