@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.signal import convolve2d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vsr_lightning.data.generated import generate
-from vsr_lightning.metrics import MAX_DB, frame_scores
+from vsr_lightning.losses import Perceptual
+from vsr_lightning.metrics import MAX_DB, alexnet_path, frame_scores, perceptual_scores
 
 
 @pytest.fixture
@@ -48,8 +50,9 @@ def test_eq1_matches_the_equation_written_out(frames):
 
 def test_predictions_are_clamped_before_they_are_scored(frames):
     prediction, target = frames
-    for name, score in frame_scores(prediction, target).items():
-        torch.testing.assert_close(score, frame_scores(prediction.clamp(0, 1), target)[name])
+    for scores in (frame_scores, perceptual_scores):
+        for name, score in scores(prediction, target).items():
+            torch.testing.assert_close(score, scores(prediction.clamp(0, 1), target)[name])
 
 
 @pytest.mark.parametrize("frame", [torch.rand(1, 1, 64, 64), torch.zeros(1, 1, 64, 64)])
@@ -65,6 +68,64 @@ def test_an_empty_prediction_scores_low_but_finite():
     scores = frame_scores(torch.zeros_like(target), target)
     assert all(torch.isfinite(score).all() for score in scores.values())
     assert scores["ssim_eq1"].max() < 1e-3
+
+
+def _haarpsi(distorted, reference, c=30, alpha=4.2):
+    """Reisenhofer et al. 2018, written out for one grey picture in 0..255."""
+
+    def coefficients(picture):
+        halved = (picture[::2, ::2] + picture[1::2, ::2] + picture[::2, 1::2] + picture[1::2, 1::2]) / 4
+        found = []
+        for scale in (1, 2, 3):
+            size = 2**scale
+            filter_ = np.ones((size, size)) / size
+            filter_[: size // 2] *= -1
+            pair = [convolve2d(halved, f)[size // 2 :, size // 2 :] for f in (filter_, filter_.T)]
+            found.append(np.abs(pair)[:, : len(halved), : len(halved)])
+        return found
+
+    x, y = coefficients(distorted), coefficients(reference)
+    weight = np.maximum(x[2], y[2])
+    similarity = sum((2 * x[s] * y[s] + c) / (x[s] ** 2 + y[s] ** 2 + c) for s in (0, 1)) / 2
+    mean = (weight / (1 + np.exp(-alpha * similarity))).sum() / weight.sum()
+    return (np.log(mean / (1 - mean)) / alpha) ** 2
+
+
+def test_haarpsi_matches_the_paper_written_out(frames):
+    prediction, target = frames
+    expected = [_haarpsi(255 * x, 255 * y) for x, y in _pictures(prediction, target)]
+    np.testing.assert_allclose(perceptual_scores(prediction, target)["haarpsi"], expected, rtol=1e-4)
+
+
+def test_the_perceptual_score_is_the_loss_on_bundled_features_frame_by_frame(frames):
+    prediction, target = frames
+    loss = Perceptual("bundled")
+    expected = [loss(p[None].clamp(0, 1), t[None]) for p, t in zip(prediction, target, strict=True)]
+    torch.testing.assert_close(perceptual_scores(prediction, target)["perceptual"], torch.stack(expected))
+
+
+def test_perceptual_scores_are_in_full_precision_under_autocast(frames):
+    expected = perceptual_scores(*frames)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert all(torch.equal(score, expected[name]) for name, score in perceptual_scores(*frames).items())
+
+
+@pytest.mark.slow
+def test_lpips_joins_only_where_its_backbone_is_cached(frames):
+    from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
+    from torchvision.models import alexnet
+
+    prediction, target = (images[:3] for images in frames)
+    assert "lpips" not in perceptual_scores(prediction, target)
+    alexnet_path().parent.mkdir(parents=True)
+    torch.save(alexnet(weights=None).state_dict(), alexnet_path())
+    expected = [
+        learned_perceptual_image_patch_similarity(
+            p[None].clamp(0, 1).expand(-1, 3, -1, -1), t[None].expand(-1, 3, -1, -1), net_type="alex", normalize=True
+        )
+        for p, t in zip(prediction, target, strict=True)
+    ]
+    torch.testing.assert_close(perceptual_scores(prediction, target)["lpips"], torch.stack(expected))
 
 
 def _pictures(prediction, target):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from vsr_lightning.losses.features import BUNDLED
+
 from .conftest import TINY
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +30,13 @@ def test_the_wheel_carries_every_config(installed):
     ours = sorted(path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml"))
     theirs = sorted(path.relative_to(installed / "vsr_lightning/conf") for path in installed.rglob("*.yaml"))
     assert theirs == ours
+
+
+def test_the_wheel_carries_the_bundled_weights_and_their_card(installed):
+    theirs = installed / "vsr_lightning/losses/weights"
+    assert {path.name: path.read_bytes() for path in theirs.iterdir()} == {
+        path.name: path.read_bytes() for path in BUNDLED.parent.iterdir()
+    }
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -140,6 +142,44 @@ def test_the_classifier_is_not_kept(reference, tmp_path):
     assert all(w.untyped_storage().nbytes() == w.numel() * 4 for w, _ in layers.values())
 
 
+def test_the_bundled_weights_are_the_ones_on_their_card():
+    card = features.BUNDLED.with_suffix(".md").read_text()
+    assert hashlib.sha256(features.BUNDLED.read_bytes()).hexdigest() == features.BUNDLED_SHA256
+    assert f"`{features.BUNDLED_SHA256}`" in card
+    assert features.BUNDLED.stat().st_size <= 4e6
+
+
+def test_the_bundled_network_is_vgg19_a_quarter_as_wide():
+    bundled = load_features("bundled")
+    assert bundled.name == "bundled"
+    assert list(bundled.layers) == NAMES
+    assert [len(bias) for _, bias in bundled.layers.values()] == [layer.width // 4 for layer in LAYERS.values()]
+    assert all(weight.dtype == torch.float32 for weight, _ in bundled.layers.values())
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1])])
+def test_damaged_bundled_weights_give_one_clear_error(tmp_path, monkeypatch, damage):
+    (tmp_path / "digits.safetensors").write_bytes(damage(features.BUNDLED.read_bytes()))
+    monkeypatch.setattr(features, "BUNDLED", tmp_path / "digits.safetensors")
+    with pytest.raises(ValueError, match=r"the bundled weights are damaged: .*; install vsr_lightning anew") as error:
+        load_features("bundled")
+    assert "\n" not in str(error.value)
+
+
+def test_a_truncated_file_of_ones_own_gives_one_clear_error(weights_file, tmp_path):
+    (tmp_path / "half.safetensors").write_bytes(weights_file.read_bytes()[:100_000])
+    with pytest.raises(ValueError, match="is not a readable state dict of tensors"):
+        load_features(str(tmp_path / "half.safetensors"))
+
+
+def test_distances_are_the_loss_image_by_image(small_features):
+    prediction, target = torch.rand(2, 3, 1, 32, 32)
+    loss = Perceptual(small_features)
+    alone = [loss(prediction[i : i + 1], target[i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(loss.distances(prediction, target), torch.stack(alone))
+    torch.testing.assert_close(loss(prediction, target), torch.stack(alone).mean())
+
+
 def test_imagenet_is_strict_about_the_cached_file(reference, monkeypatch):
     path = imagenet_path()
     path.parent.mkdir(parents=True)
@@ -153,7 +193,7 @@ def test_imagenet_is_strict_about_the_cached_file(reference, monkeypatch):
 def test_imagenet_without_a_network_fails_and_auto_falls_back_loudly(caplog):
     with pytest.raises(OSError, match="can't be reached"):
         load_features("imagenet")
-    assert load_features("auto").name == "random"
+    assert load_features("auto").name == "bundled"
     assert "features=imagenet makes this an error" in caplog.text
     assert len(caplog.text.strip().splitlines()) == 1
 
@@ -196,5 +236,5 @@ def test_a_file_without_the_right_layers_names_the_first_one(tmp_path):
 
 
 def test_an_unknown_name_says_what_there_is():
-    with pytest.raises(ValueError, match="features=vgg is no file, nor imagenet, random or auto"):
+    with pytest.raises(ValueError, match="features=vgg is no file, nor imagenet, bundled, random or auto"):
         load_features("vgg")

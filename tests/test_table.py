@@ -71,6 +71,25 @@ def test_different_features_are_marked(tmp_path):
     assert "VGG-19 with imagenet weights, SHA-256 imagenetimag" in text
 
 
+def test_rows_that_trained_on_the_judge_are_named(tmp_path):
+    judge = {"name": "bundled", "checksum": "bundled" * 4}
+    _run(tmp_path, "0_mse", judge=judge)
+    assert "Trained on what the column" not in write_table(tmp_path)
+    _run(tmp_path, "1_perceptual", features="bundled", judge=judge)
+    _run(tmp_path, "2_perceptual", features="random", judge=judge)
+    text = write_table(tmp_path)
+    assert "perceptual: Eq. 5 through VGG-19 with bundled weights, SHA-256 bundledbundl, lower is better" in text
+    assert "Trained on what the column perceptual looks through: 1_perceptual. Judge by HaarPSI instead" in text
+
+
+def test_lpips_is_a_column_where_a_run_has_it(tmp_path):
+    _run(tmp_path, "0_net")
+    assert "LPIPS" not in write_table(tmp_path)
+    _run(tmp_path, "1_net", scores={"lpips": 0.125})
+    write_table(tmp_path)
+    assert [row["LPIPS"] for row in csv.DictReader((tmp_path / "scores.csv").open())] == ["", "0.1250"]
+
+
 def test_a_job_that_failed_before_it_had_data_has_a_row_without_scores(tmp_path):
     (tmp_path / "0_net").mkdir()
     record = {"status": "failed", "error": "ValueError: no", "model": "net", "loss": "mse"}

@@ -15,13 +15,14 @@ from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.experiment import train
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.metrics import frame_scores
+from vsr_lightning.metrics import frame_scores, perceptual_scores
 from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.module import SuperResolution
 
 from .conftest import TINY
 
 SCORES = ("loss", "psnr", "ssim", "psnr_eq2", "ssim_eq1")
+TEST_SCORES = (*SCORES, "perceptual", "haarpsi")
 
 
 def _data(**changes):
@@ -50,7 +51,8 @@ def test_scores_are_the_mean_over_all_test_frames(tmp_path):
     batches = [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
     low_res, target = (torch.cat([batch[i] for batch in batches]) for i in (0, 1))
     assert len(target) == 2 * 16
-    expected = {name: score.mean().item() for name, score in frame_scores(Bicubic()(low_res), target).items()}
+    by_frame = {**frame_scores(Bicubic()(low_res), target), **perceptual_scores(Bicubic()(low_res), target)}
+    expected = {name: score.mean().item() for name, score in by_frame.items()}
     expected["loss"] = nn.functional.mse_loss(Bicubic()(low_res), target).item()
     assert scores == pytest.approx(expected, rel=1e-5)
 
@@ -134,7 +136,8 @@ def test_event_files_hold_every_score_and_the_learning_rate(finished):
             assert all(math.isfinite(event.value) for event in events.Scalars(tag))
             if tag.startswith("val/"):
                 assert len(events.Scalars(tag)) == 2
-    assert tags >= {f"{stage}/{score}" for stage in ("train", "val", "test") for score in SCORES} | {"lr-Adam"}
+    assert tags >= {f"{stage}/{score}" for stage in ("train", "val") for score in SCORES} | {"lr-Adam"}
+    assert tags >= {f"test/{score}" for score in TEST_SCORES}
 
 
 @pytest.mark.parametrize("name", ["last", "best"])
@@ -149,7 +152,8 @@ def test_run_json_tells_what_the_run_was_made_from(finished):
     run = json.loads((finished / "run.json").read_text())
     assert run["status"] == "finished"
     assert (run["model"], run["loss"], run["seed"], run["epochs"]) == ("frame_fusion_fig1", "perceptual", 0, 2)
-    assert set(run["scores"]) == set(SCORES)
+    assert set(run["scores"]) == set(TEST_SCORES)
+    assert (run["features"]["name"], run["judge"]["name"]) == ("random", "bundled")
     assert run["data"]["checksum"]
     assert run["features"]["checksum"]
     assert run["versions"]["torch"] == version("torch")

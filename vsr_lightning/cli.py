@@ -24,8 +24,11 @@ log = logging.getLogger(__name__)
 ERROR_FILE = "error.txt"
 
 
-def run_cli(main: Callable[[], None]) -> None:
-    """Call Hydra's main function; end in one line where it fails, with frames if ``HYDRA_FULL_ERROR=1``."""
+def run_cli(main: Callable[[], None], config: str = "train") -> None:
+    """Call Hydra's main function, whose config is ``conf/CONFIG.yaml``.
+
+    It ends in one line where it fails, with frames if ``HYDRA_FULL_ERROR=1``.
+    """
     full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that the decision is made here
     try:
@@ -37,7 +40,7 @@ def run_cli(main: Callable[[], None]) -> None:
     except Exception as error:
         if full:
             raise
-        sys.exit(f"error: {one_line(error)}")
+        sys.exit(f"error: {one_line(error, config)}")
 
 
 def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
@@ -55,7 +58,7 @@ def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], N
             if cfg.full_traceback:
                 traceback.print_exc()
             message = f"{one_line(error)} (traceback: {path})"
-            if hydra.mode == RunMode.MULTIRUN:
+            if hydra.mode == RunMode.MULTIRUN and "score_table" in (hydra.callbacks or {}):
                 log.error(message)  # the table at the end of the sweep counts the failures and sets the exit code
             else:
                 raise SystemExit(f"error: {message}") from error
@@ -63,8 +66,8 @@ def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], N
     return wrapped
 
 
-def one_line(error: BaseException) -> str:
-    """Return what the user has to know of an error, in one line."""
+def one_line(error: BaseException, config: str = "train") -> str:
+    """Return what the user of ``conf/CONFIG.yaml`` has to know of an error, in one line."""
     if isinstance(error, InstantiationException) and error.__cause__:
         error = error.__cause__
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.ENOSPC):
@@ -75,15 +78,16 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, ConfigCompositionException) and (
         found := re.match(r"Could not override '(.+)'\.", str(error))
     ):
-        return _unknown_key(found[1], error.__cause__)
+        return _unknown_key(found[1], error.__cause__, config)
     understood = (ValueError, OSError, ArithmeticError, HydraException)
     kind = "" if isinstance(error, understood) else f"{type(error).__name__}: "
     return kind + " ".join(str(error).split("Config search path:")[0].split())
 
 
-def _unknown_key(full_key: str, error: BaseException | None) -> str:
-    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
-    top = groups + [str(key) for key in OmegaConf.load(CONF / "train.yaml")]
+def _unknown_key(full_key: str, error: BaseException | None, config: str) -> str:
+    cfg = OmegaConf.load(CONF / f"{config}.yaml")
+    groups = [group for entry in cfg.defaults if not isinstance(entry, str) for group in entry if " " not in group]
+    top = list(dict.fromkeys([*groups, *(str(key) for key in cfg if key != "defaults")]))
     *parents, key = full_key.split(".")
     if isinstance(error, ConfigAttributeError) and error.parent_node is not None and parents:
         beside = [str(name) for name in error.parent_node if not str(name).startswith("_")]

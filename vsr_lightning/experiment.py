@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from vsr_lightning.checkpoint import check_checkpoint
 from vsr_lightning.cli import one_line
 from vsr_lightning.data import MovingMNIST
+from vsr_lightning.losses.features import Features, load_features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.provenance import RUN_FILE, environment, peak_memory_mb, write_json
 
@@ -47,7 +48,7 @@ def train(
         ckpt_path: checkpoint to go on from.
 
     Returns:
-        ``loss``, ``psnr``, ``ssim``, ``psnr_eq2`` and ``ssim_eq1`` on the test videos.
+        ``loss`` and the scores of :func:`frame_scores` and :func:`perceptual_scores` on the test videos.
     """
     if any(parameter.requires_grad for parameter in module.parameters()):
         if ckpt_path:
@@ -142,7 +143,7 @@ def make_trainer(cfg: DictConfig, record: dict[str, Any]) -> pl.Trainer:
 
 
 def made_from(data: MovingMNIST, module: SuperResolution) -> dict[str, Any]:
-    """Return the identity of the videos and of the loss's feature network (None if it has none), as plain values."""
+    """Return the identity of videos, of the loss's feature network (None if it has none) and of the one that judges."""
     videos, degradation = data.videos, data.degradation
     features = getattr(module.loss, "features", None)
     return {
@@ -155,8 +156,13 @@ def made_from(data: MovingMNIST, module: SuperResolution) -> dict[str, Any]:
             "frames": data.frames,
             "degradation": {**vars(degradation), "sigma": list(degradation.sigma)},
         },
-        "features": features and {"name": features.name, "checksum": features.checksum},
+        "features": features and _identity(features),
+        "judge": _identity(load_features("bundled")),  # of the score ``perceptual``
     }
+
+
+def _identity(features: Features) -> dict[str, str]:
+    return {"name": features.name, "checksum": features.checksum}
 
 
 def device_name(trainer: pl.Trainer) -> str:

@@ -1,8 +1,16 @@
-"""Scores of single frames: as the field computes them, and as the paper writes them."""
+"""Scores of single frames: as the field computes them, as the paper writes them, and as networks see them."""
+
+from functools import lru_cache
+from pathlib import Path
 
 import torch
+from piq import haarpsi
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
+from torchvision.models import AlexNet_Weights
+
+from vsr_lightning.losses import Perceptual
 
 MAX_DB = 100.0  # identical frames have no finite PSNR, and one infinite frame would swallow the mean
 BORDER = 5  # half of SSIM's window
@@ -29,6 +37,46 @@ def frame_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         "psnr_eq2": psnr_eq2(prediction * 255, target * 255),
         "ssim_eq1": ssim_eq1(prediction * 255, target * 255),
     }
+
+
+def perceptual_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Score each frame closer to how it looks; slower than :func:`frame_scores`.
+
+    Args:
+        prediction: (B, 1 or 3, H, W); clamped to [0, 1] here.
+        target: (B, 1 or 3, H, W) in [0, 1].
+
+    Returns:
+        (B,) each: ``perceptual``, the paper's Eq. 5 on the bundled features, whatever the loss looked through, at
+        least 0, lower is better; ``haarpsi`` (Reisenhofer et al. 2018, piq), which no network has a part in, up to 1,
+        higher is better; and ``lpips`` (Zhang et al. 2018, torchmetrics, AlexNet), lower is better, only where
+        torchvision has AlexNet's weights in its cache already.
+    """
+    prediction, target = prediction.float().clamp(0, 1), target.float()
+    with torch.autocast(prediction.device.type, enabled=False), torch.no_grad():
+        scores = {
+            "perceptual": _bundled(prediction.device).distances(prediction, target),
+            "haarpsi": haarpsi(prediction, target, reduction="none"),
+        }
+        if alexnet_path().exists():
+            colours = [images.expand(-1, 3, -1, -1) for images in (prediction, target)]
+            scores["lpips"] = _lpips(prediction.device)(*colours).reshape(len(target))
+    return scores
+
+
+def alexnet_path() -> Path:
+    """Return where torchvision caches its AlexNet."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / AlexNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+
+
+@lru_cache
+def _bundled(device: torch.device) -> Perceptual:
+    return Perceptual("bundled").to(device)
+
+
+@lru_cache
+def _lpips(device: torch.device) -> LearnedPerceptualImagePatchSimilarity:
+    return LearnedPerceptualImagePatchSimilarity("alex", reduction="none", normalize=True).to(device)
 
 
 def ssim(prediction: Tensor, target: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr_lightning.degradation import Batch
-from vsr_lightning.metrics import frame_scores
+from vsr_lightning.metrics import frame_scores, perceptual_scores
 
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
 
@@ -46,7 +46,7 @@ class SuperResolution(pl.LightningModule):
         loss: Tensor = self.loss(prediction, batch.target)
         self._log("train", {"loss": loss.detach()}, len(prediction))
         if batch_idx % TRAIN_SCORES_EVERY == 0:
-            self._log("train", _means(prediction.detach(), batch.target), len(prediction))
+            self._log("train", _means(frame_scores(prediction.detach(), batch.target)), len(prediction))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -54,8 +54,9 @@ class SuperResolution(pl.LightningModule):
         self._score("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Score all windows."""
-        self._score("test", batch)
+        """Score all windows, also perceptually."""
+        prediction = self._score("test", batch)
+        self._log("test", _means(perceptual_scores(prediction, batch.target)), len(prediction))
 
     def configure_optimizers(self) -> Any:
         """One optimiser, and its schedule if there is one."""
@@ -69,10 +70,11 @@ class SuperResolution(pl.LightningModule):
         """Stamp what the run was made from."""
         checkpoint["provenance"] = self.provenance
 
-    def _score(self, stage: str, batch: Batch) -> None:
-        prediction = self(batch.low_res)
-        scores = {"loss": self.loss(prediction, batch.target), **_means(prediction, batch.target)}
+    def _score(self, stage: str, batch: Batch) -> Tensor:
+        prediction: Tensor = self(batch.low_res)
+        scores = {"loss": self.loss(prediction, batch.target), **_means(frame_scores(prediction, batch.target))}
         self._log(stage, scores, len(prediction))
+        return prediction
 
     def _log(self, stage: str, values: dict[str, Tensor], frames: int) -> None:
         named = {f"{stage}/{name}": value for name, value in values.items()}
@@ -80,5 +82,5 @@ class SuperResolution(pl.LightningModule):
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=frames, sync_dist=True)
 
 
-def _means(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-    return {name: score.mean() for name, score in frame_scores(prediction, target).items()}
+def _means(scores: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: score.mean() for name, score in scores.items()}

@@ -21,14 +21,14 @@ def main(cfg: DictConfig) -> None:
     """Train, score on held-out digits, and leave the weights and their card in the run's folder."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    from vsr_lightning.pretraining import run  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.pretraining import CARD_FILE, run  # here, so that --help and --cfg need no PyTorch
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
-    card = run(cfg, folder, tuple(hydra_cfg.overrides.task))
+    run(cfg, folder, tuple(hydra_cfg.overrides.task))
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-        print(f"\n{card}\nweights and card: {folder}")
+        print(f"\n{(folder / CARD_FILE).read_text(encoding='utf-8')}\nweights and card: {folder}")
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_cli(main, "pretrain")

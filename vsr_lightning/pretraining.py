@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 WEIGHTS_FILE, CARD_FILE = "digits.safetensors", "digits.md"
 
 
-def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
-    """Train what the config describes; leave weights, card and ``run.json`` in ``folder`` and return the card.
+def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> None:
+    """Train what the config describes; leave weights, card and ``run.json`` in ``folder``.
 
     Raises:
         ValueError: a value is out of range, or the folder holds a run already.
@@ -36,12 +36,14 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
         trainer = make_trainer(cfg, record)
         module.provenance = {key: record[key] for key in ("seed", "git", "config")}
         write_record(folder, record)
+        if cfg.ckpt_path:
+            check_checkpoint(cfg.ckpt_path, module, trainer.max_epochs)
+            check_recipe(cfg.ckpt_path, record["config"])
         record["scores"] = pretrain(data, module, trainer, cfg.ckpt_path)
         record["epochs"] = trainer.current_epoch
-        record["weights"] = export(module.network, folder / WEIGHTS_FILE)
-    card = model_card(record)
-    write_text(folder / CARD_FILE, card)
-    return card
+        if trainer.is_global_zero:
+            record["weights"] = export(module.network, folder / WEIGHTS_FILE)
+            write_text(folder / CARD_FILE, model_card(record))
 
 
 def pretrain(
@@ -53,11 +55,23 @@ def pretrain(
         ``accuracy`` per digit over all test frames, ``sharp`` and ``spoiled`` over those two halves, ``digit_0`` ...
         ``digit_9``: the share of each digit that was found, ``strength_error``: mean absolute, and ``loss``.
     """
-    if ckpt_path:
-        check_checkpoint(ckpt_path, module, trainer.max_epochs)
     trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     (scores,) = trainer.test(module, datamodule=data, verbose=False)
     return {name.removeprefix("test/"): value for name, value in scores.items()}
+
+
+def check_recipe(path: str, config: dict[str, Any]) -> None:
+    """Refuse a checkpoint of another recipe: its cycle of rates was laid out for that one.
+
+    Raises:
+        ValueError: what differs.
+    """
+    theirs = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["provenance"]["config"]
+    for key in ("seed", "data", "optimizer", "scheduler"):
+        if theirs[key] != config[key]:
+            raise ValueError(f"ckpt_path={path} was made with another {key}: choose the same, or start anew without it")
+    if (epochs := theirs["trainer"]["max_epochs"]) != config["trainer"]["max_epochs"]:
+        raise ValueError(f"ckpt_path={path} is of a training for {epochs} epochs: set trainer.max_epochs={epochs}")
 
 
 def export(network: VGG19, path: Path) -> dict[str, Any]:

@@ -9,7 +9,15 @@ from typing import Any
 
 from vsr_lightning.provenance import read_runs, write_text
 
-SCORES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "psnr_eq2": "Eq. 2 (dB)", "ssim_eq1": "Eq. 1"}
+SCORES = {
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "psnr_eq2": "Eq. 2 (dB)",
+    "ssim_eq1": "Eq. 1",
+    "perceptual": "perceptual",
+    "haarpsi": "HaarPSI",
+    "lpips": "LPIPS",
+}
 Run = tuple[Path, dict[str, Any]]
 
 
@@ -32,6 +40,7 @@ def score_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     trained = [set(run["overrides"]) for _, run in runs if run.get("overrides")]
     common = set.intersection(*trained) if trained else set()
     test_sets = dict.fromkeys(test_set(run) for _, run in runs if run.get("data"))
+    lpips = any("lpips" in run.get("scores", {}) for _, run in runs)
     letters = {key: chr(ord("A") + i) for i, key in enumerate(test_sets)}
     return [
         {
@@ -39,7 +48,7 @@ def score_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
             "model": run["model"],
             "loss": run["loss"],
             "swept": " ".join(item for item in run.get("overrides", ()) if item not in common and not _named(item)),
-            **{title: _score(run, name) for name, title in SCORES.items()},
+            **{title: _score(run, name) for name, title in SCORES.items() if name != "lpips" or lpips},
             "epochs": str(run.get("epochs", "")),
             "wall time (s)": f"{run.get('wall_time_s', 0):.1f}",
             "data": (run.get("data") or {}).get("name", ""),
@@ -61,6 +70,17 @@ def notes(runs: Sequence[Run]) -> list[str]:
         f"Features of the perceptual loss: VGG-19 with {name} weights, SHA-256 {sha256[:12]}."
         for name, sha256 in sorted(features)
     ]
+    for name, checksum in sorted(
+        {(run["judge"]["name"], run["judge"]["checksum"]) for _, run in runs if run.get("judge")}
+    ):
+        lines.append(
+            f"perceptual: Eq. 5 through VGG-19 with {name} weights, SHA-256 {checksum[:12]}, lower is better. "
+            "HaarPSI: higher is better, no network has a part in it."
+        )
+        if same := [path.name for path, run in runs if (run.get("features") or {}).get("checksum") == checksum]:
+            lines.append(
+                f"**Trained on what the column perceptual looks through: {', '.join(same)}. Judge by HaarPSI instead.**"
+            )
     if len({test_set(run) for _, run in runs if run.get("data")}) > 1:
         lines.append("**Rows with different letters were scored on different data: do not compare them.**")
     if len(features) > 1:

@@ -17,6 +17,12 @@ from torchvision.models import VGG19_Weights
 from vsr_lightning.download import download, verify
 
 log = logging.getLogger(__name__)
+WEIGHTS = Path(__file__).parent / "weights"  # the model card lies beside them
+BUNDLED, BUNDLED_SHA256 = (
+    WEIGHTS / "digits.safetensors",
+    "dcfd3b56b6bd10a43f7b70c79664cc56e7751ccde0e6a71cfdcad06a942ba308",
+)
+WIDTH = 0.25  # of the bundled network's 64 to 512 channels, and of the random one's
 Layers = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -63,7 +69,7 @@ class Features:
 
     Attributes:
         layers: ``relu1_1`` ... ``relu5_4`` -> (weight, bias) of the convolution before it.
-        name: short, for tables: ``imagenet``, ``random``, or the file's name.
+        name: short, for tables: ``imagenet``, ``bundled``, ``random``, or the file's name.
         checksum: SHA-256 of the weights themselves, the same for the same values in any container.
     """
 
@@ -76,16 +82,19 @@ def load_features(name: str) -> Features:
     """Load the feature network.
 
     Args:
-        name: ``imagenet`` (torchvision's VGG19_Weights.IMAGENET1K_V1, from its cache or downloaded), ``random``
-            (Kaiming, always the same), ``auto`` (imagenet if it can be had, else random, with a warning), or the path
-            of a state dict (safetensors, or torch with tensors only) with torchvision's keys ``features.0.weight`` ...
+        name: ``imagenet`` (torchvision's VGG19_Weights.IMAGENET1K_V1, from its cache or downloaded), ``bundled`` (a
+            quarter as wide, trained on handwritten digits, in the package), ``random`` (as wide as bundled, Kaiming,
+            always the same), ``auto`` (imagenet if it can be had, else bundled, with a warning), or the path of a state
+            dict (safetensors, or torch with tensors only) with torchvision's keys ``features.0.weight`` ...
 
     Raises:
         OSError: imagenet can't be had.
-        ValueError: an unknown name, or a file that holds no such weights.
+        ValueError: an unknown name, or a file that is damaged or holds no such weights.
     """
     if name == "random":
         return _features(_random(), name)
+    if name == "bundled":
+        return _bundled()
     if name == "imagenet":
         return _imagenet()
     if name == "auto":
@@ -93,14 +102,14 @@ def load_features(name: str) -> Features:
             return _imagenet()
         except (OSError, ValueError) as error:
             log.warning(
-                "FEATURES: VGG-19's ImageNet weights can't be had (%s); the perceptual loss looks through RANDOM "
-                "weights instead. features=imagenet makes this an error.",
+                "FEATURES: VGG-19's ImageNet weights can't be had (%s); the perceptual loss looks through the BUNDLED "
+                "network instead, a small one trained on digits. features=imagenet makes this an error.",
                 error,
             )
-            return load_features("random")
+            return _bundled()
     path = Path(name)
     if not path.exists():
-        raise ValueError(f"features={name} is no file, nor imagenet, random or auto")
+        raise ValueError(f"features={name} is no file, nor imagenet, bundled, random or auto")
     return _features(_read(path), path.name)
 
 
@@ -117,8 +126,16 @@ def _imagenet() -> Features:
         try:
             download(VGG19_Weights.IMAGENET1K_V1.url, path, sha256_prefix=prefix)
         except OSError as error:
-            raise OSError(f"{error}: put {path.name} in {path.parent}, or choose features=random or a file") from error
+            raise OSError(f"{error}: put {path.name} in {path.parent}, or choose features=bundled or a file") from error
     return _features(_read(path), "imagenet")
+
+
+def _bundled() -> Features:
+    try:
+        verify(BUNDLED, sha256_prefix=BUNDLED_SHA256)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the bundled weights are damaged: {error}; install vsr_lightning anew") from error
+    return _features(_read(BUNDLED), "bundled")
 
 
 def _read(path: Path) -> Layers:
@@ -154,9 +171,10 @@ def _random() -> Layers:
     generator = torch.Generator().manual_seed(0)  # one network for all runs, whatever their seed
     layers, before = {}, 3
     for tap, layer in LAYERS.items():
-        weight = torch.empty(layer.width, before, 3, 3)
+        channels = round(WIDTH * layer.width)
+        weight = torch.empty(channels, before, 3, 3)
         nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
-        layers[tap], before = (weight, torch.zeros(layer.width)), layer.width
+        layers[tap], before = (weight, torch.zeros(channels)), channels
     return layers
 
 
