@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from vsr_lightning.data import DigitFrames
-from vsr_lightning.data.digit_frames import INK, DrawnDigits, draw_glyphs, fixed_frames, spoil, training_frames
-from vsr_lightning.data.generated import TEST_DIGITS, digits, handwriting
+from vsr_lightning.data.digit_frames import DrawnDigits, draw_glyphs, fixed_frames, spoil, training_frames
+from vsr_lightning.data.generated import INK, TEST_DIGITS, digits, handwriting
 
 
 def _batches(loader, epoch=0):

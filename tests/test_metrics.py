@@ -61,13 +61,16 @@ def test_identical_frames_score_the_maximum_and_leave_the_mean_finite(frame):
     assert scores["psnr"].item() == scores["psnr_eq2"].item() == MAX_DB
     assert scores["ssim"].item() == pytest.approx(1, abs=1e-5)
     assert scores["ssim_eq1"].item() == pytest.approx(1, abs=1e-5)
+    assert perceptual_scores(frame, frame)["haarpsi"].item() == pytest.approx(1, abs=1e-5)
+    assert perceptual_scores(frame, frame)["perceptual"].item() == 0
 
 
 def test_an_empty_prediction_scores_low_but_finite():
     target = torch.from_numpy(generate([0])[0, :, None]).float() / 255
-    scores = frame_scores(torch.zeros_like(target), target)
+    scores = {**frame_scores(torch.zeros_like(target), target), **perceptual_scores(torch.zeros_like(target), target)}
     assert all(torch.isfinite(score).all() for score in scores.values())
     assert scores["ssim_eq1"].max() < 1e-3
+    assert scores["haarpsi"].max() < 0.3
 
 
 def _haarpsi(distorted, reference, c=30, alpha=4.2):

@@ -56,11 +56,14 @@ def perceptual_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     with torch.autocast(prediction.device.type, enabled=False), torch.no_grad():
         scores = {
             "perceptual": _bundled(prediction.device).distances(prediction, target),
-            "haarpsi": haarpsi(prediction, target, reduction="none"),
+            # two black frames have no wavelet to weight, and are infinitely alike
+            "haarpsi": haarpsi(prediction, target, reduction="none").clamp_max(1),
         }
         if alexnet_path().exists():
             colours = [images.expand(-1, 3, -1, -1) for images in (prediction, target)]
-            scores["lpips"] = _lpips(prediction.device)(*colours).reshape(len(target))
+            lpips = _lpips(prediction.device)
+            scores["lpips"] = lpips(*colours).reshape(len(target))
+            lpips.reset()  # it would keep every frame's score
     return scores
 
 

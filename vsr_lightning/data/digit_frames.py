@@ -12,14 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vsr_lightning.data.checks import check_number
-from vsr_lightning.data.generated import DIGIT, SIZE, TEST_DIGITS, handwriting
+from vsr_lightning.data.generated import DIGIT, INK, SIZE, TEST_DIGITS, enlarge, handwriting
 from vsr_lightning.data.windows import PlanSampler
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.distortions import blur, haze, noise, resample
 
 STRENGTHS = ("blur", "haze", "noise", "resample")
 MAX_BLUR, MAX_HAZE, MAX_NOISE = 2.0, 0.5, 0.15  # sigma in pixels, share, standard deviation
-INK = 0.45  # where the enlarged digits' edge lies
 
 
 class FramePlan(NamedTuple):
@@ -105,11 +104,11 @@ def draw_glyphs(digit: Tensor, warp: Tensor, ink: Tensor) -> Tensor:
     Returns:
         (n, 28, 28) uint8.
     """
-    large, _ = handwriting()
-    fine = 4 * DIGIT
+    small, _ = handwriting()
+    large, fine = enlarge(small[digit]).float(), 4 * DIGIT
     theta = F.pad(warp * (fine / large.shape[-1]), (0, 1))
     grid = F.affine_grid(theta, [len(digit), 1, fine, fine], align_corners=False)
-    bent = F.grid_sample(large[digit].float(), grid, align_corners=False)
+    bent = F.grid_sample(large, grid, align_corners=False)
     sharp = F.avg_pool2d((bent > ink[:, None, None, None]).float(), 4)
     return sharp[:, 0].mul(255).round().byte()
 

@@ -10,22 +10,23 @@ from torch import Tensor
 
 VIDEOS, TRAIN, FRAMES, SIZE = 10_000, 8_000, 20, 64
 DIGIT = 28
+INK = 0.45  # where the enlarged digits' edge lies
 STEP = 0.1  # of the free canvas, per frame: Srivastava et al. 2015
 TEST_DIGITS = 360  # the last fifth of the 1,797; the set is sorted by writer, so the writers differ as well
 
 
 @lru_cache(maxsize=1)
 def handwriting() -> tuple[Tensor, np.ndarray]:
-    """Return scikit-learn's 1,797 digits enlarged, still with soft edges, and which digits they are.
-
-    Returns:
-        (1797, 1, 80, 80) float, about 0 to 1, and (1797,) int.
-    """
+    """Return scikit-learn's digits as they are, (1797, 1, 8, 8) in [0, 1], and which digits they are, (1797,) int."""
     from sklearn.datasets import load_digits  # slow to import, needed only when digits are drawn
 
     small = load_digits()
-    images = torch.from_numpy(small.images)[:, None] / 16
-    return F.interpolate(images, size=(80, 80), mode="bicubic", align_corners=False), small.target
+    return torch.from_numpy(small.images)[:, None] / 16, small.target
+
+
+def enlarge(small: Tensor) -> Tensor:
+    """(n, 1, 8, 8) -> (n, 1, 80, 80), still with soft edges."""
+    return F.interpolate(small, size=(80, 80), mode="bicubic", align_corners=False)
 
 
 @lru_cache(maxsize=1)
@@ -35,8 +36,8 @@ def digits() -> np.ndarray:
     Returns:
         (1797, 28, 28) uint8: each digit fills 20x20 inside a margin of 4, as in MNIST.
     """
-    large, _ = handwriting()
-    sharp = F.avg_pool2d((large > 0.45).double(), 4)
+    small, _ = handwriting()
+    sharp = F.avg_pool2d((enlarge(small) > INK).double(), 4)
     return F.pad(sharp, (4, 4, 4, 4))[:, 0].mul(255).round().byte().numpy()
 
 
