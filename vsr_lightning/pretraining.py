@@ -1,6 +1,6 @@
 """Train the feature network and write it as the loss reads it, with a card that tells what it is."""
 
-import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from vsr_lightning.experiment import make_trainer, recorded, write_record
 from vsr_lightning.provenance import write_text
 from vsr_lightning.recognition import VGG19, Recognition
 
-log = logging.getLogger(__name__)
 WEIGHTS_FILE, CARD_FILE = "digits.safetensors", "digits.md"
 
 
@@ -91,7 +90,7 @@ def model_card(record: dict[str, Any]) -> str:
     data, optimizer = config["data"], config["optimizer"]
     widths = ", ".join(str(round(config["width"] * full)) for full in (64, 128, 256, 512, 512))
     git = record["git"] or {"commit": "unknown", "dirty": False}
-    accuracy = {name: f"{100 * scores[name]:.2f} %" for name in ("accuracy", "sharp", "spoiled")}
+    accuracy = {name: f"{100 * scores.get(name, math.nan):.2f} %" for name in ("accuracy", "sharp", "spoiled")}
     table = {
         "SHA-256": f"`{weights['sha256']}`",
         "made by": f"`{' '.join(['python -m vsr_lightning.pretrain', *record['overrides']])}`",
@@ -104,7 +103,9 @@ def model_card(record: dict[str, Any]) -> str:
         f"commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}",
         "accuracy per digit": f"{accuracy['accuracy']} on {data['test_frames']:,} frames of held-out digits, "
         f"overlapping ones too ({accuracy['sharp']} on sharp frames, {accuracy['spoiled']} on spoiled ones)",
-        "found of each digit": ", ".join(f"{digit}: {100 * scores[f'digit_{digit}']:.1f} %" for digit in range(10)),
+        "found of each digit": ", ".join(
+            f"{digit}: {100 * scores.get(f'digit_{digit}', math.nan):.1f} %" for digit in range(10)
+        ),
         "strengths of the spoiling": f"each in [0, 1], told to within {scores['strength_error']:.3f} on average",
     }
     return "\n".join(

@@ -17,11 +17,8 @@ from torchvision.models import VGG19_Weights
 from vsr_lightning.download import download, verify
 
 log = logging.getLogger(__name__)
-WEIGHTS = Path(__file__).parent / "weights"  # the model card lies beside them
-BUNDLED, BUNDLED_SHA256 = (
-    WEIGHTS / "digits.safetensors",
-    "dcfd3b56b6bd10a43f7b70c79664cc56e7751ccde0e6a71cfdcad06a942ba308",
-)
+BUNDLED = Path(__file__).parent / "weights" / "digits.safetensors"  # its card, digits.md, lies beside it
+BUNDLED_SHA256 = "dcfd3b56b6bd10a43f7b70c79664cc56e7751ccde0e6a71cfdcad06a942ba308"
 WIDTH = 0.25  # of the bundled network's 64 to 512 channels, and of the random one's
 Layers = dict[str, tuple[Tensor, Tensor]]
 
