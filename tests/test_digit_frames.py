@@ -79,10 +79,10 @@ def test_some_frames_stay_sharp_and_the_others_are_spoiled():
     assert batch.images.max() <= 1
 
 
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("place", range(5))
 def test_each_strength_spoils(place):
     (drawn,) = _batches(DigitFrames(val_frames=4).val_dataloader())
-    images, strength = drawn.frames / 255, torch.zeros(4, 4)
+    images, strength = drawn.frames / 255, torch.zeros(4, 5)
     torch.testing.assert_close(spoil(images, strength, drawn.noise), images)
     errors = []
     for strength[:, place] in (0.3, 1.0):

@@ -95,7 +95,7 @@ def model_card(record: dict[str, Any]) -> str:
         "SHA-256": f"`{weights['sha256']}`",
         "made by": f"`{' '.join(['python -m vsr_lightning.pretrain', *record['overrides']])}`",
         "data": "frames of two of scikit-learn's 1,797 handwritten digits (Alpaydin and Kaynak 1998, UCI, CC BY 4.0), "
-        "enlarged, bent, bolder or thinner; three frames in four blurred, hazy, noisy or resampled",
+        "enlarged, bent, bolder or thinner; three frames in four resampled, blurred, hazy, noisy or faint",
         "held out": "the last 360 digits: other writers, and those of the generated test videos",
         "recipe": f"{record['epochs']} epochs of {data['train_frames']:,} frames, batches of {data['batch_size']}, "
         f"{optimizer['_target_'].rsplit('.')[-1]}, one cycle of rates up to {optimizer['lr']}, seed {record['seed']}",
