@@ -24,6 +24,8 @@ BAD = {
     "negative learning rate": (["optimizer.lr=-1"], r"Invalid learning rate: -1\): change optimizer\.lr"),
     "learning rate in words": (["optimizer.lr=fast"], r"change optimizer\.lr"),
     "zero epochs": (["trainer.max_epochs=0"], r"trainer\.max_epochs=0 trains nothing: choose .*at least 1"),
+    "nothing to score": (["trainer.limit_test_batches=0"], r"trainer\.limit_test_batches=0 leaves nothing to score"),
+    "features that are no name": (["features=null", "loss=perceptual"], r"features=None is no file, nor imagenet"),
     "too many videos": (["data.train_videos=8001"], r"data\.train_videos=8001 is out of range: .* 1 to 8,000"),
     "sizes that don't fit": (["data.degradation.scale=4"], r"model\.low_res=32, data gives 16"),
     "missing data": ([PUBLISHED, "data.download=false"], r"npy is missing .*choose data\.source=generated"),

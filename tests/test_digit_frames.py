@@ -39,10 +39,10 @@ def test_a_training_frame_is_a_pure_function_of_seed_and_epoch():
 
 def test_held_out_digits_are_those_of_the_test_videos_and_train_nothing():
     data, first_held_out = DigitFrames(train_frames=5000), 1797 - TEST_DIGITS
-    plans = [data.train_dataloader().sampler.plan(0), data.val_dataloader().sampler.plan(0)]
-    assert plans[0].digit.max() == first_held_out - 1
-    assert plans[1].digit.min() == first_held_out
-    assert plans[1].digit.max() == 1796
+    assert data.train_dataloader().sampler.plan(0).digit.max() == first_held_out - 1
+    for loader in (data.val_dataloader(), data.test_dataloader()):
+        digit = loader.sampler.plan(0).digit
+        assert (digit.min(), digit.max()) == (first_held_out, 1796)
 
 
 def test_labels_are_the_digits_drawn():
@@ -77,6 +77,12 @@ def test_some_frames_stay_sharp_and_the_others_are_spoiled():
     assert (moved[~sharp] > 0).all()
     assert batch.images.min() >= 0
     assert batch.images.max() <= 1
+
+
+def test_each_distortion_joins_half_of_three_training_frames_in_four():
+    strength = training_frames(0, seed=0, frames=4000, digits=range(100)).strength
+    np.testing.assert_allclose((strength > 0).mean(0), 0.75 / 2, atol=0.03)
+    np.testing.assert_allclose((strength > 0).any(1).mean(), 0.75 * (1 - 0.5**5), atol=0.03)
 
 
 @pytest.mark.parametrize("place", range(5))

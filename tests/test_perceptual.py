@@ -130,7 +130,7 @@ def test_the_checksum_is_of_the_weights_whatever_the_container(reference, weight
     torch.save({f"features.{k}": v for k, v in reference.state_dict().items()}, tmp_path / "vgg.pth")
     loaded = load_features(str(tmp_path / "vgg.pth"))
     assert loaded.checksum == load_features(str(weights_file)).checksum
-    assert loaded.name == "vgg.pth"
+    assert loaded.name == f"vgg.pth {loaded.checksum[:8]}"
 
 
 def test_the_classifier_is_not_kept(reference, tmp_path):
@@ -211,7 +211,15 @@ def _code(path):
     torch.save({"features.0.weight": _RunsCode()}, path)
 
 
-@pytest.mark.parametrize("write", [_not_tensors, _code])
+def _empty(path):
+    path.write_bytes(b"")
+
+
+def _other_kind(path):
+    save_file({"features.0.weight": torch.zeros(1)}, path) if path.suffix == ".pth" else torch.save({}, path)
+
+
+@pytest.mark.parametrize("write", [_not_tensors, _code, _empty, _other_kind])
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
 def test_a_damaged_or_hostile_file_gives_one_clear_error(tmp_path, write, name, capsys):
     write(tmp_path / name)
@@ -236,5 +244,6 @@ def test_a_file_without_the_right_layers_names_the_first_one(tmp_path):
 
 
 def test_an_unknown_name_says_what_there_is():
-    with pytest.raises(ValueError, match="features=vgg is no file, nor imagenet, bundled, random or auto"):
-        load_features("vgg")
+    for name in ("vgg", None, "."):
+        with pytest.raises(ValueError, match=f"features={name} is no file, nor imagenet, bundled, random or auto"):
+            load_features(name)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import sys
 from functools import partial
@@ -9,12 +10,13 @@ import torch
 from safetensors.torch import load_file
 from torchvision.models.vgg import make_layers
 
+from vsr_lightning import pretraining
 from vsr_lightning.cli import run_cli
 from vsr_lightning.data import DigitFrames
 from vsr_lightning.data.digit_frames import DigitBatch
 from vsr_lightning.losses.features import LAYERS, load_features
 from vsr_lightning.pretrain import main
-from vsr_lightning.pretraining import export, pretrain
+from vsr_lightning.pretraining import export, score
 from vsr_lightning.recognition import VGG19, Recognition, read_digits
 
 TINY = (
@@ -59,14 +61,18 @@ def test_the_command_leaves_weights_that_the_loss_loads(finished):
     checkpoint = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
     network = VGG19(1 / 16)
     network.load_state_dict({key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()})
-    for (weight, _), (name, expected) in zip(loaded.layers.values(), list(network.folded().items())[::2], strict=True):
-        torch.testing.assert_close(weight, expected, rtol=1e-3, atol=1e-6, msg=name)
+    values = [value for layer in loaded.layers.values() for value in layer]
+    for value, expected in zip(values, network.folded().values(), strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_the_card_and_run_json_tell_what_the_weights_are(finished):
     card, run = (finished / "digits.md").read_text(), json.loads((finished / "run.json").read_text())
     assert (run["status"], run["epochs"], run["seed"]) == ("finished", 1, 0)
+    assert hashlib.sha256((finished / "digits.safetensors").read_bytes()).hexdigest() == run["weights"]["sha256"]
+    assert load_features(str(finished / "digits.safetensors")).checksum == run["weights"]["checksum"]
     assert f"`{run['weights']['sha256']}`" in card
+    assert f"`{run['weights']['checksum']}`" in card
     assert f"{100 * run['scores']['accuracy']:.2f} % on 64 frames of held-out digits" in card
     assert f"`python -m vsr_lightning.pretrain {' '.join(TINY)}" in card
     assert all(f"{digit}: {100 * run['scores'][f'digit_{digit}']:.1f} %" in card for digit in range(10))
@@ -83,6 +89,9 @@ def test_the_dashboard_has_curves(finished):
 
 def test_folded_weights_are_a_plain_vgg19_that_gives_the_same_features():
     network = VGG19(1 / 8)
+    for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+        torch.nn.init.uniform_(norm.bias, -0.5, 0.5)
     for images in (torch.rand(8, 1, 64, 64) for _ in range(3)):
         network(images)  # gives the normalisation something to fold
     network.eval()
@@ -130,16 +139,14 @@ def test_accuracy_is_per_digit_in_whatever_order_and_by_the_true_digit(tmp_path)
 def test_training_learns_both_tasks(tmp_path):
     data = DigitFrames(train_frames=16, val_frames=16, test_frames=16, batch_size=16)
     plan = data.train_dataloader().sampler.plan  # the same sixteen frames in every epoch, to be learnt by heart
-    data.train_dataloader = lambda: data._loader(lambda epoch: plan(0))
-    before, after = [], []
+    data.train_dataloader = data.test_dataloader = lambda: data._loader(lambda epoch: plan(0))
     module = _module(1 / 8)
-
-    class Losses(pl.Callback):
-        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-            (before if trainer.current_epoch < 3 else after).append(outputs["loss"].item())
-
-    pretrain(data, module, _trainer(tmp_path, max_epochs=40, callbacks=[Losses()], limit_val_batches=0))
-    assert after[-1] < 0.6 * before[0]
+    (before,) = _trainer(tmp_path).test(module, data, verbose=False)
+    trainer = _trainer(tmp_path, max_epochs=60, limit_val_batches=0)
+    trainer.fit(module, data)
+    after = score(data, module, trainer)
+    assert after["accuracy"] > 0.5 > before["test/accuracy"]
+    assert after["strength_error"] < 0.7 * before["test/strength_error"]
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path):
@@ -153,25 +160,48 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path):
 
     data = DigitFrames(train_frames=32, val_frames=16, test_frames=16, batch_size=16)
     at_once, resumed = _module(), _module()
-    pretrain(data, at_once, trainer())
+    trainer().fit(at_once, data)
     keep = pl.callbacks.ModelCheckpoint(tmp_path, "last")
     with pytest.raises(InterruptedError):
-        pretrain(data, _module(), trainer(keep, Interrupt()))
-    pretrain(data, resumed, trainer(), ckpt_path=str(tmp_path / "last.ckpt"))
+        trainer(keep, Interrupt()).fit(_module(), data)
+    trainer().fit(resumed, data, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     assert all(torch.equal(value, resumed.state_dict()[key]) for key, value in at_once.state_dict().items())
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(finished, tmp_path, monkeypatch):
     last = f"ckpt_path={finished}/checkpoints/last.ckpt"
     cases = (
-        (["trainer.max_epochs=2"], "is of a training for 1 epochs: set trainer.max_epochs=1"),
-        (["trainer.max_epochs=2", "data.batch_size=8"], "was made with another data"),
-        (["width=0.125"], "does not fit this network"),
-        ([], "leaves none"),
+        (["trainer.max_epochs=2"], r"made with trainer\.max_epochs=1: choose the same, or start anew"),
+        (["trainer.limit_train_batches=0.5"], r"made with trainer\.limit_train_batches=1"),
+        (["data.batch_size=8"], r"made with data\.batch_size=16"),
+        (["width=0.125"], r"made with width=0\.0625"),
+        (["data.val_frames=8"], "has finished its 1 epochs, and a cycle of rates can't be made longer: start anew"),
     )
     for i, (changes, message) in enumerate(cases):
         with pytest.raises(SystemExit, match=message):
             _call(monkeypatch, tmp_path, last, *changes, f"hydra.run.dir={i}")
+
+
+def test_a_checkpoint_to_look_at_or_of_another_command_is_refused(finished, tmp_path, monkeypatch, vsr):
+    with pytest.raises(SystemExit, match=r"best\.ckpt holds weights only, nothing to go on from: take last\.ckpt"):
+        _call(monkeypatch, tmp_path, f"ckpt_path={finished}/checkpoints/best.ckpt", "hydra.run.dir=a")
+    vsr("hydra.run.dir=other", "trainer.max_epochs=1")
+    with pytest.raises(SystemExit, match=r"was not made by vsr_lightning\.pretrain"):
+        _call(monkeypatch, tmp_path, "ckpt_path=other/checkpoints/last.ckpt", "hydra.run.dir=b")
+
+
+@pytest.mark.parametrize("change", ["optimizer.lr=abc", "optimizer.lr=-1", "scheduler.pct_start=2", "width=abc"])
+def test_values_that_can_not_be_used_name_their_key(tmp_path, monkeypatch, change):
+    key = change.split("=")[0].split(".")[0]
+    with pytest.raises(SystemExit, match=f"^error: [^\n]*{key}[^\n]*$"):
+        _call(monkeypatch, tmp_path, change, "hydra.run.dir=run")
+
+
+def test_weights_are_kept_where_the_test_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "score", lambda *args: 1 // 0)
+    with pytest.raises(SystemExit, match="division or modulo by zero"):
+        _call(monkeypatch, tmp_path, "hydra.run.dir=run")
+    assert load_features("run/digits.safetensors").layers
 
 
 def test_a_width_without_channels_is_refused(tmp_path, monkeypatch):

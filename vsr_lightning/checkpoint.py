@@ -9,7 +9,6 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from vsr_lightning.module import SuperResolution
-from vsr_lightning.recognition import Recognition
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -34,22 +33,35 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             part.unlink(missing_ok=True)
 
 
-def check_checkpoint(path: str, module: SuperResolution | Recognition, max_epochs: int | None = None) -> None:
-    """Refuse a checkpoint that this run can't go on from, so that no row of a table is of another training.
+def load_checkpoint(path: str) -> dict[str, Any]:
+    """Read a checkpoint that training can go on from, its tensors left in the file.
 
     Raises:
         FileNotFoundError: there is no file.
-        ValueError: it does not load, its weights have other names or shapes, it was trained under another loss,
-            on other features or data, or it has been trained for ``max_epochs`` already.
+        ValueError: it does not load, or holds weights only.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"ckpt_path={path} is missing: give a file such as RUN/checkpoints/last.ckpt")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        theirs = checkpoint["state_dict"]
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint["state_dict"], checkpoint["epoch"]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError) as error:
         raise ValueError(f"ckpt_path={path} is not a checkpoint of this project, or it is damaged") from error
-    mine = module.state_dict()
+    if "optimizer_states" not in checkpoint:
+        raise ValueError(f"ckpt_path={path} holds weights only, nothing to go on from: take last.ckpt beside it")
+    return checkpoint
+
+
+def check_checkpoint(path: str, module: SuperResolution, max_epochs: int | None = None) -> None:
+    """Refuse a checkpoint that this run can't go on from, so that no row of a table is of another training.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        ValueError: it does not load or holds weights only, its weights have other names or shapes, it was trained
+            under another loss, on other features or data, or it has been trained for ``max_epochs`` already.
+    """
+    checkpoint = load_checkpoint(path)
+    mine, theirs = module.state_dict(), checkpoint["state_dict"]
     differing = [name for name in {**mine, **theirs} if _shape(mine, name) != _shape(theirs, name)]
     if differing:
         made_by = checkpoint.get("provenance", {}).get("model", "another network")

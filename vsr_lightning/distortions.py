@@ -1,4 +1,4 @@
-"""Ways to spoil sharp images: (B, C, H, W) in [0, 1] and a strength an image -> (B, C, H, W), not clamped."""
+"""Ways to spoil sharp images: (B, C, H, W) in [0, 1], for most a strength an image -> (B, C, H, W), not clamped."""
 
 import torch
 import torch.nn.functional as F

@@ -125,6 +125,8 @@ def _prepare(cfg: DictConfig) -> None:
         raise ValueError(f"trainer.max_epochs={epochs} trains nothing: choose a whole number, at least 1")
     if not isinstance(cfg.seed, int) or cfg.seed < 0:
         raise ValueError(f"seed={cfg.seed} can't be used: choose a whole number, at least 0")
+    if cfg.trainer.get("limit_test_batches") == 0:
+        raise ValueError("trainer.limit_test_batches=0 leaves nothing to score: choose a share, or at least 1")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # 0 is the fastest here
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own affair
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -31,7 +31,7 @@ class VGG19(nn.Module):
 
     def __init__(self, width: float = 0.25) -> None:
         super().__init__()
-        if not 1 / 64 <= width <= 4:
+        if not isinstance(width, int | float) or not 1 / 64 <= width <= 4:
             raise ValueError(f"width={width} is out of range: choose 0.016 (one channel) to 4")
         self.normalise = Normalise()
         blocks: list[list[nn.Module]] = []
@@ -113,8 +113,13 @@ class Recognition(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """One optimiser, and its schedule over all steps."""
-        optimizer = self.optimizer(self.network.parameters())
-        scheduler = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        try:
+            optimizer = self.optimizer(self.network.parameters())
+            scheduler = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"can't start ({error}): change optimizer.lr or other keys of optimizer, scheduler"
+            ) from error
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

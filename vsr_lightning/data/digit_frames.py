@@ -59,7 +59,7 @@ class DigitBatch(NamedTuple):
 
 
 def training_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FramePlan:
-    """Frames of one epoch: bent and bolder or thinner digits, three in four frames spoiled."""
+    """Frames of one epoch: bent and bolder or thinner digits, three in four frames open to spoiling."""
     rng = np.random.default_rng((seed, epoch))
     angle, shear = rng.uniform(-0.25, 0.25, (2, frames, 2))
     scale = rng.uniform(0.85, 1.15, (frames, 2, 2))
@@ -71,7 +71,7 @@ def training_frames(epoch: int, *, seed: int, frames: int, digits: range) -> Fra
 
 
 def fixed_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FramePlan:
-    """The same frames in every epoch and every run: digits as they are, every other frame spoiled."""
+    """The same frames in every epoch and every run: digits as they are, every other one open to spoiling."""
     rng = np.random.default_rng((seed,))
     warp = np.tile(np.eye(2, dtype=np.float32), (frames, 2, 1, 1))
     return _plan(rng, frames, digits, warp, np.full((frames, 2), INK), 0.5)

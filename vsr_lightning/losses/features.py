@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from vsr_lightning.download import download, verify
 
 log = logging.getLogger(__name__)
 BUNDLED = Path(__file__).parent / "weights" / "digits.safetensors"  # its card, digits.md, lies beside it
-BUNDLED_SHA256 = "dcfd3b56b6bd10a43f7b70c79664cc56e7751ccde0e6a71cfdcad06a942ba308"
+BUNDLED_SHA256 = "9468052ba7e4dcd841cd4d117b5cb424849c5b51c0824992af0cd54151fcc822"
 WIDTH = 0.25  # of the bundled network's 64 to 512 channels, and of the random one's
 Layers = dict[str, tuple[Tensor, Tensor]]
 
@@ -66,7 +66,7 @@ class Features:
 
     Attributes:
         layers: ``relu1_1`` ... ``relu5_4`` -> (weight, bias) of the convolution before it.
-        name: short, for tables: ``imagenet``, ``bundled``, ``random``, or the file's name.
+        name: short, for tables: ``imagenet``, ``bundled``, ``random``, or a file's name and the start of its checksum.
         checksum: SHA-256 of the weights themselves, the same for the same values in any container.
     """
 
@@ -104,10 +104,11 @@ def load_features(name: str) -> Features:
                 error,
             )
             return _bundled()
-    path = Path(name)
-    if not path.exists():
+    path = Path(str(name))
+    if not path.is_file():
         raise ValueError(f"features={name} is no file, nor imagenet, bundled, random or auto")
-    return _features(_read(path), path.name)
+    loaded = _features(_read(path), path.name)
+    return replace(loaded, name=f"{path.name} {loaded.checksum[:8]}")
 
 
 def imagenet_path() -> Path:
@@ -142,7 +143,9 @@ def _read(path: Path) -> Layers:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
-        raise ValueError(f"{path} is not a readable state dict of tensors: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"{path} is not a readable state dict of tensors: it is damaged, or of another kind than its name says"
+        ) from error
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
     # clones, so that the classifier's 494 MB go with the rest of the file

@@ -36,7 +36,7 @@ class Perceptual(nn.Module):
             raise ValueError(
                 f"loss.taps={taps} is not all, published, or a list of different names of {', '.join(LAYERS)}"
             )
-        self.features = load_features(features) if isinstance(features, str) else features
+        self.features = features if isinstance(features, Features) else load_features(features)
         self.taps = tuple(tap for tap in LAYERS if tap in chosen)
         self.depth = 1 + list(LAYERS).index(self.taps[-1])
         for name, (weight, bias) in list(self.features.layers.items())[: self.depth]:
