@@ -101,6 +101,23 @@ def test_a_checkpoint_of_another_training_is_refused(vsr):
         vsr(last, "trainer.max_epochs=1")
 
 
+def test_a_run_can_start_from_the_weights_of_another_loss(vsr, tmp_path):
+    vsr("hydra.run.dir=mse", "trainer.max_epochs=1")
+    vsr("loss=perceptual", "loss.taps=[relu1_1]", "init_from=mse/checkpoints/best.ckpt", "trainer.max_epochs=1",
+        "optimizer.lr=1e-30", "hydra.run.dir=run")  # fmt: skip
+    start, end = (torch.load(f"{name}/checkpoints/last.ckpt", weights_only=True) for name in ("mse", "run"))
+    for key, value in start["state_dict"].items():
+        torch.testing.assert_close(end["state_dict"][key], value)
+    table = (tmp_path / "run" / "scores.md").read_text()
+    assert "run started from weights trained on mse for 1 epochs: mse/checkpoints/best.ckpt" in table
+    with pytest.raises(
+        SystemExit, match=r"init_from=mse/checkpoints/last\.ckpt was made by .* does not fit this network"
+    ):
+        vsr("init_from=mse/checkpoints/last.ckpt", "model.widths=[4,4]")
+    with pytest.raises(SystemExit, match=r"init_from=gone\.ckpt is missing"):
+        vsr("init_from=gone.ckpt")
+
+
 def test_a_run_folder_is_never_reused(vsr, tmp_path):
     vsr("hydra.run.dir=run", "trainer.max_epochs=1")
     before = (tmp_path / "run" / "run.json").read_bytes()

@@ -33,21 +33,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             part.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: str) -> dict[str, Any]:
-    """Read a checkpoint that training can go on from, its tensors left in the file.
+def load_checkpoint(path: str, key: str = "ckpt_path") -> dict[str, Any]:
+    """Read a checkpoint, its tensors left in the file; ``ckpt_path`` is for one that training can go on from.
 
     Raises:
         FileNotFoundError: there is no file.
-        ValueError: it does not load, or holds weights only.
+        ValueError: it does not load, or holds weights only where there should be more.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"ckpt_path={path} is missing: give a file such as RUN/checkpoints/last.ckpt")
+        raise FileNotFoundError(f"{key}={path} is missing: give a file such as RUN/checkpoints/last.ckpt")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         checkpoint["state_dict"], checkpoint["epoch"]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError) as error:
-        raise ValueError(f"ckpt_path={path} is not a checkpoint of this project, or it is damaged") from error
-    if "optimizer_states" not in checkpoint:
+        raise ValueError(f"{key}={path} is not a checkpoint of this project, or it is damaged") from error
+    if key == "ckpt_path" and "optimizer_states" not in checkpoint:
         raise ValueError(f"ckpt_path={path} holds weights only, nothing to go on from: take last.ckpt beside it")
     return checkpoint
 
@@ -61,14 +61,7 @@ def check_checkpoint(path: str, module: SuperResolution, max_epochs: int | None 
             under another loss, on other features or data, or it has been trained for ``max_epochs`` already.
     """
     checkpoint = load_checkpoint(path)
-    mine, theirs = module.state_dict(), checkpoint["state_dict"]
-    differing = [name for name in {**mine, **theirs} if _shape(mine, name) != _shape(theirs, name)]
-    if differing:
-        made_by = checkpoint.get("provenance", {}).get("model", "another network")
-        raise ValueError(
-            f"ckpt_path={path} was made by {made_by} and does not fit this network ({differing[0]} differs): "
-            "choose the model= that it was made with"
-        )
+    _check_fit(f"ckpt_path={path}", checkpoint, module)
     theirs, mine = checkpoint.get("provenance", {}), module.provenance
     for key in ("loss", "features", "data"):
         if _name(theirs.get(key)) != _name(mine.get(key)):
@@ -81,6 +74,31 @@ def check_checkpoint(path: str, module: SuperResolution, max_epochs: int | None 
         raise ValueError(
             f"ckpt_path={path} has been trained for {done} epochs, so trainer.max_epochs={max_epochs} leaves none: "
             "set it to the number that there should be in all"
+        )
+
+
+def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
+    """Start from another run's weights, whatever it was trained under; return where they come from.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        ValueError: it does not load, or its weights have other names or shapes.
+    """
+    checkpoint = load_checkpoint(path, "init_from")
+    _check_fit(f"init_from={path}", checkpoint, module)
+    module.load_state_dict(checkpoint["state_dict"])
+    origin = checkpoint.get("provenance", {})
+    return {"path": path, "epochs": checkpoint["epoch"] + 1, **{key: origin.get(key) for key in ("loss", "features")}}
+
+
+def _check_fit(what: str, checkpoint: dict[str, Any], module: SuperResolution) -> None:
+    mine, theirs = module.state_dict(), checkpoint["state_dict"]
+    differing = [name for name in {**mine, **theirs} if _shape(mine, name) != _shape(theirs, name)]
+    if differing:
+        made_by = checkpoint.get("provenance", {}).get("model", "another network")
+        raise ValueError(
+            f"{what} was made by {made_by} and does not fit this network ({differing[0]} differs): "
+            "choose the model= that it was made with"
         )
 
 

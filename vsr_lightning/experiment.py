@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from vsr_lightning.checkpoint import check_checkpoint
+from vsr_lightning.checkpoint import check_checkpoint, load_weights
 from vsr_lightning.cli import one_line
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.losses.features import Features, load_features
@@ -72,6 +72,8 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
             optimizer=instantiate(cfg.optimizer),
             scheduler=instantiate(cfg.scheduler),
         )
+        if cfg.init_from:
+            record["init_from"] = load_weights(cfg.init_from, module)
         data: MovingMNIST = instantiate(cfg.data)
         record.update(made_from(data, module))
         cfg.made_from = "-".join(

@@ -52,4 +52,5 @@ def score_bicubic(folder: Path) -> None:
         assert isinstance(cfg, DictConfig)
         cfg.output_dir = str(folder / name)
         cfg.model, cfg.loss, cfg.ckpt_path = load_group("model", "bicubic"), load_group("loss", "mse"), None
+        cfg.init_from = None
         run(cfg, Job(folder / name, model="bicubic", loss="", sweep=True))

@@ -85,6 +85,11 @@ def notes(runs: Sequence[Run]) -> list[str]:
         lines.append("**Rows with different letters were scored on different data: do not compare them.**")
     if len(features) > 1:
         lines.append("**The perceptual rows were trained on different features: see the column.**")
+    lines += [
+        f"{path.name} started from weights trained on {start['loss']} for {start['epochs']} epochs: {start['path']}."
+        for path, run in runs
+        if (start := run.get("init_from"))
+    ]
     unfinished = [(path, run) for path, run in runs if run["status"] != "finished"]
     lines += [f"{path.name} is {run['status']}: {run.get('error', 'no scores yet')}" for path, run in unfinished]
     return lines
