@@ -51,6 +51,6 @@ def score_bicubic(folder: Path) -> None:
         cfg = OmegaConf.load(path / ".hydra" / "config.yaml")
         assert isinstance(cfg, DictConfig)
         cfg.output_dir = str(folder / name)
-        cfg.model, cfg.loss, cfg.ckpt_path = load_group("model", "bicubic"), load_group("loss", "mse"), None
-        cfg.init_from = None
+        cfg.model, cfg.loss = load_group("model", "bicubic"), load_group("loss", "mse")
+        cfg.ckpt_path = cfg.init_from = None
         run(cfg, Job(folder / name, model="bicubic", loss="", sweep=True))

@@ -86,7 +86,7 @@ def notes(runs: Sequence[Run]) -> list[str]:
     if len(features) > 1:
         lines.append("**The perceptual rows were trained on different features: see the column.**")
     lines += [
-        f"{path.name} started from weights trained on {start['loss']} for {start['epochs']} epochs: {start['path']}."
+        f"{path.name} started from weights trained on {start['loss']}, {start['epochs']} epochs: {start['path']}."
         for path, run in runs
         if (start := run.get("init_from"))
     ]
