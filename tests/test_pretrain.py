@@ -120,12 +120,12 @@ def test_accuracy_is_per_digit_in_whatever_order_and_by_the_true_digit(tmp_path)
         def forward(self, images):
             logits = torch.full((len(images), 10), -20.0)
             logits[:, 3] = logits[:, 8] = 5.0
-            return logits, torch.zeros(len(images), 5)
+            return logits, torch.zeros(len(images), 4)
 
     module = _module()
     module.network = Fixed(1 / 64)
     digits = torch.tensor([[8, 3], [3, 3], [3, 1], [5, 6]])
-    strength = torch.tensor([[0.0] * 5, [0.4, 0, 0, 0, 0], [0.0] * 5, [0.0] * 5])
+    strength = torch.tensor([[0.0] * 4, [0.4, 0, 0, 0], [0.0] * 4, [0.0] * 4])
     loader = torch.utils.data.DataLoader([DigitBatch(torch.rand(4, 1, 64, 64), digits, strength)], batch_size=None)
     (scores,) = _trainer(tmp_path).test(module, loader, verbose=False)
     assert scores["test/accuracy"] == pytest.approx((1 + 0.5 + 0.5 + 0) / 4)
@@ -133,7 +133,7 @@ def test_accuracy_is_per_digit_in_whatever_order_and_by_the_true_digit(tmp_path)
     assert scores["test/spoiled"] == pytest.approx(0.5)
     assert scores["test/digit_3"] == pytest.approx(3 / 4)
     assert (scores["test/digit_8"], scores["test/digit_1"]) == (1, 0)
-    assert scores["test/strength_error"] == pytest.approx(0.4 / 20)
+    assert scores["test/strength_error"] == pytest.approx(0.4 / 16)
 
 
 def test_training_learns_both_tasks(tmp_path):

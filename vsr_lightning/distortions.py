@@ -31,11 +31,6 @@ def noise(images: Tensor, sigma: Tensor, drawn: Tensor) -> Tensor:
     return images + sigma[:, None, None, None] * drawn
 
 
-def fade(images: Tensor, share: Tensor) -> Tensor:
-    """Take away (B,) of the brightness: what a network shows that is not sure yet."""
-    return images * (1 - share)[:, None, None, None]
-
-
 def shift(images: Tensor, pixels: int = 1) -> Tensor:
     """Move to the right by whole pixels; black comes in."""
     return F.pad(images, (pixels, 0))[..., : images.shape[-1]]

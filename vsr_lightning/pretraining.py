@@ -111,7 +111,7 @@ def model_card(record: dict[str, Any]) -> str:
         "SHA-256 of the values": f"`{weights['checksum']}`, as tables and `run.json` have it",
         "made by": f"`{' '.join(['python -m vsr_lightning.pretrain', *record['overrides']])}`",
         "data": "frames of two of scikit-learn's 1,797 handwritten digits (Alpaydin and Kaynak 1998, UCI, CC BY 4.0), "
-        "enlarged, bent, bolder or thinner; in three frames of four, each of resampling, blur, haze, noise and fading "
+        "enlarged, bent, bolder or thinner; in three frames of four, each of blur, haze, noise and resampling "
         "joins with probability 1/2",
         "held out": "the last 360 digits, those of the generated test videos; tested as they are, every other frame "
         "distorted as in training",

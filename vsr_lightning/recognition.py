@@ -50,7 +50,7 @@ class VGG19(nn.Module):
         self.strengths = nn.Linear(sum(ends), len(STRENGTHS))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1 or 3, H, W) in [0, 1] -> logits of the digits (B, 10), strengths of the distortions (B, 5)."""
+        """(B, 1 or 3, H, W) in [0, 1] -> logits of the digits (B, 10), strengths of the distortions (B, 4)."""
         x, means = self.normalise(images), []
         for block in self.blocks:
             x = block(x)

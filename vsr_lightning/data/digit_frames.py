@@ -15,10 +15,10 @@ from vsr_lightning.data.checks import check_number
 from vsr_lightning.data.generated import DIGIT, INK, SIZE, TEST_DIGITS, enlarge, handwriting
 from vsr_lightning.data.windows import PlanSampler
 from vsr_lightning.degradation import to_unit_range
-from vsr_lightning.distortions import blur, fade, haze, noise, resample
+from vsr_lightning.distortions import blur, haze, noise, resample
 
-STRENGTHS = ("resample", "blur", "haze", "noise", "fade")  # in the order in which they are applied
-MAX_BLUR, MAX_HAZE, MAX_NOISE, MAX_FADE = 2.0, 0.5, 0.15, 0.9  # sigma in pixels, share, standard deviation, share
+STRENGTHS = ("blur", "haze", "noise", "resample")
+MAX_BLUR, MAX_HAZE, MAX_NOISE = 2.0, 0.5, 0.15  # sigma in pixels, share, standard deviation
 
 
 class FramePlan(NamedTuple):
@@ -29,7 +29,7 @@ class FramePlan(NamedTuple):
         corner: (n, 2, 2) int, their top left corners.
         warp: (n, 2, 2, 2) float32, output -> input coordinates around the digit's centre.
         ink: (n, 2) float32, the level that separates ink from paper: lower is bolder.
-        strength: (n, 5) float32 in [0, 1], of each of ``STRENGTHS``.
+        strength: (n, 4) float32 in [0, 1], of each of ``STRENGTHS``.
         seed: (n,) int, of the noise.
     """
 
@@ -42,7 +42,7 @@ class FramePlan(NamedTuple):
 
 
 class DrawnFrames(NamedTuple):
-    """What the loader yields: frames (B, 1, H, W) uint8, digits (B, 2) int, strength (B, 5) and noise (B, 1, H, W)."""
+    """What the loader yields: frames (B, 1, H, W) uint8, digits (B, 2) int, strength (B, 4) and noise (B, 1, H, W)."""
 
     frames: Tensor
     digits: Tensor
@@ -51,7 +51,7 @@ class DrawnFrames(NamedTuple):
 
 
 class DigitBatch(NamedTuple):
-    """What the network learns on: images (B, 1, H, W) in [0, 1], their two digits (B, 2), strength (B, 5) in [0, 1]."""
+    """What the network learns on: images (B, 1, H, W) in [0, 1], their two digits (B, 2), strength (B, 4) in [0, 1]."""
 
     images: Tensor
     digits: Tensor
@@ -135,12 +135,11 @@ class DrawnDigits(Dataset[DrawnFrames]):
 
 
 def spoil(images: Tensor, strength: Tensor, drawn: Tensor) -> Tensor:
-    """Apply the distortions one after the other: (B, 5) strengths in [0, 1], noise drawn before; clamped to [0, 1]."""
+    """Apply the distortions one after the other: (B, 4) strengths in [0, 1], noise drawn before; clamped to [0, 1]."""
     of = dict(zip(STRENGTHS, strength.unbind(1), strict=True))
     images = torch.where(of["resample"][:, None, None, None] > 0, resample(images), images)
     images = haze(blur(images, MAX_BLUR * of["blur"]), MAX_HAZE * of["haze"])
-    images = noise(images, MAX_NOISE * of["noise"], drawn).clamp(0, 1)
-    return fade(images, MAX_FADE * of["fade"])
+    return noise(images, MAX_NOISE * of["noise"], drawn).clamp(0, 1)
 
 
 class DigitFrames(pl.LightningDataModule):

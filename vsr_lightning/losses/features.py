@@ -18,7 +18,7 @@ from vsr_lightning.download import download, verify
 
 log = logging.getLogger(__name__)
 BUNDLED = Path(__file__).parent / "weights" / "digits.safetensors"  # its card, digits.md, lies beside it
-BUNDLED_SHA256 = "9468052ba7e4dcd841cd4d117b5cb424849c5b51c0824992af0cd54151fcc822"
+BUNDLED_SHA256 = "dcfd3b56b6bd10a43f7b70c79664cc56e7751ccde0e6a71cfdcad06a942ba308"
 WIDTH = 0.25  # of the bundled network's 64 to 512 channels, and of the random one's
 Layers = dict[str, tuple[Tensor, Tensor]]
 
