@@ -19,7 +19,7 @@ from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.distortions import blur, erase, noise, shift, smooth_field
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.losses.features import imagenet_path
-from vsr_lightning.metrics import ssim
+from vsr_lightning.metrics import psnr_eq2, ssim
 from vsr_lightning.provenance import write_text
 from vsr_lightning.table import markdown
 
@@ -48,7 +48,7 @@ def run(cfg: DictConfig, folder: Path) -> str:
     criteria["HaarPSI"] = lambda spoiled, sharp: 1 - haarpsi(spoiled, sharp, reduction="none")
     criteria["SSIM"] = lambda spoiled, sharp: 1 - ssim(spoiled, sharp)
     spoiled = spoil_alike(sharp, torch.Generator().manual_seed(cfg.seed))
-    psnr = _psnr(next(iter(spoiled.values())), sharp)
+    psnr = psnr_eq2(next(iter(spoiled.values())), sharp, peak=1)
     text = "\n".join(
         [
             markdown(preference_rows(spoiled, sharp, criteria)),
@@ -72,7 +72,7 @@ def spoil_alike(sharp: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
     drawn = torch.randn(sharp.shape, generator=generator)
     field = smooth_field(tuple(sharp.shape), generator)  # type: ignore[arg-type]
     shifted = shift(sharp)
-    psnr = _psnr(shifted, sharp)
+    psnr = psnr_eq2(shifted, sharp, peak=1)
     return {
         "shift": shifted,
         "blur": at_psnr(lambda strength: blur(sharp, 5 * strength, kernel_size=31), sharp, psnr),
@@ -95,10 +95,10 @@ def at_psnr(distort: Callable[[Tensor], Tensor], sharp: Tensor, psnr: Tensor) ->
     low, high = torch.zeros_like(psnr), torch.ones_like(psnr)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        too_much = _psnr(distort(middle).clamp(0, 1), sharp) < psnr
+        too_much = psnr_eq2(distort(middle).clamp(0, 1), sharp, peak=1) < psnr
         low, high = torch.where(too_much, low, middle), torch.where(too_much, middle, high)
     images = distort((low + high) / 2).clamp(0, 1)
-    if (worst := (_psnr(images, sharp) - psnr).abs().max()) > 0.05:
+    if (worst := (psnr_eq2(images, sharp, peak=1) - psnr).abs().max()) > 0.05:
         raise ValueError(f"a distortion misses the PSNR asked for by {worst:.2f} dB: spoil other frames, or less")
     return images
 
@@ -119,7 +119,3 @@ def preference_rows(spoiled: dict[str, Tensor], sharp: Tensor, criteria: dict[st
             row[criterion] = f"{100 * (of[first] < of[second]).float().mean():.0f} %"
         rows.append(row)
     return rows
-
-
-def _psnr(images: Tensor, sharp: Tensor) -> Tensor:
-    return -10 * torch.log10((images - sharp).square().flatten(1).mean(1))
