@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vsr_lightning.data.checks import check_number
 from vsr_lightning.data.generated import DIGIT, INK, SIZE, TEST_DIGITS, enlarge, handwriting
-from vsr_lightning.data.windows import PlanSampler
+from vsr_lightning.data.windows import plan_loader
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.distortions import blur, haze, noise, resample
 
@@ -201,10 +201,4 @@ class DigitFrames(pl.LightningDataModule):
         return DigitBatch(images, batch.digits, batch.strength)
 
     def _loader(self, plan: Callable[[int], FramePlan]) -> DataLoader[DrawnFrames]:
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return DataLoader(
-            DrawnDigits(),
-            batch_size=None,  # the sampler yields whole batches
-            sampler=PlanSampler(plan, self.batch_size, rank, world_size),
-            num_workers=self.num_workers,
-        )
+        return plan_loader(DrawnDigits(), plan, self.batch_size, self.num_workers, self.trainer)

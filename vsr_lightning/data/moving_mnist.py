@@ -12,11 +12,11 @@ from vsr_lightning.data.generated import FRAMES, TRAIN, VIDEOS
 from vsr_lightning.data.source import Videos, load_videos
 from vsr_lightning.data.windows import (
     FrameBatch,
-    PlanSampler,
     WindowDataset,
     Windows,
     all_windows,
     fixed_windows,
+    plan_loader,
     training_windows,
 )
 from vsr_lightning.degradation import Batch, Degradation
@@ -105,10 +105,6 @@ class MovingMNIST(pl.LightningDataModule):
         return self.degradation(batch.frames, batch.blur)
 
     def _loader(self, plan: Callable[[int], Windows], batch_size: int) -> DataLoader[FrameBatch]:
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return DataLoader(
-            WindowDataset(self.videos.frames, self.frames),
-            batch_size=None,  # the sampler yields whole batches
-            sampler=PlanSampler(plan, batch_size, rank, world_size),
-            num_workers=self.num_workers,
+        return plan_loader(
+            WindowDataset(self.videos.frames, self.frames), plan, batch_size, self.num_workers, self.trainer
         )

@@ -4,11 +4,13 @@ import mmap
 from collections.abc import Callable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
+import lightning.pytorch as pl
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 Plan = TypeVar("Plan", bound=tuple[np.ndarray, ...])  # a NamedTuple of columns of equal length
+Served = TypeVar("Served")
 WHOLE_SET = 10_000  # drawn for every video, used or not, so that a video's window does not depend on the split
 
 
@@ -84,6 +86,23 @@ class PlanSampler(Sampler[Plan], Generic[Plan]):
 
     def __len__(self) -> int:
         return -(-len(self.plan(0)[0]) // self.batch_size)
+
+
+def plan_loader(
+    dataset: Dataset[Served],
+    plan: Callable[[int], Plan],
+    batch_size: int,
+    num_workers: int,
+    trainer: pl.Trainer | None,
+) -> DataLoader[Served]:
+    """Return a loader in which ``dataset`` makes each batch of the plan in one go, this device's share of it."""
+    rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+    return DataLoader(
+        dataset,
+        batch_size=None,  # the sampler yields whole batches
+        sampler=PlanSampler(plan, batch_size, rank, world_size),
+        num_workers=num_workers,
+    )
 
 
 class WindowDataset(Dataset[FrameBatch]):
