@@ -1,3 +1,4 @@
+import io
 import json
 import math
 import subprocess
@@ -7,13 +8,16 @@ from importlib.metadata import version
 import lightning.pytorch as pl
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
 
 from vsr_lightning.callbacks import StopOnNaN
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.experiment import train
+from vsr_lightning.frame_table import read_frames
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.metrics import frame_scores, perceptual_scores
 from vsr_lightning.models import Bicubic, FrameFusion
@@ -140,6 +144,37 @@ def test_event_files_hold_every_score_and_the_learning_rate(finished):
     assert tags >= {f"test/{score}" for score in TEST_SCORES}
 
 
+def test_event_files_hold_pictures_a_clip_and_the_scores_beside_the_choices(finished):
+    events = EventAccumulator(str(finished / "tensorboard" / "generated-random"), {"images": 0, "scalars": 0}).Reload()
+    kinds = "low-res, bicubic, prediction, truth, error"
+    assert set(events.Tags()["images"]) == {f"test videos/{kinds}", f"clip/{kinds}"}
+    pictures, clips = (events.Images(f"{name}/{kinds}") for name in ("test videos", "clip"))
+    assert [picture.step for picture in pictures] == [clip.step for clip in clips] == [0, 1]
+    rows = 2  # videos
+    assert (pictures[0].width, pictures[0].height) == (2 * (5 * 66 + 2), 2 * (rows * 66 + 2))
+    clip = Image.open(io.BytesIO(clips[-1].encoded_image_string))
+    assert (clip.format, clip.n_frames) == ("GIF", 16)
+    assert "custom_scalars__config__" in events.Tags()["tensors"]
+    hparams = {
+        tag: HParamsPluginData.FromString(content) for tag, content in events.PluginTagToContent("hparams").items()
+    }
+    shown = {metric.name.tag for metric in hparams["_hparams_/experiment"].experiment.metric_infos}
+    assert shown == {"test/psnr", "test/ssim", "test/perceptual", "test/haarpsi"}
+    assert hparams["_hparams_/session_start_info"].session_start_info.hparams["loss"].string_value == "perceptual"
+    scores = json.loads((finished / "run.json").read_text())["scores"]
+    for tag in shown:
+        assert events.Scalars(tag)[-1].value == pytest.approx(scores[tag.removeprefix("test/")])
+
+
+def test_the_frames_table_has_a_row_a_test_window_and_the_means_of_the_run(finished):
+    frames = read_frames(finished / "frames.csv")
+    assert frames["video"].tolist() == [8000] * 16 + [8001] * 16
+    assert frames["start"].tolist() == 2 * list(range(16))
+    scores = json.loads((finished / "run.json").read_text())["scores"]
+    for name in set(scores) - {"loss"}:
+        assert frames[name].mean() == pytest.approx(scores[name], rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["last", "best"])
 def test_checkpoints_load_safely_and_hold_no_feature_weight(finished, name):
     checkpoint = torch.load(finished / "checkpoints" / f"{name}.ckpt", weights_only=True)
@@ -187,6 +222,8 @@ def test_two_processes_train_on_the_same_windows_as_one(tmp_path):
         assert done.stdout.count("| run ") == 1
         scores.append(json.loads((tmp_path / str(devices) / "run.json").read_text())["scores"])
     assert scores[1] == pytest.approx(scores[0], rel=1e-5)
+    one, two = (read_frames(tmp_path / name / "frames.csv") for name in "12")
+    assert all(two[name] == pytest.approx(one[name], rel=1e-3) for name in one)
 
 
 def test_a_resumed_run_goes_on_where_the_checkpoint_stopped(finished, vsr):

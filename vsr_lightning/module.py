@@ -53,10 +53,12 @@ class SuperResolution(pl.LightningModule):
         """Score one window a video."""
         self._score("val", batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Score all windows, also perceptually."""
-        prediction = self._score("test", batch)
-        self._log("test", _means(perceptual_scores(prediction, batch.target)), len(prediction))
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Score all windows, also perceptually; return the scores of each frame."""
+        prediction, scores = self._score("test", batch)
+        slower = perceptual_scores(prediction, batch.target)
+        self._log("test", _means(slower), len(prediction))
+        return scores | slower
 
     def configure_optimizers(self) -> Any:
         """One optimiser, and its schedule if there is one."""
@@ -70,11 +72,11 @@ class SuperResolution(pl.LightningModule):
         """Stamp what the run was made from."""
         checkpoint["provenance"] = self.provenance
 
-    def _score(self, stage: str, batch: Batch) -> Tensor:
+    def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         prediction: Tensor = self(batch.low_res)
-        scores = {"loss": self.loss(prediction, batch.target), **_means(frame_scores(prediction, batch.target))}
-        self._log(stage, scores, len(prediction))
-        return prediction
+        scores = frame_scores(prediction, batch.target)
+        self._log(stage, {"loss": self.loss(prediction, batch.target), **_means(scores)}, len(prediction))
+        return prediction, scores
 
     def _log(self, stage: str, values: dict[str, Tensor], frames: int) -> None:
         named = {f"{stage}/{name}": value for name, value in values.items()}

@@ -100,6 +100,11 @@ class MovingMNIST(pl.LightningDataModule):
         """All 16 windows of each test video."""
         return self._loader(partial(all_windows, videos=self.test_videos, starts=self.starts), EVAL_BATCH)
 
+    def test_windows(self, videos: int) -> Batch:
+        """Return all windows of the first test videos, as they are tested: (videos * 16, ...) in the videos' order."""
+        windows = all_windows(0, videos=self.test_videos[:videos], starts=self.starts)
+        return self.on_after_batch_transfer(WindowDataset(self.videos.frames, self.frames)[windows], 0)
+
     def on_after_batch_transfer(self, batch: FrameBatch, dataloader_idx: int) -> Batch:
         """Degrade on the device."""
         return self.degradation(batch.frames, batch.blur)

@@ -1,0 +1,96 @@
+"""What TensorBoard shows beside the curves: pictures, a clip, the losses of a sweep overlaid, and the HPARAMS tab."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import SummaryWriter
+
+from vsr_lightning.degradation import Batch
+from vsr_lightning.module import SuperResolution
+from vsr_lightning.pictures import gif, grid, side_by_side, strip
+
+LAYOUT = {  # a chart holds the curves of all runs
+    "Losses of the sweep": {
+        "training loss": ["Multiline", ["train/loss$"]],
+        "test loss": ["Multiline", ["val/loss$"]],
+    },
+    "Scores of the sweep": {
+        "PSNR (dB), test": ["Multiline", ["val/psnr$"]],
+        "SSIM, test": ["Multiline", ["val/ssim$"]],
+    },
+}
+SCORES = ("psnr", "ssim", "perceptual", "haarpsi", "lpips")
+
+
+class Dashboard(pl.Callback):
+    """Write pictures of the same test windows after each epoch, and the run's choices and scores at its end.
+
+    Nothing happens without a TensorBoard logger.
+
+    Args:
+        videos: how many test videos the picture shows.
+    """
+
+    def __init__(self, videos: int = 4) -> None:
+        self.videos = videos
+        self.batch: Batch | None = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for writer in _writers(trainer):
+            writer.add_custom_scalars(LAYOUT)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._show(trainer, pl_module)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.global_step == 0:  # nothing was trained, so nothing was shown yet
+            self._show(trainer, pl_module)
+        if isinstance(pl_module, SuperResolution) and pl_module.provenance:
+            scores = {name: trainer.callback_metrics.get(f"test/{name}") for name in SCORES}
+            metrics = {f"test/{name}": float(score) for name, score in scores.items() if score is not None}
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.log_hyperparams(choices(pl_module.provenance), metrics, step=trainer.global_step)
+
+    def _show(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not (writers := _writers(trainer)):
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if self.batch is None:
+            self.batch = data.test_windows(self.videos)
+        low_res, target = (part.to(pl_module.device) for part in self.batch)
+        with torch.no_grad():
+            columns = side_by_side(low_res, pl_module(low_res), target)
+        each = data.starts  # windows of a video
+        picture = grid({kind: images[each // 2 :: each] for kind, images in columns.items()})
+        clip = gif(strip({kind: images[:each] for kind, images in columns.items()}))
+        for writer in writers:
+            writer.add_image(f"test videos/{', '.join(columns)}", picture, trainer.current_epoch)
+            _add_clip(writer, f"clip/{', '.join(columns)}", clip, trainer.current_epoch)
+
+
+def choices(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Return what the HPARAMS tab compares runs by, as plain values."""
+    config = provenance["config"]
+    return {
+        **{key: provenance[key] for key in ("model", "loss", "seed")},
+        "lr": config["optimizer"]["lr"],
+        "batch_size": config["data"]["batch_size"],
+        "epochs": config["trainer"]["max_epochs"],
+        "data": provenance["data"]["name"],
+        "features": (provenance["features"] or {}).get("name", ""),
+    }
+
+
+def _writers(trainer: pl.Trainer) -> list[SummaryWriter]:
+    loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    return [logger.experiment for logger in loggers] if trainer.is_global_zero else []
+
+
+def _add_clip(writer: SummaryWriter, tag: str, clip: bytes, step: int) -> None:
+    # add_video would need moviepy to write the same bytes
+    value = Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=clip))
+    writer._get_file_writer().add_summary(Summary(value=[value]), step)

@@ -1,0 +1,81 @@
+"""Each test frame's scores, kept as a file: what means hide, and what paired comparisons need."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsr_lightning.provenance import write_text
+
+FRAMES_FILE = "frames.csv"
+Rows = list[dict[str, float]]
+
+
+class FrameTable(pl.Callback):
+    """Write ``frames.csv`` after a test: a row a window with its video, first frame and scores.
+
+    Which window a row is of comes from the loader's own plan (:func:`vsr_lightning.data.windows.plan_loader`).
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.scores: list[dict[str, Tensor]] = []
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.scores.append({name: score.float().cpu() for name, score in outputs.items()})
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        sampler = trainer.test_dataloaders.sampler  # type: ignore[union-attr]
+        plan = [windows for windows, _ in zip(sampler, self.scores, strict=False)]
+        video, start = (np.concatenate([getattr(windows, name) for windows in plan]) for name in ("video", "start"))
+        scores = {name: torch.cat([part[name] for part in self.scores]).tolist() for name in self.scores[0]}
+        rows = [
+            {"video": int(v), "start": int(s), **dict(zip(scores, values, strict=True))}
+            for v, s, *values in zip(video, start, *scores.values(), strict=True)
+        ]
+        rows = gather(rows, trainer)
+        if trainer.is_global_zero:
+            write_frames(self.path, rows)
+
+
+def gather(rows: Rows, trainer: pl.Trainer) -> Rows:
+    """Return the rows of all processes in the order of one."""
+    if trainer.world_size > 1:
+        parts: list[Rows] = [[] for _ in range(trainer.world_size)]
+        torch.distributed.all_gather_object(parts, rows)
+        rows = [row for part in parts for row in part]
+    return sorted(rows, key=lambda row: (row["video"], row["start"]))
+
+
+def write_frames(path: Path, rows: Rows) -> None:
+    """Write rows of equal keys as csv."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: f"{value:.7g}" for name, value in row.items()} for row in rows)
+    write_text(path, buffer.getvalue())
+
+
+def read_frames(path: Path) -> dict[str, np.ndarray]:
+    """Return ``frames.csv`` as columns: ``video`` and ``start`` (int), and each score (float), all of one length."""
+    table = np.genfromtxt(path, delimiter=",", names=True, ndmin=1)
+    columns = {name: table[name] for name in table.dtype.names or ()}
+    return {name: column.astype(int) if name in ("video", "start") else column for name, column in columns.items()}

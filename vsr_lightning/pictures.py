@@ -1,0 +1,66 @@
+"""Frames side by side: as a picture, and as a clip."""
+
+import io
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from vsr_lightning.models import Bicubic
+
+GREY = 0.5  # between the frames
+
+
+def side_by_side(low_res: Tensor, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Return what to look at, each (B, C, H, W) in [0, 1].
+
+    Args:
+        low_res: (B, T, C, h, w) windows in [0, 1].
+        prediction: (B, C, H, W), clamped here.
+        target: (B, C, H, W) in [0, 1].
+
+    Returns:
+        ``low-res`` (the middle frame, each pixel enlarged), ``bicubic``, ``prediction``, ``truth``, and the absolute
+        ``error`` of the prediction.
+    """
+    prediction = prediction.float().clamp(0, 1)
+    middle = low_res[:, low_res.shape[1] // 2]
+    return {
+        "low-res": F.interpolate(middle, target.shape[-2:], mode="nearest"),
+        "bicubic": Bicubic(target.shape[-1] // low_res.shape[-1])(low_res),
+        "prediction": prediction,
+        "truth": target,
+        "error": (prediction - target).abs(),
+    }
+
+
+def grid(columns: dict[str, Tensor], enlarge: int = 2) -> Tensor:
+    """Return a (3, H, W) picture: a row an image of the batch, a column a kind."""
+    rows = torch.stack(list(columns.values()), dim=1).flatten(0, 1)
+    picture = make_grid(rows.cpu(), nrow=len(columns), pad_value=GREY)
+    return picture.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2)
+
+
+def strip(columns: dict[str, Tensor]) -> Tensor:
+    """Return a clip (T, C, H, W'): the kinds beside each other, a frame an image of the batch."""
+    return torch.cat([F.pad(images, (0, 2), value=GREY) for images in columns.values()], dim=-1)[..., :-2]
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Return images in [0, 1] as they are saved: rounded to 0..255."""
+    return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def gif(clip: Tensor, frames_per_second: float = 5, enlarge: int = 2) -> bytes:
+    """Return a (T, 1, H, W) clip in [0, 1] as a GIF that repeats for ever."""
+    images = [Image.fromarray(frame[0].numpy()) for frame in to_uint8(clip)]
+    images = [
+        image.resize((enlarge * image.width, enlarge * image.height), Image.Resampling.NEAREST) for image in images
+    ]
+    buffer = io.BytesIO()
+    images[0].save(
+        buffer, "gif", save_all=True, append_images=images[1:], duration=round(1000 / frames_per_second), loop=0
+    )
+    return buffer.getvalue()
