@@ -47,6 +47,20 @@ def small_features() -> Features:
     return Features(layers, "small", "0" * 64)
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run through the command line, shared by the tests that look at what it left."""
+    root = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as context:
+        context.chdir(root)
+        context.setattr(
+            sys, "argv", ["train", *TINY, "loss=perceptual", "loss.taps=[relu1_1]", "seed=0", "hydra.run.dir=run"]
+        )
+        run_cli(main)
+        context.delenv("HYDRA_FULL_ERROR", raising=False)
+    return root / "run"
+
+
 @pytest.fixture
 def vsr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
     """Run ``python -m vsr_lightning.train`` in this process, from an empty folder; return that folder."""

@@ -114,23 +114,6 @@ def test_a_loss_that_becomes_nan_stops_training_and_keeps_the_last_good_checkpoi
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 0
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A whole run through the command line, shared by the tests that look at what it left."""
-    patch, root = pytest.MonkeyPatch(), tmp_path_factory.mktemp("finished")
-    from vsr_lightning import cli
-    from vsr_lightning.train import main
-
-    with patch.context() as context:
-        context.chdir(root)
-        context.setattr(
-            "sys.argv", ["train", *TINY, "loss=perceptual", "loss.taps=[relu1_1]", "seed=0", "hydra.run.dir=run"]
-        )
-        cli.run_cli(main)
-        context.delenv("HYDRA_FULL_ERROR", raising=False)
-    return root / "run"
-
-
 def test_event_files_hold_every_score_and_the_learning_rate(finished):
     tags = set()
     for file in finished.glob("tensorboard/generated-random/events*"):

@@ -54,8 +54,19 @@ def train(
         if ckpt_path:
             check_checkpoint(ckpt_path, module, trainer.max_epochs)
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    return score(data, module, trainer)
+
+
+def score(data: pl.LightningDataModule, module: pl.LightningModule, trainer: pl.Trainer) -> dict[str, float]:
+    """Test the weights as they are; return the scores without ``test/`` before their names."""
     (scores,) = trainer.test(module, datamodule=data, verbose=False)
     return {name.removeprefix("test/"): value for name, value in scores.items()}
+
+
+def make_module(cfg: DictConfig) -> SuperResolution:
+    """Return what the config describes: network and loss, and where something is to be trained, how."""
+    how = {key: instantiate(cfg[key]) for key in ("optimizer", "scheduler") if key in cfg}
+    return SuperResolution(instantiate(cfg.model), instantiate(cfg.loss), **how)
 
 
 def run(cfg: DictConfig, job: Job) -> dict[str, float]:
@@ -66,12 +77,7 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
     """
     about = {"model": job.model, "loss": job.loss, "seed": cfg.seed, "overrides": list(job.overrides)}
     with recorded(job.folder, cfg, about) as record:
-        module = SuperResolution(
-            model=instantiate(cfg.model),
-            loss=instantiate(cfg.loss),
-            optimizer=instantiate(cfg.optimizer),
-            scheduler=instantiate(cfg.scheduler),
-        )
+        module = make_module(cfg)
         if cfg.init_from:
             record["init_from"] = load_weights(cfg.init_from, module)
         data: MovingMNIST = instantiate(cfg.data)
@@ -98,13 +104,13 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
 
 
 @contextmanager
-def recorded(folder: Path, cfg: DictConfig, about: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Check, seed and record a run; ``run.json`` tells at its end, however that comes, what it was made from.
+def recorded(folder: Path, cfg: DictConfig, about: dict[str, Any], file: str = RUN_FILE) -> Iterator[dict[str, Any]]:
+    """Check, seed and record a run; ``file`` tells at its end, however that comes, what it was made from.
 
     Raises:
         ValueError: the folder holds a run already, or ``seed`` or ``trainer.max_epochs`` is out of range.
     """
-    _refuse_reuse(folder)
+    _refuse_reuse(folder, file)
     begin = time.monotonic()
     record: dict[str, Any] = {"status": "running", **about, **environment()}
     try:
@@ -118,7 +124,7 @@ def recorded(folder: Path, cfg: DictConfig, about: dict[str, Any]) -> Iterator[d
         record.update(status="finished")
     finally:
         record.update(wall_time_s=round(time.monotonic() - begin, 2), peak_memory_mb=peak_memory_mb())
-        write_record(folder, record)
+        write_record(folder, record, file)
 
 
 def _prepare(cfg: DictConfig) -> None:
@@ -178,12 +184,12 @@ def device_name(trainer: pl.Trainer) -> str:
 
 
 @rank_zero_only
-def _refuse_reuse(folder: Path) -> None:
-    if (folder / RUN_FILE).exists():
+def _refuse_reuse(folder: Path, file: str) -> None:
+    if (folder / file).exists():
         raise ValueError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
 
 
 @rank_zero_only
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write ``run.json``."""
-    write_json(folder / RUN_FILE, record)
+def write_record(folder: Path, record: dict[str, Any], file: str = RUN_FILE) -> None:
+    """Write ``run.json``, or ``file``."""
+    write_json(folder / file, record)

@@ -1,0 +1,97 @@
+import json
+import sys
+
+import pytest
+import torch
+
+from vsr_lightning.cli import run_cli
+from vsr_lightning.evaluate import main
+from vsr_lightning.frame_table import read_frames
+from vsr_lightning.trained import load_trained
+
+CPU = "trainer.accelerator=cpu"
+
+
+@pytest.fixture
+def evaluate(monkeypatch, tmp_path):
+    """Run ``python -m vsr_lightning.evaluate`` in this process, from an empty folder; return its output folder."""
+
+    def call(*args, to="scores"):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["evaluate", *args, CPU, f"hydra.run.dir={to}"])
+        run_cli(main, "evaluate")
+        return tmp_path / to
+
+    return call
+
+
+def _metrics(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_run_is_scored_as_its_own_test_did_without_retyping_anything(finished, evaluate, capsys):
+    folder = evaluate(f"run={finished}")
+    own = json.loads((finished / "run.json").read_text())
+    metrics = _metrics(folder)
+    assert metrics["scores"] == pytest.approx(own["scores"], abs=1e-6)
+    for key in ("model", "loss", "data", "features", "epochs"):
+        assert metrics[key] == own[key]
+    assert metrics["checkpoint"] == str(finished / "checkpoints" / "last.ckpt")
+    ours, theirs = read_frames(folder / "frames.csv"), read_frames(finished / "frames.csv")
+    assert all(ours[name] == pytest.approx(theirs[name], abs=1e-6) for name in theirs)
+    table = (folder / "scores.md").read_text()
+    assert table in capsys.readouterr().out
+    assert "| run, as tested" in table
+    assert "| now " in table
+
+
+def test_a_checkpoint_carries_what_it_takes_to_score_it(finished, evaluate):
+    best = finished / "checkpoints" / "best.ckpt"
+    metrics = _metrics(evaluate(f"ckpt={best}"))
+    assert metrics["epochs"] == torch.load(best, weights_only=True)["epoch"] + 1
+    assert metrics["model"] == "frame_fusion_fig1"
+
+
+def test_other_data_can_be_chosen_and_are_named(finished, evaluate, published_root):
+    with pytest.raises(SystemExit, match="can't be reached"):
+        evaluate(f"run={finished}", "data.source=published", "data.root=nowhere")
+    folder = evaluate(f"run={finished}", "data.source=published", f"data.root={published_root}", to="there")
+    metrics = _metrics(folder)
+    assert metrics["data"]["name"].startswith("file ")
+    assert metrics["data"]["test_videos"] == 2  # as the run had it
+    table = (folder / "scores.md").read_text()
+    assert "Rows with different letters were scored on different data" in table
+    assert "data.source=published" in table
+
+
+def test_bicubic_needs_no_run(evaluate):
+    metrics = _metrics(evaluate("data.source=generated", "data.test_videos=2"))
+    assert (metrics["model"], metrics["loss"]) == ("bicubic", "")
+    assert metrics["scores"]["psnr"] > 15
+
+
+def test_the_network_of_a_run_is_the_one_that_was_trained(finished):
+    trained = load_trained(finished)
+    assert trained.epochs == 2
+    network = trained.network()
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, trained.weights[f"model.{name}"])
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["run=gone"], r"run=gone holds no run\.json: give the folder of one run"),
+        (["ckpt=gone.ckpt"], r"ckpt=gone\.ckpt is missing"),
+        (["run={run}", "ckpt={run}/checkpoints/last.ckpt"], r"give run=FOLDER .* or ckpt=FILE, one of them"),
+        (["run={run}", "loss=mse"], r"loss= is the run's own affair"),
+        (["model=frame_fusion"], r"a network's scores need its weights: give run=FOLDER or ckpt=FILE"),
+        (["run={run}", "data.degradation.scale=4"], r"model\.low_res=32, data gives 16"),
+        (["rum={run}"], r"there is no key rum: did you mean run\?"),
+    ],
+)
+def test_bad_input_ends_in_one_clear_line(finished, evaluate, args, message):
+    with pytest.raises(SystemExit, match=message):
+        evaluate(*(arg.format(run=finished) for arg in args))

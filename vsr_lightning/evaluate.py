@@ -1,0 +1,28 @@
+"""Score a trained network on all test windows, by its run's own config; or bicubic, without a run.
+
+python -m vsr_lightning.evaluate run=runs/SWEEP/0_frame_fusion_mse_seed0
+python -m vsr_lightning.evaluate ckpt=RUN/checkpoints/best.ckpt data.source=published data.root=data
+"""
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from vsr_lightning.cli import record_errors, run_cli
+from vsr_lightning.config import CONF
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")
+@record_errors
+def main(cfg: DictConfig) -> None:
+    """Print the table; leave it in the folder with metrics.json and frames.csv."""
+    from pathlib import Path
+
+    from vsr_lightning.evaluation import run  # here, so that --help and --cfg need no PyTorch
+
+    text = run(cfg, Path(cfg.output_dir), tuple(HydraConfig.get().overrides.task))
+    print(f"\n{text}\nscores: {cfg.output_dir}")
+
+
+if __name__ == "__main__":
+    run_cli(main, "evaluate")

@@ -1,0 +1,84 @@
+"""Score a trained network, or bicubic, on all test windows."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from vsr_lightning.data import MovingMNIST
+from vsr_lightning.experiment import made_from, make_module, make_trainer, recorded, score
+from vsr_lightning.provenance import write_text
+from vsr_lightning.table import Run, markdown, notes, score_rows
+from vsr_lightning.trained import Trained, load_trained
+
+METRICS_FILE = "metrics.json"
+
+
+def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
+    """Return the table that the config asks for; it, ``metrics.json`` and ``frames.csv`` are left in ``folder``.
+
+    Args:
+        cfg: ``conf/evaluate.yaml`` as composed.
+        folder: where the files go.
+        overrides: what was given on the command line; ``data.*`` and ``trainer.precision`` go before the run's own.
+
+    Raises:
+        OSError: a file is missing.
+        ValueError: a value is out of range, or nothing is left to score.
+    """
+    trained = load_trained(cfg.run, cfg.ckpt) if cfg.run or cfg.ckpt else None
+    cfg = as_trained(cfg, trained, overrides) if trained else cfg
+    cfg.trainer.precision = cfg.trainer.precision or "32-true"
+    rows: list[Run] = []
+    about: dict[str, Any] = {"model": "bicubic", "loss": "", "overrides": []}
+    if trained:
+        name = Path(cfg.run).name if cfg.run else trained.checkpoint.name  # type: ignore[union-attr]
+        about |= {key: trained.record[key] for key in ("model", "loss")}
+        own = trained.record.get("overrides", [])
+        about |= {
+            "overrides": [*own, *(item for item in overrides if item.startswith("data"))],
+            "run": cfg.run,
+            "checkpoint": str(trained.checkpoint),
+            "epochs": trained.epochs,
+        }
+        if "scores" in trained.record:
+            rows.append((Path(f"{name}, as tested"), trained.record))
+    with recorded(folder, cfg, about, METRICS_FILE) as record:
+        module = make_module(cfg)
+        if trained:
+            module.load_state_dict(trained.weights)
+        elif any(parameter.requires_grad for parameter in module.parameters()):
+            raise ValueError("a network's scores need its weights: give run=FOLDER or ckpt=FILE instead of model=")
+        data: MovingMNIST = instantiate(cfg.data)
+        record.update(made_from(data, module))
+        trainer = make_trainer(cfg, record)
+        record["scores"] = score(data, module, trainer)
+    rows.append((Path("now"), record))
+    text = "\n".join([markdown(score_rows(rows)), "", *notes(rows), ""])
+    if trainer.is_global_zero:
+        write_text(folder / "scores.md", text)
+    return text
+
+
+def as_trained(cfg: DictConfig, trained: Trained, overrides: tuple[str, ...]) -> DictConfig:
+    """Return ``cfg`` with the run's own network, loss, precision, and data save what was overridden of it.
+
+    Raises:
+        ValueError: the network or the loss was overridden.
+    """
+    own = trained.config
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.key_or_group
+        part = key.split(".")[0]
+        if part in ("model", "loss"):
+            raise ValueError(f"{key}= is the run's own affair: leave it out, or leave out run= and ckpt=")
+        if part == "data":
+            OmegaConf.update(own, key, OmegaConf.select(cfg, key))
+    cfg = cfg.copy()
+    OmegaConf.set_struct(cfg, False)
+    for part in ("data", "model", "loss"):
+        cfg[part] = own[part]
+    cfg.trainer.precision = cfg.trainer.precision or own.trainer.precision
+    return cfg
