@@ -159,13 +159,14 @@ def test_the_command_sweeps_and_survives_a_failing_job(tmp_path):
     jobs = sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir())
     assert jobs == [
         "0_frame_fusion_fig1_mse_seed0", "1_frame_fusion_fig1_mse_seed0", "2_frame_fusion_fig1_perceptual_seed0",
-        "3_frame_fusion_fig1_perceptual_seed0", "bicubic",
+        "3_frame_fusion_fig1_perceptual_seed0", "bicubic", "report",
     ]  # fmt: skip
     assert "Traceback" in (tmp_path / "sweep" / jobs[1] / "error.txt").read_text()
     table = (tmp_path / "sweep" / "scores.md").read_text()
     assert table.strip() in done.stdout
     rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")][2:]
-    assert rows == jobs
+    assert rows == jobs[:-1]
+    assert "2 of 5 runs have no scores" in (tmp_path / "sweep" / "report" / "report.md").read_text()
     assert "scikit-learn's digits" in table
     assert "VGG-19 with random weights" in table
     assert "1_frame_fusion_fig1_mse_seed0 is failed: the optimizer can't be made" in table

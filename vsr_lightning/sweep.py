@@ -27,10 +27,21 @@ def finish_sweep(folder: Path) -> None:
     score_bicubic(folder)
     print(f"\n{write_table(folder)}")
     print(f"runs:      {folder}\ntable:     {folder / 'scores.md'} and scores.csv")
+    print(f"report:    {report(folder)}")
     print(f"dashboard: {sys.executable} -m tensorboard.main --logdir {folder}")
     failed = sorted(path.parent.name for path in folder.glob(f"*/{ERROR_FILE}"))
     if failed:
         sys.exit(f"error: {len(failed)} of the jobs failed: {', '.join(failed)}; each folder's error.txt tells why")
+
+
+def report(folder: Path) -> str:
+    """Write the sweep's report; return where it is, or in one line why there is none: the scores are there anyhow."""
+    from vsr_lightning.report import REPORT_FOLDER, write_report
+
+    try:
+        return str(write_report([folder], folder / REPORT_FOLDER))
+    except Exception as error:
+        return f"none ({one_line(error)}); try python -m vsr_lightning.report {folder}"
 
 
 def score_bicubic(folder: Path) -> None:

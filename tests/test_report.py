@@ -1,0 +1,191 @@
+import csv
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vsr_lightning.frame_table import write_frames
+from vsr_lightning.provenance import write_json
+from vsr_lightning.report import main, write_report
+from vsr_lightning.reporting.results import comparable, read_results
+from vsr_lightning.reporting.statistics import paired_difference
+
+DEGRADATION = {"scale": 2, "interpolation": "bicubic", "kernel_size": 3, "sigma": [0.1, 2.0]}
+DATA = {"name": "generated", "description": "made up", "checksum": "c" * 32, "train_videos": 6, "test_videos": 3,
+        "frames": 5, "degradation": DEGRADATION}  # fmt: skip
+BUNDLED = {"name": "bundled", "checksum": "b" * 64}
+
+
+def _run(sweep, name, loss="mse", seed=0, psnr=20.0, status="finished", overrides=(), **changes):
+    """Leave a run as training does, with a PSNR that differs by test video."""
+    folder = sweep / name
+    folder.mkdir(parents=True)
+    values = psnr + np.array([-1.0, 0.0, 1.0])  # a test video each
+    record = {
+        "status": status, "model": "net", "loss": loss, "seed": seed, "overrides": [f"loss={loss}", *overrides],
+        "data": DATA, "features": BUNDLED if loss == "perceptual" else None, "judge": BUNDLED, "wall_time_s": 1,
+        "git": {"commit": "a" * 40, "dirty": False}, "epochs": 2,
+        "config": {"trainer": {"max_epochs": 2}, "data": {"_target_": "vsr_lightning.gone.Gone"}}, **changes,
+    }  # fmt: skip
+    if status == "finished":
+        record["scores"] = {"loss": 0.5, "psnr": psnr, "ssim": 0.5, "ssim_eq1": 0.1, "perceptual": 2.0, "haarpsi": 0.3}
+        rows = [
+            {"video": 8000 + video, "start": start, "psnr": value + (-1) ** start}
+            for video, value in enumerate(values)
+            for start in range(16)
+        ]
+        write_frames(folder / "frames.csv", rows)
+    write_json(folder / "run.json", record)
+
+
+def _table(report, name):
+    return list(csv.DictReader((report / f"{name}.csv").open()))
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    for seed in range(3):
+        _run(tmp_path / "sweep", f"{seed}_mse", seed=seed, psnr=20 + seed)
+        _run(tmp_path / "sweep", f"{seed + 3}_perceptual", "perceptual", seed, psnr=18 + 2 * seed)
+    _run(tmp_path / "sweep", "bicubic", "", model="bicubic", psnr=21.0, epochs=0)
+    return tmp_path / "sweep"
+
+
+def test_table_1_has_mean_spread_and_number_of_seeds(sweep):
+    write_report([sweep], sweep / "report")
+    rows = {row["trained on"]: row for row in _table(sweep / "report", "table_1")}
+    assert list(rows) == ["mse", "perceptual", "bicubic"]
+    for label, psnr in {"mse": [20, 21, 22], "perceptual": [18, 20, 22]}.items():
+        assert rows[label]["n"] == "3"
+        assert float(rows[label]["psnr"]) == pytest.approx(np.mean(psnr))
+        assert float(rows[label]["psnr_sd"]) == pytest.approx(np.std(psnr, ddof=1))
+    text = (sweep / "report" / "report.md").read_text()
+    assert "| 3 of 3 | 20.00 ± 2.00 " in text
+    assert "perceptual trained on what the column perceptual looks through" in text
+    assert "Data: made up." in text
+
+
+def test_losses_are_compared_on_the_same_videos(tmp_path):
+    for name, loss, of_video in (("0", "mse", [1, 5, 9, 2]), ("1", "perceptual", [2, 7, 12, 6])):
+        _run(tmp_path, name, loss)
+        rows = [{"video": v, "start": s, "psnr": x + s} for v, x in enumerate(of_video) for s in range(16)]
+        write_frames(tmp_path / name / "frames.csv", rows)
+    (group,) = comparable(read_results([tmp_path]))
+    mse, perceptual = group.conditions
+    difference = paired_difference(mse, perceptual, "psnr")
+    assert (difference.mean, difference.videos, difference.seeds) == (pytest.approx(2.5), 4, 1)
+    # the plain way: resample the four differences, and look where the middle 95 % of the means lie
+    rng = np.random.default_rng(1)
+    means = [rng.choice([1, 2, 3, 4], 4).mean() for _ in range(20_000)]
+    assert (difference.low, difference.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.13)
+
+
+def test_only_seeds_that_both_have_are_paired(sweep):
+    _run(sweep, "9_perceptual", "perceptual", seed=9, psnr=99.0)
+    write_report([sweep], sweep / "report")
+    row = next(row for row in _table(sweep / "report", "differences") if row["score"] == "PSNR (dB)")
+    assert (row["difference"], row["seeds"], row["videos"]) == ("perceptual minus mse", "3", "3")
+    assert float(row["mean"]) == pytest.approx(-1)  # 18, 20, 22 against 20, 21, 22
+
+
+def test_a_killed_and_a_failed_job_are_named_and_not_counted(sweep):
+    for name, status in (("0_mse", "running"), ("3_perceptual", "failed")):
+        record = json.loads((sweep / name / "run.json").read_text())
+        del record["scores"]
+        record.update(status=status, **({"error": "out of luck"} if status == "failed" else {}))
+        write_json(sweep / name / "run.json", record)
+    write_report([sweep], sweep / "report")
+    text = (sweep / "report" / "report.md").read_text()
+    assert "2 of 7 runs have no scores" in text
+    assert re.search(r"0_mse +\| running +\| not at its end, or killed", text)
+    assert re.search(r"3_perceptual +\| failed +\| out of luck", text)
+    assert [row["n"] for row in _table(sweep / "report", "table_1")] == ["2", "2", "1"]
+    assert {row["seeds"] for row in _table(sweep / "report", "differences")} == {"2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"config": {"trainer": {"max_epochs": 9}, "model": {}}}, "epochs 9 instead of 2"),
+        ({"git": {"commit": "d" * 40, "dirty": True}}, "commit dddddddd with changes instead of aaaaaaaa"),
+        ({"data": {**DATA, "checksum": "e" * 32}}, "data generated (eeeeeeee) instead of generated (cccccccc)"),
+        ({"data": {**DATA, "degradation": {**DEGRADATION, "scale": 4}}}, "degradation x4 bicubic"),
+        ({"features": {"name": "random", "checksum": "r" * 64}}, "features random (rrrrrrrr) instead of bundled"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_grouped_apart_with_the_reason(sweep, changes, reason):
+    _run(sweep, "7_perceptual", "perceptual", **changes)
+    write_report([sweep], sweep / "report")
+    text = (sweep / "report" / "report.md").read_text()
+    assert "They make 2 groups that can't be compared" in text
+    assert f"Apart from group A because of: {reason}" in text
+    assert [row["n"] for row in _table(sweep / "report", "table_1_a")][:2] == ["3", "3"]
+    assert "1" in [row["n"] for row in _table(sweep / "report", "table_1_b")]
+
+
+def test_what_was_swept_beside_the_loss_tells_conditions_apart(tmp_path):
+    for number, batch in enumerate((20, 100)):
+        for seed in (0, 1):
+            _run(tmp_path, f"{number}{seed}", seed=seed, overrides=[f"seed={seed}", f"data.batch_size={batch}"])
+    (group,) = comparable(read_results([tmp_path]))
+    assert [condition.label for condition in group.conditions] == ["mse data.batch_size=20", "mse data.batch_size=100"]
+    assert [len(condition.results) for condition in group.conditions] == [2, 2]
+
+
+def test_several_sweeps_are_one_report_and_a_repeated_seed_counts_once(sweep, tmp_path):
+    _run(tmp_path / "again", "0_mse", seed=0, psnr=30.0)
+    write_report([sweep, tmp_path / "again", sweep], tmp_path / "report")
+    row = _table(tmp_path / "report", "table_1")[0]
+    assert (row["n"], float(row["psnr"])) == ("3", pytest.approx((30 + 21 + 22) / 3))
+
+
+class _Page(HTMLParser):
+    """Collects what a browser would fetch, and the text of the headings."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.pictures, self.tables = [], [], 0
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag == "img":
+            assert attributes["alt"]
+            self.pictures.append(attributes["src"])
+        self.tables += tag == "table"
+        links = [attributes.get("src", ""), attributes.get("href", "")]
+        self.fetched += [link for link in links if link and not link.startswith(("data:", "#"))]
+
+
+@pytest.mark.slow
+def test_a_sweep_ends_with_a_page_that_holds_its_pictures_and_tables(vsr, capsys, tmp_path):
+    small = ["trainer.max_epochs=1", "loss=mse,perceptual", "seed=0,1,2", "data.train_videos=3"]
+    vsr("-m", *small, "hydra.sweep.dir=sweep")
+    report = tmp_path / "sweep" / "report"
+    assert f"report:    {report / 'index.html'}" in capsys.readouterr().out
+    page = _Page()
+    page.feed((report / "index.html").read_text())
+    assert not page.fetched
+    assert len(page.pictures) == 3
+    assert page.tables == 4
+    for name in ("curves", "strip", "plane"):
+        assert Image.open(BytesIO((report / f"{name}.png").read_bytes())).width > 300
+    losses = {row["trained on"]: row for row in _table(report, "losses")}
+    assert list(losses) == ["mse", "perceptual", "bicubic"]
+    # two test videos are all that there are, so the mean over them is the run's own test loss
+    runs = [json.loads(path.read_text()) for path in sorted((tmp_path / "sweep").glob("[0-9]*/run.json"))]
+    for loss, name in (("mse", "mse"), ("perceptual", "perceptual (random)")):
+        own = np.mean([run["scores"]["loss"] for run in runs if run["loss"] == loss])
+        assert float(losses[loss][name]) == pytest.approx(own, rel=1e-3)
+    assert [row["n"] for row in _table(report, "table_1")] == ["3", "3", "1"]
+    assert len(_table(report, "differences")) == 4
+
+
+def test_a_folder_without_runs_is_one_clear_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["report", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"error: .* holds no run: give a sweep's folder"):
+        main()

@@ -1,0 +1,1 @@
+"""From sweep folders to tables, figures and one page."""

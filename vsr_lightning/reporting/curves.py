@@ -1,0 +1,22 @@
+"""The curves of a run, read from its TensorBoard files."""
+
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+Curve = tuple[list[int], list[float]]  # epochs from 1, values
+
+
+def read_curves(run: Path, tags: tuple[str, ...]) -> dict[str, Curve]:
+    """Return the per-epoch curves of a run, finished or not; without event files none."""
+    curves: dict[str, Curve] = {}
+    for folder in sorted({file.parent for file in run.glob("tensorboard/**/events.out.tfevents.*")}):
+        events = EventAccumulator(str(folder), {"scalars": 0, "images": 1, "tensors": 1}).Reload()
+        known = events.Tags()["scalars"]
+        if "epoch" not in known:
+            continue
+        epochs = {event.step: round(event.value) + 1 for event in events.Scalars("epoch")}
+        for tag in set(tags) & set(known):
+            points = [(epochs[event.step], event.value) for event in events.Scalars(tag) if event.step in epochs]
+            curves[tag] = ([epoch for epoch, _ in points], [value for _, value in points])
+    return curves

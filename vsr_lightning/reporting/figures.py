@@ -1,0 +1,97 @@
+"""The figures of a report, as matplotlib figures that nobody has to close."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from vsr_lightning.reporting.curves import Curve, read_curves
+from vsr_lightning.reporting.results import Condition, Group
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: seen by all
+GREY = "#666666"
+
+
+def curves_figure(group: Group) -> Figure | None:
+    """Paper's Fig. 2 and 3: each loss over the epochs, training and test, a thin line a seed; None without curves."""
+    tags = ("train/loss", "val/loss")
+    read = {
+        condition.label: [read_curves(result.path, tags) for result in condition.results]
+        for condition in group.conditions
+        if condition.results[0].trained
+    }
+    read = {label: [run for run in runs if run] for label, runs in read.items() if any(runs)}
+    if not read:
+        return None
+    figure = Figure(figsize=(4.2 * len(read), 3.2), layout="constrained")
+    for axes, (label, runs) in zip(np.atleast_1d(figure.subplots(1, len(read))), read.items(), strict=True):
+        for tag, name, colour, style in zip(tags, ("training", "test"), COLOURS, ("-", "--"), strict=False):
+            seeds = [run[tag] for run in runs if tag in run]
+            for epochs, values in seeds:
+                axes.plot(epochs, values, style, color=colour, linewidth=0.8, alpha=0.35)
+            if seeds:
+                epochs, mean = _mean_curve(seeds)
+                axes.plot(epochs, mean, style, color=colour, marker=".", label=name)
+        axes.set(title=label, xlabel="epoch", ylabel=f"loss, mean of {len(runs)} seed{'s' * (len(runs) > 1)}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    return figure
+
+
+def strip_figure(strip: dict[str, Tensor]) -> Figure:
+    """Paper's Fig. 4: a row a test video, a column a kind; images (B, 1, H, W) in [0, 1]."""
+    rows = len(next(iter(strip.values())))
+    figure = Figure(figsize=(1.6 * len(strip), 1.6 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, len(strip), squeeze=False)
+    for column, (name, images) in enumerate(strip.items()):
+        axes[0, column].set_title(_wrap(name), fontsize=9)
+        for row, image in enumerate(images):
+            axes[row, column].imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes[row, column].set_axis_off()
+    return figure
+
+
+def plane_figure(group: Group, score: str, title: str) -> Figure:
+    """PSNR against a perceptual score (Blau and Michaeli 2018): a point a run, better towards the upper right."""
+    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    axes = figure.subplots()
+    conditions = [condition for condition in group.scored("psnr") if len(condition.scores(score))]
+    colours = iter(COLOURS * len(conditions))
+    for condition in conditions:
+        trained = condition.results[0].trained
+        style = {"color": next(colours), "marker": "o"} if trained else {"color": "black", "marker": "*", "s": 120}
+        axes.scatter(condition.scores("psnr"), condition.scores(score), label=condition.label, alpha=0.8, **style)
+    if score in LOWER_IS_BETTER:
+        axes.invert_yaxis()
+    axes.set(xlabel="PSNR (dB): fewer wrong pixels to the right", ylabel=f"{title}: better looking upwards")
+    axes.margins(0.15)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+LOWER_IS_BETTER = ("lpips", "perceptual", "loss")
+
+
+def perceptual_judge(conditions: Sequence[Condition]) -> str:
+    """Return the score to judge looks by: LPIPS where all have it, else HaarPSI; nobody here trains on either."""
+    runs = [result for condition in conditions for result in condition.results if result.finished]
+    return "lpips" if runs and all("lpips" in run.record["scores"] for run in runs) else "haarpsi"
+
+
+def _mean_curve(seeds: list[Curve]) -> Curve:
+    by_epoch: dict[int, list[float]] = {}
+    for epochs, values in seeds:
+        for epoch, value in zip(epochs, values, strict=True):
+            by_epoch.setdefault(epoch, []).append(value)
+    return list(by_epoch), [float(np.mean(values)) for values in by_epoch.values()]
+
+
+def _wrap(name: str, width: int = 16) -> str:
+    lines = [""]
+    for word in name.split(" "):
+        lines = [*lines, word] if len(lines[-1]) + len(word) > width else [*lines[:-1], f"{lines[-1]} {word}".strip()]
+    return "\n".join(lines)

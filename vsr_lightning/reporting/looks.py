@@ -1,0 +1,116 @@
+"""What only the networks themselves can tell: their predictions, and each one's value under every loss."""
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from vsr_lightning.cli import one_line
+from vsr_lightning.data import MovingMNIST
+from vsr_lightning.degradation import Batch
+from vsr_lightning.pictures import side_by_side
+from vsr_lightning.reporting.results import Group, Result
+from vsr_lightning.trained import load_trained
+
+log = logging.getLogger(__name__)
+VIDEOS = 50  # test videos on which losses are compared: all their windows
+SHOWN = 4  # of them in the strip
+CHUNK = 80  # windows at once
+
+
+@dataclass
+class Looks:
+    """What the networks of a group predict.
+
+    Attributes:
+        strip: kind or condition -> (``SHOWN``, 1, H, W): the middle window of the first test videos.
+        losses: condition -> loss -> mean over windows and seeds; lower is better.
+        videos: how many test videos ``losses`` rests on.
+        missing: why something is not there, in words.
+    """
+
+    strip: dict[str, Tensor]
+    losses: dict[str, dict[str, float]]
+    videos: int
+    missing: list[str]
+
+
+def look(group: Group) -> Looks | None:
+    """Load the networks of a group and let them predict; None where nothing is finished."""
+    finished = [result for result in group.results if result.finished]
+    if not finished:
+        return None
+    try:
+        data: MovingMNIST = instantiate(OmegaConf.create(finished[0].record["config"]["data"]))
+        videos = min(VIDEOS, len(data.test_videos))
+        windows = data.test_windows(videos)
+    except Exception as error:  # a class that is gone, a missing file, weights of another shape
+        return Looks({}, {}, 0, [f"The pictures and the losses under each other are missing: {one_line(error)}."])
+    if data.videos.checksum != finished[0].record["data"]["checksum"]:
+        return Looks({}, {}, 0, ["The pictures are missing: the data file is not the one that the runs saw."])
+    looks = Looks({}, {}, videos, [])
+    losses = _losses(finished, looks.missing)
+    middle = slice(data.starts // 2, SHOWN * data.starts, data.starts)
+    shown = side_by_side(windows.low_res[middle], windows.target[middle], windows.target[middle])
+    looks.strip = {kind: shown[kind] for kind in ("truth", "low-res", "bicubic")}
+    for condition in group.conditions:
+        values: list[dict[str, float]] = []
+        for result in condition.results:
+            try:
+                prediction = predict(result, windows) if result.finished else None
+            except Exception as error:  # a class that is gone, a missing file, weights of another shape
+                looks.missing.append(f"{result.path.name} is not shown: {one_line(error)}.")
+                continue
+            if prediction is None:
+                continue
+            values.append({name: _mean(loss, prediction, windows.target) for name, loss in losses.items()})
+            if condition.results[0].trained:
+                looks.strip.setdefault(condition.label, prediction[middle].clamp(0, 1))
+        if values:
+            looks.losses[condition.label] = {
+                name: sum(value[name] for value in values) / len(values) for name in losses
+            }
+    return looks
+
+
+@torch.no_grad()
+def predict(result: Result, windows: Batch) -> Tensor:
+    """Return a run's predictions (B, C, H, W) as a loss sees them: not clamped.
+
+    Raises:
+        OSError: its checkpoint is missing.
+        ValueError: its checkpoint is damaged.
+    """
+    network = load_trained(result.path).network()
+    return torch.cat([network(part) for part in windows.low_res.split(CHUNK)]).float()
+
+
+def loss_name(record: dict[str, Any]) -> str:
+    """Return a loss with the features it looks through."""
+    features = record.get("features")
+    return f"{record['loss']} ({features['name']})" if features else record["loss"]
+
+
+def _losses(results: list[Result], missing: list[str]) -> dict[str, nn.Module]:
+    losses: dict[str, nn.Module] = {}
+    for config, name in {
+        json.dumps(result.record["config"]["loss"]): loss_name(result.record) for result in results if result.trained
+    }.items():
+        try:
+            loss: nn.Module = instantiate(OmegaConf.create(json.loads(config)))
+        except Exception as error:  # a class that is gone, a missing file, weights of another shape
+            missing.append(f"{name} is no column: {one_line(error)}.")
+        else:
+            losses[name if name not in losses else f"{name}, {len(losses) + 1}"] = loss
+    return losses
+
+
+@torch.no_grad()
+def _mean(loss: nn.Module, prediction: Tensor, target: Tensor) -> float:
+    parts = zip(prediction.split(CHUNK), target.split(CHUNK), strict=True)
+    return sum(float(loss(*pair)) * len(pair[0]) for pair in parts) / len(target)

@@ -1,0 +1,174 @@
+"""Runs as results: which of them repeat one another, and which may be compared at all."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vsr_lightning.frame_table import FRAMES_FILE, read_frames
+from vsr_lightning.provenance import read_runs
+
+BASELINE = "bicubic"
+APART = ("model=", "loss=", "seed=", "experiment=", "hydra.")  # overrides that a label need not repeat
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run.
+
+    Attributes:
+        path: its folder.
+        record: its ``run.json``.
+    """
+
+    path: Path
+    record: dict[str, Any] = field(repr=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has scores."""
+        return self.record["status"] == "finished"
+
+    @property
+    def trained(self) -> bool:
+        """Whether there was something to train."""
+        return bool(self.record["model"] != BASELINE)
+
+    @cached_property
+    def frames(self) -> dict[str, np.ndarray]:
+        """Its ``frames.csv`` as columns; empty if it has none, or is not finished."""
+        path = self.path / FRAMES_FILE
+        return read_frames(path) if self.finished and path.exists() else {}
+
+    @property
+    def facets(self) -> dict[str, str]:
+        """What must be equal for two runs to be compared, in words; a run without training has fewer."""
+        data, config = self.record.get("data") or {}, self.record.get("config") or {}
+        git, features = self.record.get("git") or {}, self.record.get("features") or {}
+        made_of = {
+            "data": f"{data.get('name')} ({str(data.get('checksum'))[:8]})",
+            "test videos": str(data.get("test_videos")),
+            "window": f"{data.get('frames')} frames",
+            "degradation": _degradation(data.get("degradation") or {}),
+            "judge": str((self.record.get("judge") or {}).get("checksum"))[:12],
+        }
+        if self.trained:
+            made_of["training videos"] = str(data.get("train_videos"))
+            made_of["epochs"] = str((config.get("trainer") or {}).get("max_epochs"))
+            made_of["commit"] = str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else "")
+            if features:
+                made_of["features"] = f"{features['name']} ({features['checksum'][:8]})"
+        return made_of
+
+    def agrees(self, facets: dict[str, str]) -> bool:
+        """Whether every facet that both have is the same."""
+        mine = self.facets
+        return all(mine[name] == value for name, value in facets.items() if name in mine)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Runs that differ in nothing but the seed.
+
+    Attributes:
+        label: what tells it from the other conditions of its group.
+        results: one a seed, in the seeds' order.
+    """
+
+    label: str
+    results: tuple[Result, ...]
+
+    def scores(self, name: str) -> np.ndarray:
+        """Return ``name`` of each finished run, one a seed."""
+        runs = (result.record["scores"] for result in self.results if result.finished)
+        return np.array([scores[name] for scores in runs if name in scores])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that may be compared.
+
+    Attributes:
+        name: a letter.
+        reason: what sets it apart from the first group, in words; empty for the first.
+        results: its runs, bicubic among them.
+    """
+
+    name: str
+    reason: str
+    results: tuple[Result, ...]
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Its runs by what they repeat, in the order of the jobs; of two with the same seed the later one counts."""
+        trained = [_choices(result) for result in self.results if result.trained]
+        common = set.intersection(*map(set, trained)) if trained else set()
+        models = {result.record["model"] for result in self.results if result.trained}
+        by_label: dict[str, dict[int, Result]] = {}
+        for result in self.results:
+            parts = [result.record["model"]] if len(models) > 1 or not result.trained else []
+            parts += [result.record["loss"], *(choice for choice in _choices(result) if choice not in common)]
+            by_seed = by_label.setdefault(" ".join(filter(None, parts)), {})
+            seed = result.record.get("seed", 0)
+            if seed not in by_seed or result.finished or not by_seed[seed].finished:
+                by_seed[seed] = result
+        return tuple(
+            Condition(label, tuple(by_seed[seed] for seed in sorted(by_seed))) for label, by_seed in by_label.items()
+        )
+
+    def scored(self, name: str) -> list[Condition]:
+        """Return the conditions of which at least one run has the score."""
+        return [condition for condition in self.conditions if len(condition.scores(name))]
+
+
+def read_results(folders: Iterable[Path]) -> list[Result]:
+    """Return the runs below the folders, each once.
+
+    Raises:
+        FileNotFoundError: a folder is missing or holds no run.
+    """
+    results: dict[Path, Result] = {}
+    for folder in folders:
+        runs = [(path, record) for path, record in read_runs(folder) if "model" in record]
+        if not runs:
+            raise FileNotFoundError(f"{folder} holds no run: give a sweep's folder, such as runs/TIME_sweep")
+        results |= {path.resolve(): Result(path, record) for path, record in runs}
+    return list(results.values())
+
+
+def comparable(results: Sequence[Result]) -> list[Group]:
+    """Group runs that agree in data, features, commit and epochs; those without one of these go with all that agree."""
+    known = [result for result in results if result.record.get("data")]
+    kinds: list[dict[str, str]] = []
+    for result in sorted(known, key=lambda result: -len(result.facets)):  # the most told first: others then join
+        if not any(result.agrees(facets) for facets in kinds):
+            kinds.append(result.facets)
+    order = {id(facets): min(i for i, result in enumerate(known) if result.agrees(facets)) for facets in kinds}
+    kinds.sort(key=lambda facets: order[id(facets)])
+    return [
+        Group(chr(ord("A") + i), _differences(facets, kinds[0]), tuple(r for r in known if r.agrees(facets)))
+        for i, facets in enumerate(kinds)
+    ]
+
+
+def _differences(facets: dict[str, str], first: dict[str, str]) -> str:
+    return "; ".join(
+        f"{name} {value} instead of {first[name]}"
+        for name, value in facets.items()
+        if name in first and value != first[name]
+    )
+
+
+def _choices(result: Result) -> list[str]:
+    return [choice for choice in result.record.get("overrides", ()) if not choice.startswith(APART)]
+
+
+def _degradation(degradation: dict[str, Any]) -> str:
+    low, high = degradation.get("sigma", (None, None))
+    return (
+        f"x{degradation.get('scale')} {degradation.get('interpolation')}, "
+        f"{degradation.get('kernel_size')}x{degradation.get('kernel_size')} blur of {low} to {high}"
+    )

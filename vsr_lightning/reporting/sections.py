@@ -1,0 +1,212 @@
+"""What a report says about a group of comparable runs: tables and figures, each with the sentence that explains it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vsr_lightning.callbacks import duration
+from vsr_lightning.reporting.figures import curves_figure, perceptual_judge, plane_figure, strip_figure
+from vsr_lightning.reporting.looks import Looks
+from vsr_lightning.reporting.results import Group, Result
+from vsr_lightning.reporting.statistics import loss_pairs, paired_difference, spread
+from vsr_lightning.table import SCORES
+
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with what stands below it.
+
+    Attributes:
+        name: of its files, unique within a report.
+        title: the heading.
+        text: paragraphs.
+        rows: a table, a row a dictionary of equal keys.
+        numbers: the same as plain numbers for the csv, where the shown ones are rounded or joined.
+        figure: a picture, and ``alt``, what it shows in words.
+    """
+
+    name: str
+    title: str
+    text: Sequence[str] = ()
+    rows: Rows = field(default_factory=list)
+    numbers: Rows = field(default_factory=list)
+    figure: Figure | None = None
+    alt: str = ""
+
+
+def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Section]:
+    """Return a group's sections, the headings numbered by its letter where there are several."""
+    suffix, of = (f"_{group.name.lower()}", f", group {group.name}") if several else ("", "")
+    sections = [table_1(group, suffix, of), differences(group, suffix, of)]
+    if figure := curves_figure(group):
+        sections.append(
+            Section(
+                f"curves{suffix}",
+                f"Losses over the epochs{of} (the paper's Fig. 2 and 3)",
+                ["A thin line a seed, the thick one their mean. The scales are the losses' own: compare shapes."],
+                figure=figure,
+                alt="training and test loss of each condition over the epochs",
+            )
+        )
+    if looks and looks.strip:
+        sections.append(
+            Section(
+                f"strip{suffix}",
+                f"What they look like{of} (the paper's Fig. 4)",
+                ["The middle window of the first test videos; of each condition its lowest seed."],
+                figure=strip_figure(looks.strip),
+                alt=f"rows: test videos; columns: {', '.join(looks.strip)}",
+            )
+        )
+    score = perceptual_judge(group.conditions)
+    if group.scored("psnr"):
+        sections.append(
+            Section(
+                f"plane{suffix}",
+                f"Pixels against looks{of}",
+                [
+                    f"A point a run. {SCORES[score]} is a perceptual score that no run here was trained on; better is "
+                    "up and to the right."
+                ],
+                figure=plane_figure(group, score, SCORES[score]),
+                alt=f"PSNR against {SCORES[score]}, a point a run",
+            )
+        )
+    if looks and looks.losses:
+        rows = [
+            {"trained on": label, **{name: f"{value:.4g}" for name, value in values.items()}}
+            for label, values in looks.losses.items()
+        ]
+        sections.append(
+            Section(
+                f"losses{suffix}",
+                f"Every model under every loss{of}",
+                [f"Mean over the windows of {looks.videos} test videos and over seeds; lower is better."],
+                rows,
+            )
+        )
+    if looks and looks.missing:
+        sections.append(Section(f"missing{suffix}", f"Left out{of}", looks.missing))
+    return sections
+
+
+def table_1(group: Group, suffix: str, of: str) -> Section:
+    """Mean and spread over seeds of every score."""
+    names = [name for name in SCORES if name != "psnr_eq2" and group.scored(name)]
+    rows, numbers = [], []
+    for condition in group.conditions:
+        n = len(condition.scores("psnr"))
+        row = {"trained on": condition.label, "n": f"{n} of {len(condition.results)}"}
+        number: dict[str, str] = {}
+        for name in names:
+            scores = condition.scores(name)
+            mean, sd = (float(scores.mean()), spread(scores)) if len(scores) else (np.nan, np.nan)
+            row[SCORES[name]] = with_spread(mean, sd)
+            number |= {name: f"{mean:.7g}", f"{name}_sd": f"{sd:.7g}"}
+        rows.append(row)
+        numbers.append({"trained on": condition.label, "n": str(n), **number})
+    text = [
+        "Mean and standard deviation over seeds; n counts the finished runs. Each run's score is the mean over all "
+        "windows of its test videos. PSNR, SSIM, Eq. 1 and HaarPSI: higher is better; perceptual and LPIPS: lower."
+    ]
+    judges = {(result.record.get("judge") or {}).get("checksum") for result in group.results}
+    if own := [
+        condition.label
+        for condition in group.conditions
+        if (condition.results[0].record.get("features") or {}).get("checksum") in judges
+    ]:
+        text.append(f"{' and '.join(own)} trained on what the column perceptual looks through: judge by HaarPSI.")
+    if group.reason:
+        text.insert(0, f"Apart from group A because of: {group.reason}.")
+    return Section(f"table_1{suffix}", f"Table 1{of}", text, rows, numbers)
+
+
+def differences(group: Group, suffix: str, of: str) -> Section:
+    """Paired differences between losses, with intervals."""
+    rows, numbers = [], []
+    for one, two in loss_pairs(group):
+        for name in (name for name in SCORES if name not in ("psnr_eq2", "ssim_eq1")):
+            if difference := paired_difference(one, two, name):
+                mean, low, high, videos, seeds = difference
+                what = {"difference": f"{two.label} minus {one.label}", "score": SCORES[name]}
+                rest = {"videos": str(videos), "seeds": str(seeds)}
+                rows.append({**what, "mean": f"{mean:+.3f}", "95 %": f"{low:+.3f} to {high:+.3f}", **rest})
+                numbers.append({**what, "mean": f"{mean:.7g}", "low": f"{low:.7g}", "high": f"{high:.7g}", **rest})
+    text = (
+        "Mean over test videos of the difference on the same video, averaged over the seeds that both have, with a "
+        "95 % bootstrap interval over videos. It tells what other test videos would change; for other trainings see "
+        "the spread over seeds."
+        if rows
+        else "There are no two losses with scores from the same seed to compare."
+    )
+    return Section(f"differences{suffix}", f"Paired differences{of}", [text], rows, numbers)
+
+
+def unfinished(results: Sequence[Result]) -> Section | None:
+    """Say which runs have no scores, and why."""
+    left = [result for result in results if not result.finished]
+    if not left:
+        return None
+    text = f"{len(left)} of {len(results)} runs have no scores; the tables count the others."
+    why = {"running": "not at its end, or killed before it could say why"}
+    rows = [
+        {
+            "run": result.path.name,
+            "status": result.record["status"],
+            "why": result.record.get("error") or why.get(result.record["status"], ""),
+        }
+        for result in left
+    ]
+    return Section("unfinished", "Runs without scores", [text], rows)
+
+
+def stand_ins(results: Sequence[Result]) -> list[str]:
+    """Say which videos and which features the scores come from."""
+    records = [result.record for result in results]
+    data = {record["data"]["description"] for record in records if record.get("data")}
+    features = {(part["name"], part["checksum"][:12]) for record in records if (part := record.get("features"))}
+    return [f"Data: {description}." for description in sorted(data)] + [
+        f"Features of the perceptual loss: VGG-19 with {name} weights, SHA-256 {checksum}."
+        for name, checksum in sorted(features)
+    ]
+
+
+def made_from(results: Sequence[Result], groups: Sequence[Group]) -> Section:
+    """Say what each run was made from."""
+    rows = []
+    for result in results:
+        record, facets = result.record, result.facets
+        versions = record.get("versions") or {}
+        rows.append(
+            {
+                "run": result.path.name,
+                "group": " ".join(group.name for group in groups if result in group.results),
+                "model": record["model"],
+                "loss": record["loss"],
+                "seed": str(record.get("seed", "")),
+                "status": record["status"],
+                "epochs": str(record.get("epochs", "")),
+                "data": facets["data"],
+                "videos": f"{facets.get('training videos', '0')} training, {facets['test videos']} test",
+                "degradation": facets["degradation"],
+                "features": facets.get("features", ""),
+                "commit": facets.get("commit") or str((record.get("git") or {}).get("commit"))[:8],
+                "device": f"{record.get('device', '')}, {record.get('precision', '')}",
+                "torch": str(versions.get("torch", "")),
+                "time": duration(record.get("wall_time_s", 0)),
+                "overrides": " ".join(record.get("overrides", ())),
+            }
+        )
+    return Section("made_from", "What each run was made from", (), rows)
+
+
+def with_spread(mean: float, sd: float) -> str:
+    """Return ``mean ± sd`` with as many digits as tell something."""
+    if np.isnan(mean):
+        return "-"
+    digits = 2 if abs(mean) >= 10 else 3 if abs(mean) >= 0.01 else 6
+    return f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")

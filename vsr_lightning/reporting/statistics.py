@@ -1,0 +1,80 @@
+"""Spread over seeds, and differences on the same test videos."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from vsr_lightning.reporting.results import Condition, Group, Result
+
+RESAMPLES = 9999
+
+
+class Difference(NamedTuple):
+    """Mean difference of a score between two conditions.
+
+    Attributes:
+        mean: of second minus first.
+        low: end of the 95 % interval.
+        high: its other end.
+        videos: how many test videos it rests on.
+        seeds: how many seeds both were trained with.
+    """
+
+    mean: float
+    low: float
+    high: float
+    videos: int
+    seeds: int
+
+
+def spread(scores: np.ndarray) -> float:
+    """Return the standard deviation over seeds (n - 1); NaN of fewer than two."""
+    return float(scores.std(ddof=1)) if len(scores) > 1 else float("nan")
+
+
+def paired_difference(first: Condition, second: Condition, score: str) -> Difference | None:
+    """Return ``second`` minus ``first`` on the same test videos, averaged over the seeds that both have.
+
+    The interval is the percentile bootstrap's (Efron 1979) over videos: how far the mean could be with other test
+    videos, for these trainings. The spread over trainings is another matter, and is told by the seeds.
+
+    Returns:
+        None if they share no seed, or have no scores per frame.
+    """
+    pairs = [
+        (one, two)
+        for one in first.results
+        for two in second.results
+        if one.record["seed"] == two.record["seed"] and score in one.frames and score in two.frames
+    ]
+    if not pairs:
+        return None
+    per_video = np.mean([by_video(two, score) - by_video(one, score) for one, two in pairs], axis=0)
+    low = high = mean = float(per_video.mean())
+    if len(per_video) > 1 and np.ptp(per_video) > 0:
+        sampled = bootstrap(
+            (per_video,), np.mean, n_resamples=RESAMPLES, batch=100, method="percentile", rng=np.random.default_rng(0)
+        )
+        low, high = map(float, sampled.confidence_interval)
+    return Difference(mean, low, high, len(per_video), len(pairs))
+
+
+def by_video(result: Result, score: str) -> np.ndarray:
+    """Return the mean of a score over each test video's windows, in the videos' order."""
+    _, inverse, windows = np.unique(result.frames["video"], return_inverse=True, return_counts=True)
+    return np.bincount(inverse, result.frames[score]) / windows
+
+
+def loss_pairs(group: Group) -> list[tuple[Condition, Condition]]:
+    """Return the pairs of conditions that differ in nothing but the loss."""
+    trained = [condition for condition in group.conditions if condition.results[0].trained]
+    return [(one, two) for one, two in combinations(trained, 2) if _but_loss(one) == _but_loss(two)]
+
+
+def _but_loss(condition: Condition) -> tuple[str, Sequence[str]]:
+    record = condition.results[0].record
+    label = condition.label.split(" ")
+    return record["model"], [part for part in label if part not in (record["loss"], record["model"])]
