@@ -78,7 +78,7 @@ def as_trained(cfg: DictConfig, trained: Trained, overrides: tuple[str, ...]) ->
             OmegaConf.update(own, key, OmegaConf.select(cfg, key))
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)
-    for part in ("data", "model", "loss"):
-        cfg[part] = own[part]
+    for part in ("data", "model", "loss", "module"):
+        cfg[part] = own.get(part, cfg[part])
     cfg.trainer.precision = cfg.trainer.precision or own.trainer.precision
     return cfg

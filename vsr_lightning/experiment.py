@@ -66,7 +66,10 @@ def score(data: pl.LightningDataModule, module: pl.LightningModule, trainer: pl.
 def make_module(cfg: DictConfig) -> SuperResolution:
     """Return what the config describes: network and loss, and where something is to be trained, how."""
     how = {key: instantiate(cfg[key]) for key in ("optimizer", "scheduler") if key in cfg}
-    return SuperResolution(instantiate(cfg.model), instantiate(cfg.loss), **how)
+    module: SuperResolution = instantiate(cfg.module, _partial_=True)(
+        instantiate(cfg.model), instantiate(cfg.loss), **how
+    )
+    return module
 
 
 def run(cfg: DictConfig, job: Job) -> dict[str, float]:
@@ -164,6 +167,7 @@ def made_from(data: MovingMNIST, module: SuperResolution) -> dict[str, Any]:
             "train_videos": len(data.train_videos),
             "test_videos": len(data.test_videos),
             "frames": data.frames,
+            "clip": list(data.clip),
             "degradation": {**vars(degradation), "sigma": list(degradation.sigma)},
         },
         "features": features and _identity(features),

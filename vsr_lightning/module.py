@@ -40,10 +40,19 @@ class SuperResolution(pl.LightningModule):
         prediction: Tensor = self.model(low_res)
         return prediction
 
+    def objective(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the batch's loss."""
+        loss: Tensor = self.loss(prediction, target)
+        return loss
+
+    def test_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return the scores that only a test takes the time for, (B,) each."""
+        return perceptual_scores(prediction, target)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the batch's loss; scores every tenth batch."""
         prediction = self(batch.low_res)
-        loss: Tensor = self.loss(prediction, batch.target)
+        loss = self.objective(prediction, batch.target)
         self._log("train", {"loss": loss.detach()}, len(prediction))
         if batch_idx % TRAIN_SCORES_EVERY == 0:
             self._log("train", _means(frame_scores(prediction.detach(), batch.target)), len(prediction))
@@ -56,7 +65,7 @@ class SuperResolution(pl.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Score all windows, also perceptually; return the scores of each frame."""
         prediction, scores = self._score("test", batch)
-        slower = perceptual_scores(prediction, batch.target)
+        slower = self.test_scores(prediction, batch.target)
         self._log("test", _means(slower), len(prediction))
         return scores | slower
 
@@ -75,7 +84,7 @@ class SuperResolution(pl.LightningModule):
     def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         prediction: Tensor = self(batch.low_res)
         scores = frame_scores(prediction, batch.target)
-        self._log(stage, {"loss": self.loss(prediction, batch.target), **_means(scores)}, len(prediction))
+        self._log(stage, {"loss": self.objective(prediction, batch.target), **_means(scores)}, len(prediction))
         return prediction, scores
 
     def _log(self, stage: str, values: dict[str, Tensor], frames: int) -> None:

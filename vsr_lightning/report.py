@@ -22,10 +22,11 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
     from vsr_lightning.reporting.page import write_page
     from vsr_lightning.reporting.results import comparable, read_results
     from vsr_lightning.reporting.sections import group_sections, made_from, stand_ins, unfinished
+    from vsr_lightning.reporting.table_1 import compared
 
     results = read_results(folders)
     groups = comparable(results)
-    sections = [left] if (left := unfinished(results)) else []
+    sections = [section for section in (unfinished(results), compared(results)) if section]
     for group in groups:
         sections += group_sections(group, look(group), several=len(groups) > 1)
     sections.append(made_from(results, groups))

@@ -17,7 +17,10 @@ SCORES = {
     "perceptual": "perceptual",
     "haarpsi": "HaarPSI",
     "lpips": "LPIPS",
+    "psnr_published": "published PSNR",
+    "ssim_published": "published SSIM",
 }
+NOT_ALWAYS = ("lpips", "psnr_published", "ssim_published")
 Run = tuple[Path, dict[str, Any]]
 
 
@@ -40,7 +43,7 @@ def score_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     trained = [set(run["overrides"]) for _, run in runs if run.get("overrides")]
     common = set.intersection(*trained) if trained else set()
     test_sets = dict.fromkeys(test_set(run) for _, run in runs if run.get("data"))
-    lpips = any("lpips" in run.get("scores", {}) for _, run in runs)
+    scored = {name for _, run in runs for name in run.get("scores", {})}
     letters = {key: chr(ord("A") + i) for i, key in enumerate(test_sets)}
     return [
         {
@@ -48,7 +51,7 @@ def score_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
             "model": run["model"],
             "loss": run["loss"],
             "swept": " ".join(item for item in run.get("overrides", ()) if item not in common and not _named(item)),
-            **{title: _score(run, name) for name, title in SCORES.items() if name != "lpips" or lpips},
+            **{title: _score(run, name) for name, title in SCORES.items() if name in scored or name not in NOT_ALWAYS},
             "epochs": str(run.get("epochs", "")),
             "wall time (s)": f"{run.get('wall_time_s', 0):.1f}",
             "data": (run.get("data") or {}).get("name", ""),
@@ -112,10 +115,12 @@ def _named(override: str) -> bool:
 
 def _score(run: dict[str, Any], name: str) -> str:
     value = run.get("scores", {}).get(name)
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else f"{value:.3e}" if name == "ssim_published" else f"{value:.4f}"
 
 
 def test_set(run: dict[str, Any]) -> str:
     """Return a key that two runs share if they were scored on the same frames, degraded alike."""
-    data = run.get("data") or {}
-    return json.dumps([data.get(key) for key in ("checksum", "test_videos", "frames", "degradation")], sort_keys=True)
+    data = {"clip": [0, 20], **(run.get("data") or {})}  # runs from before there was a choice saw whole videos
+    return json.dumps(
+        [data.get(key) for key in ("checksum", "test_videos", "clip", "frames", "degradation")], sort_keys=True
+    )

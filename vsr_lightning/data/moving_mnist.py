@@ -1,6 +1,6 @@
 """The data module: 8,000 training and 2,000 test videos, served as degraded windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class MovingMNIST(pl.LightningDataModule):
         degradation: what makes a low-res window of a sharp one.
         source, root, download, generator_seed: see :func:`vsr_lightning.data.source.load_videos`.
         seed: draws the training windows, together with the epoch and the video.
+        clip: which of a video's 20 frames to use: the first, and one past the last.
         frames: frames a window, odd: the middle one is predicted.
         train_videos, test_videos: how many of the 8,000 and the 2,000 to use.
         val_videos: how many of the training videos to hold out and validate on; 0 validates on the test videos.
@@ -51,6 +52,7 @@ class MovingMNIST(pl.LightningDataModule):
         download: bool = True,
         generator_seed: int = 0,
         seed: int = 0,
+        clip: Sequence[int] = (0, FRAMES),
         frames: int = 5,
         train_videos: int = TRAIN,
         test_videos: int = VIDEOS - TRAIN,
@@ -64,13 +66,16 @@ class MovingMNIST(pl.LightningDataModule):
         check_number("data.val_videos", val_videos, 0, train_videos - 1)
         check_number("data.batch_size", batch_size, 1)
         check_number("data.num_workers", num_workers, 0)
-        check_number("data.frames", frames, 1, FRAMES)
+        if len(clip) != 2 or not 0 <= clip[0] < clip[1] <= FRAMES:
+            raise ValueError(f"data.clip={list(clip)} is not [first, last + 1] within a video's {FRAMES} frames")
+        check_number("data.frames", frames, 1, clip[1] - clip[0])
         check_number("data.seed", seed, 0)
         if frames % 2 == 0:
             raise ValueError(f"data.frames={frames} has no middle frame: choose an odd number")
         self.degradation, self.seed, self.frames = degradation, seed, frames
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.starts = FRAMES - frames + 1
+        self.clip = (clip[0], clip[1])
+        self.starts = clip[1] - clip[0] - frames + 1
         self.train_videos = range(train_videos - val_videos)
         self.test_videos = range(TRAIN, TRAIN + test_videos)
         self.val_videos = range(train_videos - val_videos, train_videos) if val_videos else self.test_videos
@@ -103,13 +108,14 @@ class MovingMNIST(pl.LightningDataModule):
     def test_windows(self, videos: int) -> Batch:
         """Return all windows of the first test videos, as they are tested: (videos * 16, ...) in the videos' order."""
         windows = all_windows(0, videos=self.test_videos[:videos], starts=self.starts)
-        return self.on_after_batch_transfer(WindowDataset(self.videos.frames, self.frames)[windows], 0)
+        return self.on_after_batch_transfer(self._dataset()[windows], 0)
 
     def on_after_batch_transfer(self, batch: FrameBatch, dataloader_idx: int) -> Batch:
         """Degrade on the device."""
         return self.degradation(batch.frames, batch.blur)
 
     def _loader(self, plan: Callable[[int], Windows], batch_size: int) -> DataLoader[FrameBatch]:
-        return plan_loader(
-            WindowDataset(self.videos.frames, self.frames), plan, batch_size, self.num_workers, self.trainer
-        )
+        return plan_loader(self._dataset(), plan, batch_size, self.num_workers, self.trainer)
+
+    def _dataset(self) -> WindowDataset:
+        return WindowDataset(self.videos.frames[:, slice(*self.clip)], self.frames)

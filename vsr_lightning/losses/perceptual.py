@@ -23,12 +23,15 @@ class Perceptual(nn.Module):
     Args:
         features: the network to look through, or the name it is loaded by (:func:`load_features`).
         taps: ``all`` (16 layers), ``published`` (5), or names such as ``relu3_4``.
+        normalise: whether images in [0, 1] are normalised as VGG-19 was trained with; False takes them as they come.
 
     Raises:
         ValueError: unknown or repeated taps, or features that can't be used.
     """
 
-    def __init__(self, features: Features | str = "auto", taps: str | Sequence[str] = "all") -> None:
+    def __init__(
+        self, features: Features | str = "auto", taps: str | Sequence[str] = "all", normalise: bool = True
+    ) -> None:
         super().__init__()
         chosen = TAPS.get(taps, (taps,)) if isinstance(taps, str) else tuple(taps)
         unknown = [tap for tap in chosen if tap not in LAYERS]
@@ -42,7 +45,7 @@ class Perceptual(nn.Module):
         for name, (weight, bias) in list(self.features.layers.items())[: self.depth]:
             self.register_buffer(f"{name}_weight", weight, persistent=False)
             self.register_buffer(f"{name}_bias", bias, persistent=False)
-        self.normalise = Normalise()
+        self.normalise = Normalise() if normalise else Normalise((0.0,) * 3, (1.0,) * 3)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compare (B, 1 or 3, H, W) images; the mean of :meth:`distances`."""

@@ -17,6 +17,7 @@ class FrameFusion(nn.Module):
         low_res: height and width of the low-res frames.
         scale: factor between low-res and high-res.
         channels: of a frame, 1 is grey.
+        output: ``linear``, or ``sigmoid``, which the published code has after the linear layer.
         init: ``kaiming`` keeps the signal's size up to the linear layer; ``torch`` is PyTorch's default, under which
             it shrinks and the fusion's last ReLU can starve (README, "What the recipe leaves open").
 
@@ -32,6 +33,7 @@ class FrameFusion(nn.Module):
         low_res: int = 32,
         scale: int = 2,
         channels: int = 1,
+        output: str = "linear",
         init: str = "kaiming",
     ) -> None:
         super().__init__()
@@ -48,6 +50,8 @@ class FrameFusion(nn.Module):
             )
         if init not in ("kaiming", "torch"):
             raise ValueError(f"model.init={init} is unknown: choose kaiming or torch")
+        if output not in ("linear", "sigmoid"):
+            raise ValueError(f"model.output={output} is unknown: choose linear or sigmoid")
         self.input_shape = (frames, channels, low_res, low_res)
         self.output_shape = (channels, low_res * scale, low_res * scale)
 
@@ -62,6 +66,7 @@ class FrameFusion(nn.Module):
             nn.Conv2d(frames, middle, 3, padding=1), nn.ReLU(), nn.Conv2d(middle, 1, 3, padding=1), nn.ReLU()
         )
         self.head = nn.Linear(features, channels * (low_res * scale) ** 2)
+        self.output = nn.Sigmoid() if output == "sigmoid" else nn.Identity()
         if init == "kaiming":
             self.apply(_init_kaiming)
             nn.init.normal_(self.head.weight, std=0.1 * features**-0.5)  # starts near black, not as noise
@@ -82,7 +87,7 @@ class FrameFusion(nn.Module):
             )
             raise ValueError(f"the network does not fit the data: {'; '.join(dict.fromkeys(wrong))}")
         encoded = self.encoder(low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2])
-        fused: Tensor = self.head(self.fusion(encoded).flatten(1))
+        fused: Tensor = self.output(self.head(self.fusion(encoded).flatten(1)))
         return fused.unflatten(1, self.output_shape)
 
 

@@ -1,9 +1,11 @@
 """The curves of a run, read from its TensorBoard files."""
 
+import logging
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of each file that it has read
 Curve = tuple[list[int], list[float]]  # epochs from 1, values
 
 

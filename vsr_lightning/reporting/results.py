@@ -51,11 +51,12 @@ class Result:
         made_of = {
             "data": f"{data.get('name')} ({str(data.get('checksum'))[:8]})",
             "test videos": str(data.get("test_videos")),
-            "window": f"{data.get('frames')} frames",
+            "window": f"{data.get('frames')} of frames {data.get('clip', [0, 20])}",
             "degradation": _degradation(data.get("degradation") or {}),
             "judge": str((self.record.get("judge") or {}).get("checksum"))[:12],
         }
         if self.trained:
+            made_of["procedure"] = (config.get("module") or {}).get("_target_", "SuperResolution").rsplit(".", 1)[-1]
             made_of["training videos"] = str(data.get("train_videos"))
             made_of["epochs"] = str((config.get("trainer") or {}).get("max_epochs"))
             made_of["commit"] = str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else "")

@@ -96,7 +96,7 @@ def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Sec
 
 def table_1(group: Group, suffix: str, of: str) -> Section:
     """Mean and spread over seeds of every score."""
-    names = [name for name in SCORES if name != "psnr_eq2" and group.scored(name)]
+    names = [name for name in SCORES if name != "psnr_eq2" and group.scored(name)]  # the same number as psnr
     rows, numbers = [], []
     for condition in group.conditions:
         n = len(condition.scores("psnr"))
@@ -129,7 +129,9 @@ def differences(group: Group, suffix: str, of: str) -> Section:
     """Paired differences between losses, with intervals."""
     rows, numbers = [], []
     for one, two in loss_pairs(group):
-        for name in (name for name in SCORES if name not in ("psnr_eq2", "ssim_eq1")):
+        for name in (
+            name for name in SCORES if name not in ("psnr_eq2", "ssim_eq1", "psnr_published", "ssim_published")
+        ):
             if difference := paired_difference(one, two, name):
                 mean, low, high, videos, seeds = difference
                 what = {"difference": f"{two.label} minus {one.label}", "score": SCORES[name]}

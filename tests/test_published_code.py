@@ -1,0 +1,103 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vsr_lightning.data import MovingMNIST
+from vsr_lightning.degradation import Batch, Degradation
+from vsr_lightning.losses import Perceptual
+from vsr_lightning.losses.features import IMAGENET_MEAN, IMAGENET_STD
+from vsr_lightning.models import FrameFusion
+from vsr_lightning.published_code import PublishedProcedure, published_scores, score_constant
+from vsr_lightning.report import write_report
+
+
+def _procedure(loss):
+    torch.manual_seed(0)
+    return PublishedProcedure(FrameFusion((2, 4), (True, False), output="sigmoid", init="torch"), loss)
+
+
+def test_gradients_are_those_of_one_window_at_a_time_summed(monkeypatch):
+    module, batch = _procedure(nn.MSELoss()), Batch(torch.rand(3, 5, 1, 32, 32), torch.rand(3, 1, 64, 64))
+    monkeypatch.setattr(module, "log_dict", lambda *args, **kwargs: None)
+    module.training_step(batch, 1).backward()
+    together = [parameter.grad.clone() for parameter in module.parameters()]
+    module.zero_grad()
+    for low_res, target in zip(*batch, strict=True):
+        prediction = module.model(low_res[None])
+        assert 0 <= prediction.min() <= prediction.max() <= 1
+        ((prediction - 255 * target) ** 2).mean().backward()
+    for parameter, expected in zip(module.parameters(), together, strict=True):
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_scores_are_summed_over_a_videos_frames_and_divided_by_videos():
+    prediction, target = torch.rand(2, 6, 1, 64, 64), torch.rand(2, 6, 1, 64, 64)
+    scores = published_scores(prediction.flatten(0, 1), target.flatten(0, 1), frames=6)
+    psnr = ssim = 0.0
+    for x, y in zip(prediction.double().numpy(), 255 * target.double().numpy(), strict=True):
+        for a, b in zip(x, y, strict=True):
+            psnr += 10 * np.log10(255**2 / np.mean((a - b) ** 2))
+            covariance = np.mean((a - a.mean()) * (b - b.mean()))
+            luminance = (2 * a.mean() * b.mean() + 0.01) / (a.mean() ** 2 + b.mean() ** 2 + 0.01)
+            ssim += luminance * (2 * covariance + 0.03) / (a.var() + b.var() + 0.03)
+    assert scores["psnr_published"].mean().item() == pytest.approx(psnr / 2, rel=1e-5)
+    assert scores["ssim_published"].mean().item() == pytest.approx(ssim / 2, rel=1e-4)
+
+
+def test_a_perceptual_loss_gets_five_taps_and_no_normalisation(small_features):
+    loss = _procedure(Perceptual(small_features)).loss
+    assert loss.taps == ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4")
+    x, y = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    expected = Perceptual(small_features, "published")(x * std + mean, y * std + mean)
+    torch.testing.assert_close(loss(x, y), expected, rtol=1e-4, atol=1e-5)
+    grey = torch.rand(2, 1, 32, 32)
+    torch.testing.assert_close(loss(grey, grey + 1), loss(grey.expand(-1, 3, -1, -1), grey.expand(-1, 3, -1, -1) + 1))
+
+
+def test_a_clip_uses_these_frames_only():
+    def data(**changes):
+        return MovingMNIST(Degradation(kernel_size=1), source="generated", train_videos=4, test_videos=2, **changes)
+
+    late = data(clip=(10, 20))
+    assert late.starts == 6
+    whole = data()
+    targets = whole.test_windows(2).target.unflatten(0, (2, 16))[:, 10:].flatten(0, 1)
+    assert torch.equal(late.test_windows(2).target, targets)
+    for clip in ((10, 21), (5, 5), (1,)):
+        with pytest.raises(ValueError, match=r"data\.clip=\[.*is not \[first, last \+ 1\] within a video's 20 frames"):
+            data(clip=clip)
+
+
+def test_a_constant_picture_scores_what_the_formula_says():
+    data = MovingMNIST(Degradation(), source="generated", train_videos=1, test_videos=2, clip=(10, 20))
+    sharp = data.videos.frames[8000:8002, 12:18].astype(float)
+    for value in (0, 1):
+        psnr = 10 * np.log10(255**2 / ((sharp - value) ** 2).mean((2, 3)))
+        assert score_constant(data, value, 6)["psnr_published"] == pytest.approx(psnr.sum(1).mean(), rel=1e-6)
+
+
+@pytest.mark.slow
+def test_the_experiment_scores_what_an_empty_picture_does_and_the_report_says_so(vsr, tmp_path):
+    vsr("-m", "loss=mse,perceptual", "experiment=published_code", "hydra.sweep.dir=published")
+    vsr("-m", "loss=mse,perceptual", "trainer.max_epochs=1", "hydra.sweep.dir=corrected")
+    run = json.loads(next((tmp_path / "published").glob("0_*/run.json")).read_text())
+    config = run["config"]
+    assert (config["data"]["degradation"]["interpolation"], config["data"]["clip"]) == ("bilinear", [10, 20])
+    assert (config["model"]["output"], config["model"]["init"]) == ("sigmoid", "torch")
+    assert (run["data"]["clip"], run["data"]["degradation"]["interpolation"]) == ([10, 20], "bilinear")
+    write_report([tmp_path / "published", tmp_path / "corrected"], tmp_path / "report")
+    rows = {row["trained on"]: row for row in csv.DictReader((tmp_path / "report/published_procedure.csv").open())}
+    assert [rows[loss]["paper"] for loss in ("mse", "perceptual")] == ["83.78", "83.24"]
+    empty = float(rows["(a picture that is 0 everywhere)"]["published procedure"])
+    for loss in ("mse", "perceptual"):
+        assert float(rows[loss]["published procedure"]) == pytest.approx(empty, abs=0.5)
+        assert float(rows[loss]["SSIM: published procedure"]) < 5e-3
+        assert float(rows[loss]["corrected (dB)"]) < 30
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "Why Table 1 reads 83 dB" in text
+    assert "procedure SuperResolution instead of PublishedProcedure" in text
