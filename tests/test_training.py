@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
 
@@ -132,12 +133,18 @@ def test_event_files_hold_pictures_a_clip_and_the_scores_beside_the_choices(fini
     kinds = "low-res, bicubic, prediction, truth, error"
     assert set(events.Tags()["images"]) == {f"test videos/{kinds}", f"clip/{kinds}"}
     pictures, clips = (events.Images(f"{name}/{kinds}") for name in ("test videos", "clip"))
-    assert [picture.step for picture in pictures] == [clip.step for clip in clips] == [0, 1]
+    assert [picture.step for picture in pictures] == [clip.step for clip in clips] == [1, 2]
     rows = 2  # videos
     assert (pictures[0].width, pictures[0].height) == (2 * (5 * 66 + 2), 2 * (rows * 66 + 2))
     clip = Image.open(io.BytesIO(clips[-1].encoded_image_string))
     assert (clip.format, clip.n_frames) == ("GIF", 16)
-    assert "custom_scalars__config__" in events.Tags()["tensors"]
+    layout = Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    tags = [tag for category in layout.category for chart in category.chart for tag in chart.multiline.tag]
+    assert tags == ["perceptual loss/.*", "val/psnr$", "val/ssim$"]
+    for stage, name in (("train", "training"), ("val", "validation")):
+        points = events.Scalars(f"perceptual loss/{name}")
+        assert [point.step for point in points] == [1, 2]
+        assert [point.value for point in points] == [point.value for point in events.Scalars(f"{stage}/loss")]
     hparams = {
         tag: HParamsPluginData.FromString(content) for tag, content in events.PluginTagToContent("hparams").items()
     }

@@ -12,16 +12,7 @@ from vsr_lightning.degradation import Batch
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.pictures import gif, grid, side_by_side, strip
 
-LAYOUT = {  # a chart holds the curves of all runs
-    "Losses of the sweep": {
-        "training loss": ["Multiline", ["train/loss$"]],
-        "test loss": ["Multiline", ["val/loss$"]],
-    },
-    "Scores of the sweep": {
-        "PSNR (dB), test": ["Multiline", ["val/psnr$"]],
-        "SSIM, test": ["Multiline", ["val/ssim$"]],
-    },
-}
+STAGES = {"training": "train", "validation": "val"}
 SCORES = ("psnr", "ssim", "perceptual", "haarpsi", "lpips")
 
 
@@ -40,14 +31,20 @@ class Dashboard(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for writer in _writers(trainer):
-            writer.add_custom_scalars(LAYOUT)
+            writer.add_custom_scalars(layout(_loss(pl_module)))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for writer in _writers(trainer):
+            for name, stage in STAGES.items():
+                if (value := trainer.callback_metrics.get(f"{stage}/loss")) is not None:
+                    writer.add_scalar(f"{_loss(pl_module)} loss/{name}", value, trainer.current_epoch + 1)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._show(trainer, pl_module)
+        self._show(trainer, pl_module, trainer.current_epoch + 1)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step == 0:  # nothing was trained, so nothing was shown yet
-            self._show(trainer, pl_module)
+            self._show(trainer, pl_module, 0)
         if isinstance(pl_module, SuperResolution) and pl_module.provenance:
             scores = {name: trainer.callback_metrics.get(f"test/{name}") for name in SCORES}
             metrics = {f"test/{name}": float(score) for name, score in scores.items() if score is not None}
@@ -55,7 +52,7 @@ class Dashboard(pl.Callback):
                 if isinstance(logger, TensorBoardLogger):
                     logger.log_hyperparams(choices(pl_module.provenance), metrics, step=trainer.global_step)
 
-    def _show(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def _show(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epochs: int) -> None:
         if not (writers := _writers(trainer)):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
@@ -68,8 +65,22 @@ class Dashboard(pl.Callback):
         picture = grid({kind: images[each // 2 :: each] for kind, images in columns.items()})
         clip = gif(strip({kind: images[:each] for kind, images in columns.items()}))
         for writer in writers:
-            writer.add_image(f"test videos/{', '.join(columns)}", picture, trainer.current_epoch)
-            _add_clip(writer, f"clip/{', '.join(columns)}", clip, trainer.current_epoch)
+            writer.add_image(f"test videos/{', '.join(columns)}", picture, epochs)
+            _add_clip(writer, f"clip/{', '.join(columns)}", clip, epochs)
+
+
+def layout(loss: str) -> dict[str, dict[str, list[Any]]]:
+    """Return charts over all runs of a sweep; TensorBoard merges those of runs with other losses into the page.
+
+    A loss has a chart of its own, training and validation in it: the scales of two losses have nothing in common.
+    """
+    return {
+        "Losses of the sweep": {loss: ["Multiline", [f"{loss} loss/.*"]]},
+        "Scores of the sweep": {
+            "PSNR (dB), validation": ["Multiline", ["val/psnr$"]],
+            "SSIM, validation": ["Multiline", ["val/ssim$"]],
+        },
+    }
 
 
 def choices(provenance: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +94,10 @@ def choices(provenance: dict[str, Any]) -> dict[str, Any]:
         "data": provenance["data"]["name"],
         "features": (provenance["features"] or {}).get("name", ""),
     }
+
+
+def _loss(module: pl.LightningModule) -> str:
+    return str(getattr(module, "provenance", {}).get("loss") or "the")
 
 
 def _writers(trainer: pl.Trainer) -> list[SummaryWriter]:

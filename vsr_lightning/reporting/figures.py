@@ -25,9 +25,11 @@ def curves_figure(group: Group) -> Figure | None:
     read = {label: [run for run in runs if run] for label, runs in read.items() if any(runs)}
     if not read:
         return None
+    config = group.results[0].record.get("config") or {}
+    held_out = "validation" if (config.get("data") or {}).get("val_videos") else "test"
     figure = Figure(figsize=(4.2 * len(read), 3.2), layout="constrained")
     for axes, (label, runs) in zip(np.atleast_1d(figure.subplots(1, len(read))), read.items(), strict=True):
-        for tag, name, colour, style in zip(tags, ("training", "test"), COLOURS, ("-", "--"), strict=False):
+        for tag, name, colour, style in zip(tags, ("training", held_out), COLOURS, ("-", "--"), strict=False):
             seeds = [run[tag] for run in runs if tag in run]
             for epochs, values in seeds:
                 axes.plot(epochs, values, style, color=colour, linewidth=0.8, alpha=0.35)
