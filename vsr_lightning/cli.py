@@ -22,6 +22,7 @@ from vsr_lightning.config import CONF
 
 log = logging.getLogger(__name__)
 ERROR_FILE = "error.txt"
+UNWRITABLE = (errno.EACCES, errno.EEXIST, errno.EROFS, errno.ENOTDIR, errno.ENOSPC)
 
 
 def run_cli(main: Callable[[], None], config: str = "train") -> None:
@@ -70,10 +71,10 @@ def one_line(error: BaseException, config: str = "train") -> str:
     """Return what the user of ``conf/CONFIG.yaml`` has to know of an error, in one line."""
     if isinstance(error, InstantiationException) and error.__cause__:
         error = error.__cause__
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.ENOSPC):
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        choice = "output" if config == "predict" else "hydra.run.dir or hydra.sweep.dir"
         return (
-            f"can't write {error.filename or ''} ({error.strerror}): "
-            "make room, or choose another folder with hydra.run.dir or hydra.sweep.dir"
+            f"can't write {error.filename or ''} ({error.strerror}): make room, or choose another folder with {choice}"
         )
     if isinstance(error, ConfigCompositionException) and (
         found := re.match(r"Could not override '(.+)'\.", str(error))

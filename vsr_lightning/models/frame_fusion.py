@@ -86,7 +86,15 @@ class FrameFusion(nn.Module):
                 if mine != theirs
             )
             raise ValueError(f"the network does not fit the data: {'; '.join(dict.fromkeys(wrong))}")
-        encoded = self.encoder(low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2])
+        return self.fuse(self.encode(low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2]))
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """(N, channels, h, w) -> (N, rows, 256), each frame for itself: in a video it serves all its windows."""
+        encoded: Tensor = self.encoder(frames)
+        return encoded
+
+    def fuse(self, encoded: Tensor) -> Tensor:
+        """(B, frames, rows, 256) -> (B, channels, H, W)."""
         fused: Tensor = self.output(self.head(self.fusion(encoded).flatten(1)))
         return fused.unflatten(1, self.output_shape)
 

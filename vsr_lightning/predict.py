@@ -1,0 +1,26 @@
+"""Super-resolve a video with a trained network, or with bicubic interpolation where no run is given.
+
+python -m vsr_lightning.predict run=runs/SWEEP/0_frame_fusion_mse_seed0 input=low_res.gif output=frames
+python -m vsr_lightning.predict run=RUN input=sharp.npy degrade=true output=prediction.mp4
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from vsr_lightning.cli import one_line, run_cli
+from vsr_lightning.config import CONF
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
+def main(cfg: DictConfig) -> None:
+    """Write the video and say where it is."""
+    from vsr_lightning.prediction import run  # here, so that --help and --cfg need no PyTorch
+
+    try:
+        print("\n".join(run(cfg)))
+    except Exception as error:  # no error.txt: this command has no folder of its own
+        raise SystemExit(f"error: {one_line(error, 'predict')}") from error
+
+
+if __name__ == "__main__":
+    run_cli(main, "predict")
