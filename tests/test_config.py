@@ -42,13 +42,20 @@ def test_quick_needs_no_download():
 OURS = sorted(set(CONF.rglob("*.yaml")) - set(CONF.glob("hydra/**/*.yaml")))
 
 
+def _arguments(target):
+    """Return the names that a call takes; where a class hands the rest on, those of the classes it inherits from."""
+    parameters = inspect.signature(target).parameters
+    if all(parameter.kind != parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return set(parameters)
+    return set(parameters).union(*(inspect.signature(base).parameters for base in target.__mro__[1:2]))
+
+
 @pytest.mark.parametrize("path", OURS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_key_of_a_config_is_an_argument_of_its_target(path):
     def check(node):
         if isinstance(node, dict):
             if "_target_" in node:
-                arguments = inspect.signature(get_object(node["_target_"])).parameters
-                assert {key for key in node if not key.startswith("_")} <= set(arguments)
+                assert {key for key in node if not key.startswith("_")} <= _arguments(get_object(node["_target_"]))
             for child in node.values():
                 check(child)
 

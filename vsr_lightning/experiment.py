@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vsr_lightning.checkpoint import check_checkpoint, load_weights
 from vsr_lightning.cli import one_line
-from vsr_lightning.data import MovingMNIST
+from vsr_lightning.data import VideoWindows
 from vsr_lightning.losses.features import Features, load_features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.provenance import RUN_FILE, environment, peak_memory_mb, write_json
@@ -83,7 +83,7 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
         module = make_module(cfg)
         if cfg.init_from:
             record["init_from"] = load_weights(cfg.init_from, module)
-        data: MovingMNIST = instantiate(cfg.data)
+        data: VideoWindows = instantiate(cfg.data)
         record.update(made_from(data, module))
         cfg.made_from = "-".join(
             part["name"].replace(" ", "_") for part in (record["data"], record["features"]) if part
@@ -155,7 +155,7 @@ def make_trainer(cfg: DictConfig, record: dict[str, Any]) -> pl.Trainer:
     return trainer
 
 
-def made_from(data: MovingMNIST, module: SuperResolution) -> dict[str, Any]:
+def made_from(data: VideoWindows, module: SuperResolution) -> dict[str, Any]:
     """Return the identity of videos, of the loss's feature network (None if it has none) and of the one that judges."""
     videos, degradation = data.videos, data.degradation
     features = getattr(module.loss, "features", None)

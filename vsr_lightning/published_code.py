@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsr_lightning.data import MovingMNIST
+from vsr_lightning.data import VideoWindows
 from vsr_lightning.degradation import Batch, to_unit_range
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.metrics import psnr_eq2, ssim_eq1
@@ -80,7 +80,7 @@ def published_scores(prediction: Tensor, target: Tensor, frames: int) -> dict[st
     }
 
 
-def score_constant(data: MovingMNIST, value: float, frames: int) -> dict[str, float]:
+def score_constant(data: VideoWindows, value: float, frames: int) -> dict[str, float]:
     """Return the published scores of a prediction that is ``value`` everywhere, over all windows of the test videos."""
     centre, (first, last) = data.frames // 2, data.clip
     sums = {"psnr_published": 0.0, "ssim_published": 0.0}

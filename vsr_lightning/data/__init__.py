@@ -2,5 +2,7 @@
 
 from vsr_lightning.data.digit_frames import DigitFrames
 from vsr_lightning.data.moving_mnist import MovingMNIST
+from vsr_lightning.data.video_file import VideoFile
+from vsr_lightning.data.video_windows import VideoWindows
 
-__all__ = ["DigitFrames", "MovingMNIST"]
+__all__ = ["DigitFrames", "MovingMNIST", "VideoFile", "VideoWindows"]

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from vsr_lightning.cli import one_line
-from vsr_lightning.data import MovingMNIST
+from vsr_lightning.data import VideoWindows
 from vsr_lightning.degradation import Batch
 from vsr_lightning.pictures import side_by_side
 from vsr_lightning.reporting.results import Group, Result
@@ -46,7 +46,7 @@ def look(group: Group) -> Looks | None:
     if not finished:
         return None
     try:
-        data: MovingMNIST = instantiate(OmegaConf.create(finished[0].record["config"]["data"]))
+        data: VideoWindows = instantiate(OmegaConf.create(finished[0].record["config"]["data"]))
         videos = min(VIDEOS, len(data.test_videos))
         windows = data.test_windows(videos)
     except Exception as error:  # a class that is gone, a missing file, weights of another shape

@@ -1,0 +1,68 @@
+"""Your own videos, from one file."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torchvision.datasets.utils import calculate_md5
+
+from vsr_lightning.data.checks import check_number
+from vsr_lightning.data.source import Videos
+from vsr_lightning.data.video_windows import VideoWindows
+from vsr_lightning.data.windows import WHOLE_SET
+from vsr_lightning.degradation import Degradation
+
+
+class VideoFile(VideoWindows):
+    """Grey videos of equal size and length: the first ones train, the last ones test.
+
+    Args:
+        degradation: what makes a low-res window of a sharp one.
+        path: a ``.npy`` file, (N, T, H, W) uint8, at most 10,000 videos; opened memory-mapped.
+        test_videos: how many of the last videos to test on.
+        train_videos: how many of the first to train on; None is all others.
+        windows: see :class:`VideoWindows`.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        ValueError: it is no such file, or a count is out of range.
+    """
+
+    def __init__(
+        self,
+        degradation: Degradation,
+        path: str | Path,
+        test_videos: int,
+        train_videos: int | None = None,
+        **windows: Any,
+    ) -> None:
+        frames = open_videos(Path(path))
+        videos, length = frames.shape[:2]
+        check_number("data.test_videos", test_videos, 1, videos - 1)
+        train_videos = videos - test_videos if train_videos is None else train_videos
+        check_number("data.train_videos", train_videos, 1, videos - test_videos)
+        load = partial(_identified, frames, Path(path))
+        test = range(videos - test_videos, videos)
+        super().__init__(load, length, range(train_videos), test, degradation, **windows)
+
+
+def open_videos(path: Path) -> np.ndarray:
+    """Open a file without reading it; return (N, T, H, W) uint8, see :class:`VideoFile` for the errors."""
+    expected = "a .npy file of uint8, (videos, frames, height, width)"
+    if not path.is_file():
+        raise FileNotFoundError(f"data.path={path} is missing: give {expected}")
+    try:
+        frames: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"data.path={path} can't be read ({error}): give {expected}") from error
+    if frames.dtype != np.uint8 or frames.ndim != 4 or len(frames) > WHOLE_SET:
+        raise ValueError(
+            f"data.path={path} is {frames.shape} of {frames.dtype}: give {expected}, at most {WHOLE_SET:,} videos"
+        )
+    return frames
+
+
+def _identified(frames: np.ndarray, path: Path) -> Videos:
+    md5 = calculate_md5(path)
+    return Videos(frames, f"{path.name} {md5[:8]}", f"{path}, {len(frames)} videos of {frames.shape[1]} frames", md5)
