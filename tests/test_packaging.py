@@ -32,6 +32,12 @@ def test_the_wheel_carries_every_config(installed):
     assert theirs == ours
 
 
+def test_the_wheel_carries_the_template_of_the_report(installed):
+    assert (installed / "vsr_lightning" / "reporting" / "page.html.jinja").read_bytes() == (
+        ROOT / "vsr_lightning" / "reporting" / "page.html.jinja"
+    ).read_bytes()
+
+
 def test_the_wheel_carries_the_bundled_weights_and_their_card(installed):
     theirs = installed / "vsr_lightning/losses/weights"
     assert {path.name: path.read_bytes() for path in theirs.iterdir()} == {

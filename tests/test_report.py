@@ -131,7 +131,9 @@ def test_runs_that_cannot_be_compared_are_grouped_apart_with_the_reason(sweep, c
 def test_what_was_swept_beside_the_loss_tells_conditions_apart(tmp_path):
     for number, batch in enumerate((20, 100)):
         for seed in (0, 1):
-            _run(tmp_path, f"{number}{seed}", seed=seed, overrides=[f"seed={seed}", f"data.batch_size={batch}"])
+            config = {"trainer": {"max_epochs": 2}, "data": {"batch_size": batch, "root": f"{number}"}}
+            overrides = [f"seed={seed}", f"data.batch_size={batch}", f"data.root={number}"] if number else []
+            _run(tmp_path, f"{number}{seed}", seed=seed, overrides=overrides, config=config)
     (group,) = comparable(read_results([tmp_path]))
     assert [condition.label for condition in group.conditions] == ["mse data.batch_size=20", "mse data.batch_size=100"]
     assert [len(condition.results) for condition in group.conditions] == [2, 2]

@@ -33,6 +33,11 @@ def test_a_sweep_on_your_own_file_names_it(vsr, path, tmp_path):
     assert "own.npy, 7 videos of 9 frames" in (tmp_path / "run" / "scores.md").read_text()
 
 
+def test_a_missing_path_is_asked_for(vsr):
+    with pytest.raises(SystemExit, match=r"error: data\.(path|test_videos)= is missing: give it on the command line"):
+        vsr("data=video_file", "model=frame_fusion_fig1", tiny=False)
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [

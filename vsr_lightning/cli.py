@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError
+from omegaconf.errors import ConfigAttributeError, MissingMandatoryValue
 
 from vsr_lightning.config import CONF
 
@@ -80,6 +80,8 @@ def one_line(error: BaseException, config: str = "train") -> str:
         found := re.match(r"Could not override '(.+)'\.", str(error))
     ):
         return _unknown_key(found[1], error.__cause__, config)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}= is missing: give it on the command line"
     understood = (ValueError, OSError, ArithmeticError, HydraException)
     kind = "" if isinstance(error, understood) else f"{type(error).__name__}: "
     return kind + " ".join(str(error).split("Config search path:")[0].split())

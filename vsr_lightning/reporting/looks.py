@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from rich.progress import track
 from torch import Tensor, nn
 
 from vsr_lightning.cli import one_line
@@ -58,7 +59,7 @@ def look(group: Group) -> Looks | None:
     middle = slice(data.starts // 2, SHOWN * data.starts, data.starts)
     shown = side_by_side(windows.low_res[middle], windows.target[middle], windows.target[middle])
     looks.strip = {kind: shown[kind] for kind in ("truth", "low-res", "bicubic")}
-    for condition in group.conditions:
+    for condition in track(group.conditions, f"predictions of group {group.name}"):
         values: list[dict[str, float]] = []
         for result in condition.results:
             try:
@@ -86,8 +87,9 @@ def predict(result: Result, windows: Batch) -> Tensor:
         OSError: its checkpoint is missing.
         ValueError: its checkpoint is damaged.
     """
-    network = load_trained(result.path).network()
-    return torch.cat([network(part) for part in windows.low_res.split(CHUNK)]).float()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = load_trained(result.path).network().to(device)
+    return torch.cat([network(part.to(device)).float().cpu() for part in windows.low_res.split(CHUNK)])
 
 
 def loss_name(record: dict[str, Any]) -> str:

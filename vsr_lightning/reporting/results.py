@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from vsr_lightning.frame_table import FRAMES_FILE, read_frames
 from vsr_lightning.provenance import read_runs
 
 BASELINE = "bicubic"
-APART = ("model=", "loss=", "seed=", "experiment=", "hydra.")  # overrides that a label need not repeat
+TOLD = ("model", "loss", "seed", "features", "experiment", "data.root")  # a label need not repeat them
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,13 @@ class Group:
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
         """Its runs by what they repeat, in the order of the jobs; of two with the same seed the later one counts."""
-        trained = [_choices(result) for result in self.results if result.trained]
-        common = set.intersection(*map(set, trained)) if trained else set()
+        keys = _varying([result for result in self.results if result.trained])
         models = {result.record["model"] for result in self.results if result.trained}
         by_label: dict[str, dict[int, Result]] = {}
         for result in self.results:
             parts = [result.record["model"]] if len(models) > 1 or not result.trained else []
-            parts += [result.record["loss"], *(choice for choice in _choices(result) if choice not in common)]
+            parts += [result.record["loss"]]
+            parts += [f"{key}={_value(result, key)}" for key in keys] if result.trained else []
             by_seed = by_label.setdefault(" ".join(filter(None, parts)), {})
             seed = result.record.get("seed", 0)
             if seed not in by_seed or result.finished or not by_seed[seed].finished:
@@ -163,8 +164,23 @@ def _differences(facets: dict[str, str], first: dict[str, str]) -> str:
     )
 
 
-def _choices(result: Result) -> list[str]:
-    return [choice for choice in result.record.get("overrides", ()) if not choice.startswith(APART)]
+def _varying(results: Sequence[Result]) -> list[str]:
+    """Return the keys that were chosen for some run and have more than one value among all of them."""
+    overrides = (override for result in results for override in result.record.get("overrides", ()))
+    keys = dict.fromkeys(override.split("=")[0].lstrip("+~") for override in overrides)
+    return [
+        key
+        for key in keys
+        if key not in TOLD and not key.startswith("hydra.") and len({_value(result, key) for result in results}) > 1
+    ]
+
+
+def _value(result: Result, key: str) -> str:
+    value = OmegaConf.select(OmegaConf.create(result.record.get("config") or {}), key)
+    if not OmegaConf.is_config(value):
+        return str(value)
+    chosen = (override for override in result.record.get("overrides", ()) if override.startswith(f"{key}="))
+    return next(chosen, f"{key}=default").split("=", 1)[1]  # a whole group, such as optimizer=sgd
 
 
 def _degradation(degradation: dict[str, Any]) -> str:
