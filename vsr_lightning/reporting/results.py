@@ -50,7 +50,7 @@ class Result:
         data, config = self.record.get("data") or {}, self.record.get("config") or {}
         git, features = self.record.get("git") or {}, self.record.get("features") or {}
         made_of = {
-            "data": f"{data.get('name')} ({str(data.get('checksum'))[:8]})",
+            "data": _named(str(data.get("name")), str(data.get("checksum"))[:8]),
             "test videos": str(data.get("test_videos")),
             "window": f"{data.get('frames')} of frames {data.get('clip', [0, 20])}",
             "degradation": _degradation(data.get("degradation") or {}),
@@ -62,7 +62,7 @@ class Result:
             made_of["epochs"] = str((config.get("trainer") or {}).get("max_epochs"))
             made_of["commit"] = str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else "")
             if features:
-                made_of["features"] = f"{features['name']} ({features['checksum'][:8]})"
+                made_of["features"] = _named(features["name"], features["checksum"][:8])
         return made_of
 
     def agrees(self, facets: dict[str, str]) -> bool:
@@ -162,6 +162,10 @@ def _differences(facets: dict[str, str], first: dict[str, str]) -> str:
         for name, value in facets.items()
         if name in first and value != first[name]
     )
+
+
+def _named(name: str, checksum: str) -> str:
+    return name if checksum in name else f"{name} ({checksum})"
 
 
 def _varying(results: Sequence[Result]) -> list[str]:
