@@ -29,6 +29,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch's writer hides a full disk behind its own complaint
+                raise error.__context__ from None
+            raise
         finally:
             part.unlink(missing_ok=True)
 

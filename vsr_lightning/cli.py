@@ -22,7 +22,7 @@ from vsr_lightning.config import CONF
 
 log = logging.getLogger(__name__)
 ERROR_FILE = "error.txt"
-UNWRITABLE = (errno.EACCES, errno.EEXIST, errno.EROFS, errno.ENOTDIR, errno.ENOSPC)
+UNWRITABLE = (errno.EACCES, errno.EEXIST, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EFBIG)
 
 
 def run_cli(main: Callable[[], None], config: str = "train") -> None:
