@@ -65,7 +65,7 @@ def test_other_data_can_be_chosen_and_are_named(finished, evaluate, published_ro
 
 
 def test_bicubic_needs_no_run(evaluate):
-    metrics = _metrics(evaluate("data.source=generated", "data.test_videos=2"))
+    metrics = _metrics(evaluate("data.source=generated", "data.train_videos=1", "data.test_videos=2"))
     assert (metrics["model"], metrics["loss"]) == ("bicubic", "")
     assert metrics["scores"]["psnr"] > 15
 

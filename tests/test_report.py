@@ -111,7 +111,8 @@ def test_a_killed_and_a_failed_job_are_named_and_not_counted(sweep):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"config": {"trainer": {"max_epochs": 9}, "model": {}}}, "epochs 9 instead of 2"),
+        ({"epochs": 9}, "epochs 9 instead of 2"),
+        ({"epochs": None, "config": {"trainer": {"max_epochs": 9}}, "status": "running"}, "epochs 9 instead of 2"),
         ({"git": {"commit": "d" * 40, "dirty": True}}, "commit dddddddd with changes instead of aaaaaaaa"),
         ({"data": {**DATA, "checksum": "e" * 32}}, "data generated (eeeeeeee) instead of generated (cccccccc)"),
         ({"data": {**DATA, "degradation": {**DEGRADATION, "scale": 4}}}, "degradation x4 bicubic"),

@@ -88,9 +88,9 @@ def choices(provenance: dict[str, Any]) -> dict[str, Any]:
     config = provenance["config"]
     return {
         **{key: provenance[key] for key in ("model", "loss", "seed")},
-        "lr": config["optimizer"]["lr"],
-        "batch_size": config["data"]["batch_size"],
-        "epochs": config["trainer"]["max_epochs"],
+        "lr": (config["optimizer"] or {}).get("lr"),
+        "batch_size": config["data"].get("batch_size"),
+        "epochs": config["trainer"].get("max_epochs"),
         "data": provenance["data"]["name"],
         "features": (provenance["features"] or {}).get("name", ""),
     }

@@ -13,7 +13,7 @@ from vsr_lightning.frame_table import FRAMES_FILE, read_frames
 from vsr_lightning.provenance import read_runs
 
 BASELINE = "bicubic"
-TOLD = ("model", "loss", "seed", "features", "experiment", "data.root")  # a label need not repeat them
+TOLD = ("model", "loss", "seed", "features", "experiment", "data.root", "ckpt_path")  # a label need not repeat them
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Result:
         if self.trained:
             made_of["procedure"] = (config.get("module") or {}).get("_target_", "SuperResolution").rsplit(".", 1)[-1]
             made_of["training videos"] = str(data.get("train_videos"))
-            made_of["epochs"] = str((config.get("trainer") or {}).get("max_epochs"))
+            planned = (config.get("trainer") or {}).get("max_epochs")
+            made_of["epochs"] = str(self.record.get("epochs") or planned)  # a run may have stopped earlier
             made_of["commit"] = str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else "")
             if features:
                 made_of["features"] = _named(features["name"], features["checksum"][:8])
