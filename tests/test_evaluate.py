@@ -1,6 +1,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,6 +63,13 @@ def test_other_data_can_be_chosen_and_are_named(finished, evaluate, published_ro
     table = (folder / "scores.md").read_text()
     assert "Rows with different letters were scored on different data" in table
     assert "data.source=published" in table
+
+
+def test_a_run_is_scored_on_your_own_file(finished, evaluate, tmp_path):
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).integers(0, 256, (3, 7, 64, 64), np.uint8))
+    metrics = _metrics(evaluate(f"run={finished}", "data=video_file", "data.path=own.npy", "data.test_videos=2"))
+    assert metrics["data"]["name"].startswith("own.npy ")
+    assert metrics["data"]["test_videos"] == 2
 
 
 def test_bicubic_needs_no_run(evaluate):

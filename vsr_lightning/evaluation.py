@@ -75,7 +75,7 @@ def as_trained(cfg: DictConfig, trained: Trained, overrides: tuple[str, ...]) ->
         if part in ("model", "loss"):
             raise ValueError(f"{key}= is the run's own affair: leave it out, or leave out run= and ckpt=")
         if part == "data":
-            OmegaConf.update(own, key, OmegaConf.select(cfg, key))
+            OmegaConf.update(own, key, OmegaConf.select(cfg, key), merge=False)
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)
     for part in ("data", "model", "loss", "module"):
