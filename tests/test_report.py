@@ -140,6 +140,14 @@ def test_what_was_swept_beside_the_loss_tells_conditions_apart(tmp_path):
     assert [len(condition.results) for condition in group.conditions] == [2, 2]
 
 
+def test_a_run_that_was_tested_on_fewer_windows_is_grouped_apart(sweep):
+    _run(sweep, "7_perceptual", "perceptual", seed=0)
+    lines = (sweep / "7_perceptual" / "frames.csv").read_text().splitlines()
+    (sweep / "7_perceptual" / "frames.csv").write_text("\n".join(lines[:20]) + "\n")
+    write_report([sweep], sweep / "report")
+    assert "because of: test windows 19 instead of 48" in (sweep / "report" / "report.md").read_text()
+
+
 def test_several_sweeps_are_one_report_and_a_repeated_seed_counts_once(sweep, tmp_path):
     _run(tmp_path / "again", "0_mse", seed=0, psnr=30.0)
     write_report([sweep, tmp_path / "again", sweep], tmp_path / "report")

@@ -50,7 +50,10 @@ def main() -> None:
     try:
         page = write_report(arguments.sweep, arguments.output or arguments.sweep[0] / REPORT_FOLDER)
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        filename, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
+        sys.exit(
+            f"error: can't write {filename} ({reason}): choose another --output" if filename else f"error: {error}"
+        )
     print(f"report: {page}")
 
 

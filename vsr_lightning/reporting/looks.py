@@ -72,7 +72,7 @@ def look(group: Group) -> Looks | None:
             values.append({name: _mean(loss, prediction, windows.target) for name, loss in losses.items()})
             if condition.results[0].trained:
                 looks.strip.setdefault(condition.label, prediction[middle].clamp(0, 1))
-        if values:
+        if values and losses:
             looks.losses[condition.label] = {
                 name: sum(value[name] for value in values) / len(values) for name in losses
             }

@@ -56,6 +56,8 @@ class Result:
             "degradation": _degradation(data.get("degradation") or {}),
             "judge": str((self.record.get("judge") or {}).get("checksum"))[:12],
         }
+        if self.frames:
+            made_of["test windows"] = str(len(self.frames["video"]))  # fewer with trainer.limit_test_batches
         if self.trained:
             made_of["procedure"] = (config.get("module") or {}).get("_target_", "SuperResolution").rsplit(".", 1)[-1]
             made_of["training videos"] = str(data.get("train_videos"))
@@ -111,10 +113,12 @@ class Group:
         models = {result.record["model"] for result in self.results if result.trained}
         by_label: dict[str, dict[int, Result]] = {}
         for result in self.results:
-            parts = [result.record["model"]] if len(models) > 1 or not result.trained else []
-            parts += [result.record["loss"]]
-            parts += [f"{key}={_value(result, key)}" for key in keys] if result.trained else []
-            by_seed = by_label.setdefault(" ".join(filter(None, parts)), {})
+            if result.trained:
+                parts = [result.record["model"]] if len(models) > 1 else []
+                parts += [result.record["loss"], *(f"{key}={_value(result, key)}" for key in keys)]
+            else:
+                parts = [result.record["model"]]
+            by_seed = by_label.setdefault(" ".join(parts), {})
             seed = result.record.get("seed", 0)
             if seed not in by_seed or result.finished or not by_seed[seed].finished:
                 by_seed[seed] = result
