@@ -11,7 +11,7 @@ from vsr_lightning.reporting.curves import Curve, read_curves
 from vsr_lightning.reporting.results import Condition, Group
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: seen by all
-GREY = "#666666"
+LOWER_IS_BETTER = ("lpips", "perceptual")
 
 
 def curves_figure(group: Group) -> Figure | None:
@@ -75,9 +75,6 @@ def plane_figure(group: Group, score: str, title: str) -> Figure:
     return figure
 
 
-LOWER_IS_BETTER = ("lpips", "perceptual", "loss")
-
-
 def perceptual_judge(conditions: Sequence[Condition]) -> str:
     """Return the score to judge looks by: LPIPS where all have it, else HaarPSI; nobody here trains on either."""
     runs = [result for condition in conditions for result in condition.results if result.finished]
@@ -89,7 +86,8 @@ def _mean_curve(seeds: list[Curve]) -> Curve:
     for epochs, values in seeds:
         for epoch, value in zip(epochs, values, strict=True):
             by_epoch.setdefault(epoch, []).append(value)
-    return list(by_epoch), [float(np.mean(values)) for values in by_epoch.values()]
+    epochs = sorted(by_epoch)
+    return epochs, [float(np.mean(by_epoch[epoch])) for epoch in epochs]
 
 
 def _wrap(name: str, width: int = 16) -> str:

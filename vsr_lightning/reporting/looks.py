@@ -1,7 +1,6 @@
 """What only the networks themselves can tell: their predictions, and each one's value under every loss."""
 
 import json
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,6 @@ from vsr_lightning.pictures import side_by_side
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.trained import load_trained
 
-log = logging.getLogger(__name__)
 VIDEOS = 50  # test videos on which losses are compared: all their windows
 SHOWN = 4  # of them in the strip
 CHUNK = 80  # windows at once
@@ -64,7 +62,7 @@ def look(group: Group) -> Looks | None:
         for result in condition.results:
             try:
                 prediction = predict(result, windows) if result.finished else None
-            except Exception as error:  # a class that is gone, a missing file, weights of another shape
+            except Exception as error:  # as above
                 looks.missing.append(f"{result.path.name} is not shown: {one_line(error)}.")
                 continue
             if prediction is None:
@@ -105,7 +103,7 @@ def _losses(results: list[Result], missing: list[str]) -> dict[str, nn.Module]:
     }.items():
         try:
             loss: nn.Module = instantiate(OmegaConf.create(json.loads(config)))
-        except Exception as error:  # a class that is gone, a missing file, weights of another shape
+        except Exception as error:  # as above
             missing.append(f"{name} is no column: {one_line(error)}.")
         else:
             losses[name if name not in losses else f"{name}, {len(losses) + 1}"] = loss

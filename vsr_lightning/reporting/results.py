@@ -44,7 +44,7 @@ class Result:
         path = self.path / FRAMES_FILE
         return read_frames(path) if self.finished and path.exists() else {}
 
-    @property
+    @cached_property
     def facets(self) -> dict[str, str]:
         """What must be equal for two runs to be compared, in words; a run without training has fewer."""
         data, config = self.record.get("data") or {}, self.record.get("config") or {}
