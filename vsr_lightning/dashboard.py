@@ -1,5 +1,6 @@
 """What TensorBoard shows beside the curves: pictures, a clip, the losses of a sweep overlaid, and the HPARAMS tab."""
 
+import re
 from typing import Any
 
 import lightning.pytorch as pl
@@ -75,7 +76,7 @@ def layout(loss: str) -> dict[str, dict[str, list[Any]]]:
     A loss has a chart of its own, training and validation in it: the scales of two losses have nothing in common.
     """
     return {
-        "Losses of the sweep": {loss: ["Multiline", [f"{loss} loss/.*"]]},
+        "Losses of the sweep": {loss: ["Multiline", [f"{re.escape(loss)} loss/.*"]]},
         "Scores of the sweep": {
             "PSNR (dB), validation": ["Multiline", ["val/psnr$"]],
             "SSIM, validation": ["Multiline", ["val/ssim$"]],
