@@ -26,7 +26,7 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
 
     results = read_results(folders)
     groups = comparable(results)
-    sections = [section for section in (unfinished(results), compared(results)) if section]
+    sections = [section for section in (unfinished(results), compared(groups)) if section]
     for group in groups:
         sections += group_sections(group, look(group), several=len(groups) > 1)
     sections.append(made_from(results, groups))

@@ -8,19 +8,24 @@ from omegaconf import OmegaConf
 
 from vsr_lightning.cli import one_line
 from vsr_lightning.published_code import EXPLANATION, PAPER, score_constant
-from vsr_lightning.reporting.results import Result
+from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.reporting.sections import Section
 
 NONE = "-"
 
 
-def compared(results: Sequence[Result]) -> Section | None:
-    """Return the paper's numbers beside ours; None if no run followed the published procedure."""
-    finished = [result for result in results if result.finished]
-    published = [result for result in finished if "psnr_published" in result.record["scores"] and result.trained]
-    if not published:
+def compared(groups: Sequence[Group]) -> Section | None:
+    """Return the paper's numbers beside those of the first group that followed the published procedure, if any.
+
+    The corrected ones are those of the first other group on the same data.
+    """
+    trained = [[result for result in group.results if result.finished and result.trained] for group in groups]
+    published = next((runs for runs in trained if runs and "psnr_published" in runs[0].record["scores"]), None)
+    if published is None:
         return None
-    corrected = [result for result in finished if result.trained and result not in published]
+    data = published[0].facets["data"]
+    others = (runs for runs in trained if runs and "psnr_published" not in runs[0].record["scores"])
+    corrected = next((runs for runs in others if runs[0].facets["data"] == data), [])
     rows = []
     for loss, (psnr, ssim) in PAPER.items():
         row = {
@@ -37,7 +42,7 @@ def compared(results: Sequence[Result]) -> Section | None:
     except Exception as error:  # the data may be elsewhere by now
         text.append(f"The rows of empty pictures are missing: {one_line(error)}.")
     if not corrected:
-        text.append("The corrected column is empty: name a sweep of the paper's experiment beside this one.")
+        text.append("The corrected column is empty: name a sweep of the paper's experiment on the same data as well.")
     return Section("published_procedure", "What the paper's Table 1 shows", text, rows)
 
 
