@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from io import BytesIO
@@ -13,7 +14,7 @@ from vsr_lightning.frame_table import write_frames
 from vsr_lightning.provenance import write_json
 from vsr_lightning.report import main, write_report
 from vsr_lightning.reporting.results import comparable, read_results
-from vsr_lightning.reporting.statistics import paired_difference
+from vsr_lightning.reporting.statistics import loss_pairs, paired_difference
 
 DEGRADATION = {"scale": 2, "interpolation": "bicubic", "kernel_size": 3, "sigma": [0.1, 2.0]}
 DATA = {"name": "generated", "description": "made up", "checksum": "c" * 32, "train_videos": 6, "test_videos": 3,
@@ -138,6 +139,42 @@ def test_what_was_swept_beside_the_loss_tells_conditions_apart(tmp_path):
     (group,) = comparable(read_results([tmp_path]))
     assert [condition.label for condition in group.conditions] == ["mse data.batch_size=20", "mse data.batch_size=100"]
     assert [len(condition.results) for condition in group.conditions] == [2, 2]
+
+
+def test_runs_whose_configs_differ_are_told_apart_whatever_the_command_said(tmp_path):
+    for number, (loss, lr) in enumerate((("mse", 1e-4), ("mse", 1e-2), ("perceptual", 1e-4), ("perceptual", 1e-2))):
+        config = {"optimizer": {"lr": lr}, "loss": {"taps": "published"} if loss == "perceptual" else {}}
+        _run(tmp_path, str(number), loss, config=config, overrides=[f"ckpt_path=run{number}"])
+    (group,) = comparable(read_results([tmp_path]))
+    labels = [f"{loss} optimizer.lr={lr}" for loss in ("mse", "perceptual") for lr in (0.0001, 0.01)]
+    assert [condition.label for condition in group.conditions] == labels
+    assert [(one.label, two.label) for one, two in loss_pairs(group)] == [
+        (labels[0], labels[2]),
+        (labels[1], labels[3]),
+    ]
+
+
+def test_a_key_that_only_one_loss_has_leaves_the_losses_comparable(tmp_path):
+    _run(tmp_path, "0", "mse", config={"loss": {"_target_": "a"}})
+    for number, taps in ((1, "all"), (2, "published")):
+        _run(tmp_path, str(number), "perceptual", config={"loss": {"_target_": "b", "taps": taps}})
+    (group,) = comparable(read_results([tmp_path]))
+    pairs = [(one.label, two.label) for one, two in loss_pairs(group)]
+    assert ("mse", "perceptual loss.taps=all") in pairs
+    assert ("mse", "perceptual loss.taps=published") in pairs
+
+
+def test_a_report_leaves_nothing_of_an_earlier_one(sweep, tmp_path):
+    _run(sweep, "7_perceptual", "perceptual", epochs=9)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "mine.csv").write_text("kept")
+    write_report([sweep], tmp_path / "report")
+    assert (tmp_path / "report" / "table_1_b.csv").exists()
+    shutil.rmtree(sweep / "7_perceptual")
+    write_report([sweep], tmp_path / "report")
+    assert not (tmp_path / "report" / "table_1_b.csv").exists()
+    assert (tmp_path / "report" / "table_1.csv").exists()
+    assert (tmp_path / "report" / "mine.csv").exists()
 
 
 def test_a_run_that_was_tested_on_fewer_windows_is_grouped_apart(sweep):

@@ -44,6 +44,12 @@ def test_colour_becomes_grey(tmp_path):
     assert read_video(tmp_path)[0, 0, 0] == 76  # 0.299 of red
 
 
+def test_sixteen_bit_frames_are_refused_not_cut_off(tmp_path):
+    Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match="frames of more than 8 bits: convert them to 8 bits first"):
+        read_video(tmp_path)
+
+
 def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="too many values to unpack"):
         write_video(tmp_path / "clip.gif", _digits()[..., None].repeat(2, 3), 10)

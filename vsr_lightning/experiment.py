@@ -189,7 +189,7 @@ def device_name(trainer: pl.Trainer) -> str:
 
 @rank_zero_only
 def _refuse_reuse(folder: Path, file: str) -> None:
-    if (folder / file).exists():
+    if (folder / RUN_FILE).exists() or (folder / file).exists():
         raise ValueError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
 
 

@@ -5,6 +5,7 @@ python -m vsr_lightning.predict run=RUN input=sharp.npy degrade=true output=pred
 """
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vsr_lightning.cli import one_line, run_cli
@@ -17,7 +18,7 @@ def main(cfg: DictConfig) -> None:
     from vsr_lightning.prediction import run  # here, so that --help and --cfg need no PyTorch
 
     try:
-        print("\n".join(run(cfg)))
+        print("\n".join(run(cfg, tuple(HydraConfig.get().overrides.task))))
     except Exception as error:  # no error.txt: this command has no folder of its own
         raise SystemExit(f"error: {one_line(error, 'predict')}") from error
 

@@ -15,8 +15,12 @@ from vsr_lightning.trained import load_trained
 from vsr_lightning.video import check_output, read_video, write_video
 
 
-def run(cfg: DictConfig) -> list[str]:
+def run(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]:
     """Super-resolve ``cfg.input`` to ``cfg.output``; return what to tell the user.
+
+    Args:
+        cfg: ``conf/predict.yaml`` as composed.
+        overrides: what was given on the command line, to refuse what a run decides.
 
     Raises:
         OSError: a file is missing, or would be overwritten.
@@ -29,7 +33,7 @@ def run(cfg: DictConfig) -> list[str]:
     clip = output.with_name(f"{output.stem}_side_by_side{'.mp4' if output.suffix.lower() == '.mp4' else '.gif'}")
     for path in (output, clip) if cfg.degrade else (output,):
         check_output(path)
-    network, data, name = _network(cfg)
+    network, data, name = _network(cfg, overrides)
     device = torch.device(
         "cuda" if cfg.device == "auto" and torch.cuda.is_available() else cfg.device.replace("auto", "cpu")
     )
@@ -51,9 +55,14 @@ def run(cfg: DictConfig) -> list[str]:
     return told
 
 
-def _network(cfg: DictConfig) -> tuple[nn.Module, DictConfig, str]:
+def _network(cfg: DictConfig, overrides: tuple[str, ...]) -> tuple[nn.Module, DictConfig, str]:
     if cfg.run is None and cfg.ckpt is None:
-        return instantiate(cfg.model), cfg.data, "bicubic"
+        network: nn.Module = instantiate(cfg.model)
+        if any(parameter.requires_grad for parameter in network.parameters()):
+            raise ValueError("a network needs its weights: give run=FOLDER or ckpt=FILE instead of model=")
+        return network, cfg.data, "bicubic"
+    if theirs := [override for override in overrides if override.startswith(("data", "model"))]:
+        raise ValueError(f"{theirs[0]} is the run's own affair: leave it out, or leave out run= and ckpt=")
     trained = load_trained(cfg.run, cfg.ckpt)
     name = f"{trained.record['model']} under {trained.record['loss']}, {trained.epochs} epochs"
     return trained.network(), trained.config.data, name

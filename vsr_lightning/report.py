@@ -44,11 +44,14 @@ def main() -> None:
     )
     parser.add_argument("sweep", nargs="+", type=Path, help="folder of a sweep, or any folder with runs below it")
     parser.add_argument(
-        "--output", type=Path, help=f"folder of the report (default: {REPORT_FOLDER} in the first sweep)"
+        "--output",
+        type=Path,
+        help=f"folder of the report (default: {REPORT_FOLDER} in the sweep; of several, {REPORT_FOLDER} here)",
     )
     arguments = parser.parse_args()
     try:
-        page = write_report(arguments.sweep, arguments.output or arguments.sweep[0] / REPORT_FOLDER)
+        default = arguments.sweep[0] / REPORT_FOLDER if len(arguments.sweep) == 1 else Path(REPORT_FOLDER)
+        page = write_report(arguments.sweep, arguments.output or default)
     except (OSError, ValueError) as error:
         filename, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
         sys.exit(

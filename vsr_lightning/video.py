@@ -33,7 +33,7 @@ def read_video(path: Path) -> np.ndarray:
         raise FileNotFoundError(f"input={path} is missing")
     try:
         frames = _read_folder(path) if path.is_dir() else _READERS[_kind(path, "input")](path)
-    except (OSError, EOFError, UnidentifiedImageError, av.FFmpegError) as error:
+    except (OSError, EOFError, IndexError, UnidentifiedImageError, av.FFmpegError) as error:
         raise ValueError(f"input={path} can't be read: it is damaged, or not what its name says ({error})") from error
     if not len(frames):
         raise ValueError(f"input={path} holds no frame" + (": put PNG frames there" if path.is_dir() else ""))
@@ -81,6 +81,8 @@ def _read_npy(path: Path) -> np.ndarray:
         frames: np.ndarray = np.load(path, allow_pickle=False)
     except ValueError as error:
         raise ValueError(f"input={path} can't be read as .npy ({error}); expected {expected}") from error
+    if not isinstance(frames, np.ndarray):
+        raise ValueError(f"input={path} holds several arrays; expected one, {expected}")
     if frames.ndim != 3 or not (frames.dtype == np.uint8 or np.issubdtype(frames.dtype, np.floating)):
         raise ValueError(f"input={path} is {frames.shape} of {frames.dtype}; expected {expected}")
     return frames
@@ -101,6 +103,8 @@ def _read_gif(path: Path) -> list[np.ndarray]:
 
 
 def _grey(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I"):
+        raise ValueError("the input has frames of more than 8 bits: convert them to 8 bits first")
     return np.array(image.convert("L"))
 
 

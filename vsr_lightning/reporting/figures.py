@@ -86,7 +86,7 @@ def _mean_curve(seeds: list[Curve]) -> Curve:
     for epochs, values in seeds:
         for epoch, value in zip(epochs, values, strict=True):
             by_epoch.setdefault(epoch, []).append(value)
-    epochs = sorted(by_epoch)
+    epochs = sorted(epoch for epoch, values in by_epoch.items() if len(values) == len(seeds))  # that all have
     return epochs, [float(np.mean(by_epoch[epoch])) for epoch in epochs]
 
 

@@ -98,13 +98,17 @@ def loss_name(record: dict[str, Any]) -> str:
 
 def _losses(results: list[Result], missing: list[str]) -> dict[str, nn.Module]:
     losses: dict[str, nn.Module] = {}
-    for config, name in {
-        json.dumps(result.record["config"]["loss"]): loss_name(result.record) for result in results if result.trained
-    }.items():
+    records = {json.dumps(result.record["config"]["loss"]): result.record for result in results if result.trained}
+    for config, record in records.items():
+        name = loss_name(record)
         try:
             loss: nn.Module = instantiate(OmegaConf.create(json.loads(config)))
         except Exception as error:  # as above
             missing.append(f"{name} is no column: {one_line(error)}.")
+            continue
+        features = getattr(loss, "features", None)
+        if features and features.checksum != (record.get("features") or {}).get("checksum"):
+            missing.append(f"{name} is no column: the features that it names are {features.name} now.")
         else:
             losses[name if name not in losses else f"{name}, {len(losses) + 1}"] = loss
     return losses

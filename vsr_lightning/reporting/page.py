@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +15,17 @@ from vsr_lightning.reporting.sections import Rows, Section
 from vsr_lightning.table import markdown
 
 PAGE_FILE = "index.html"
+OURS = re.compile(
+    r"(table_1|differences|curves|strip|plane|losses|unfinished|published_procedure|made_from)(_[a-z])?\.(csv|png)"
+)
 
 
 def write_page(folder: Path, title: str, summary: Sequence[str], sections: Sequence[Section]) -> Path:
     """Write all of a report's files; return the HTML page."""
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        if OURS.fullmatch(old.name):  # of an earlier report, which may have had other groups
+            old.unlink()
     pictures = {section.name: png(section.figure) for section in sections if section.figure}
     for section in sections:
         if section.rows:

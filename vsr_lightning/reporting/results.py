@@ -1,19 +1,24 @@
 """Runs as results: which of them repeat one another, and which may be compared at all."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from vsr_lightning.frame_table import FRAMES_FILE, read_frames
 from vsr_lightning.provenance import read_runs
 
 BASELINE = "bicubic"
-TOLD = ("model", "loss", "seed", "features", "experiment", "data.root", "ckpt_path")  # a label need not repeat them
+# what makes no other training, or is told by the model's and the loss's name
+NO_CHOICE = re.compile(
+    r"seed|data\.(seed|root|download|num_workers)|features|ckpt_path|output_dir|made_from|full_traceback|experiment|debug"
+    r"|(callbacks|logger|hydra)(\..*)?|trainer\.(accelerator|devices|num_nodes|strategy|plugins|max_epochs|max_time|enable_.*)"
+    r"|(model|loss)\._target_|loss\.features"
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,13 @@ class Result:
                 made_of["features"] = _named(features["name"], features["checksum"][:8])
         return made_of
 
+    @cached_property
+    def choices(self) -> dict[str, str]:
+        """Every key of its config that could make it another training, and its value."""
+        return {
+            key: str(value) for key, value in _leaves(self.record.get("config") or {}) if not NO_CHOICE.fullmatch(key)
+        }
+
     def agrees(self, facets: dict[str, str]) -> bool:
         """Whether every facet that both have is the same."""
         mine = self.facets
@@ -115,11 +127,12 @@ class Group:
         for result in self.results:
             if result.trained:
                 parts = [result.record["model"]] if len(models) > 1 else []
-                parts += [result.record["loss"], *(f"{key}={_value(result, key)}" for key in keys)]
+                parts += [result.record["loss"]]
+                parts += [f"{key}={result.choices[key]}" for key in keys if key in result.choices]
             else:
                 parts = [result.record["model"]]
             by_seed = by_label.setdefault(" ".join(parts), {})
-            seed = result.record.get("seed", 0)
+            seed = result.record.get("seed", 0) if result.trained else 0
             if seed not in by_seed or result.finished or not by_seed[seed].finished:
                 by_seed[seed] = result
         return tuple(
@@ -174,22 +187,22 @@ def _named(name: str, checksum: str) -> str:
 
 
 def _varying(results: Sequence[Result]) -> list[str]:
-    """Return the keys that were chosen for some run and have more than one value among all of them."""
-    overrides = (override for result in results for override in result.record.get("overrides", ()))
-    keys = dict.fromkeys(override.split("=")[0].lstrip("+~") for override in overrides)
-    return [
-        key
-        for key in keys
-        if key not in TOLD and not key.startswith("hydra.") and len({_value(result, key) for result in results}) > 1
-    ]
+    """Return the keys that have more than one value; those of a network or a loss, among the runs with the same one."""
+    values: dict[str, dict[str, set[str]]] = {}
+    for result in results:
+        for key, value in result.choices.items():
+            part = key.split(".")[0]
+            kind = str(result.record[part]) if part in ("model", "loss") else ""
+            values.setdefault(key, {}).setdefault(kind, set()).add(value)
+    return [key for key, kinds in values.items() if any(len(kind) > 1 for kind in kinds.values())]
 
 
-def _value(result: Result, key: str) -> str:
-    value = OmegaConf.select(OmegaConf.create(result.record.get("config") or {}), key)
-    if not OmegaConf.is_config(value):
-        return str(value)
-    chosen = (override for override in result.record.get("overrides", ()) if override.startswith(f"{key}="))
-    return next(chosen, f"{key}=default").split("=", 1)[1]  # a whole group, such as optimizer=sgd
+def _leaves(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _degradation(degradation: dict[str, Any]) -> str:

@@ -85,7 +85,10 @@ def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Sec
             Section(
                 f"losses{suffix}",
                 f"Every model under every loss{of}",
-                [f"Mean over the windows of {looks.videos} test videos and over seeds; lower is better."],
+                [
+                    f"Mean over the windows of {looks.videos} test videos and over seeds, pictures in [0, 1]; lower is "
+                    "better."
+                ],
                 rows,
             )
         )

@@ -42,7 +42,7 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
     videos, for these trainings. The spread over trainings is another matter, and is told by the seeds.
 
     Returns:
-        None if they share no seed, or have no scores per frame.
+        None if they share no seed, have no scores per frame, or only one video.
     """
     pairs = [
         (one, two)
@@ -53,8 +53,10 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
     if not pairs:
         return None
     per_video = np.mean([by_video(two, score) - by_video(one, score) for one, two in pairs], axis=0)
+    if len(per_video) < 2:
+        return None
     low = high = mean = float(per_video.mean())
-    if len(per_video) > 1 and np.ptp(per_video) > 0:
+    if np.ptp(per_video) > 0:
         sampled = bootstrap(
             (per_video,), np.mean, n_resamples=RESAMPLES, batch=100, method="percentile", rng=np.random.default_rng(0)
         )
@@ -77,4 +79,5 @@ def loss_pairs(group: Group) -> list[tuple[Condition, Condition]]:
 def _but_loss(condition: Condition) -> tuple[str, Sequence[str]]:
     record = condition.results[0].record
     label = condition.label.split(" ")
-    return record["model"], [part for part in label if part not in (record["loss"], record["model"])]
+    told = (record["loss"], record["model"])
+    return record["model"], [part for part in label if part not in told and not part.startswith("loss.")]

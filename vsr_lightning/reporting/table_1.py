@@ -49,6 +49,8 @@ def compared(groups: Sequence[Group]) -> Section | None:
 def _constants(result: Result) -> list[dict[str, str]]:
     config = result.record["config"]
     data = instantiate(OmegaConf.create(config["data"]))
+    if data.videos.checksum != result.record["data"]["checksum"]:
+        raise ValueError("the data are not those that the runs saw")
     rows = []
     for value in (0.0, 1.0):
         scores = score_constant(data, value, config["module"]["frames"])
