@@ -27,6 +27,7 @@ class _Layer(NamedTuple):
     position: int  # of the convolution in torchvision's ``features``
     width: int
     pool_first: bool
+    shrinkage: int  # of height and width, by the pools so far
 
 
 def _vgg19_layers() -> dict[str, _Layer]:
@@ -35,7 +36,7 @@ def _vgg19_layers() -> dict[str, _Layer]:
         for i in range(1, convolutions + 1):
             pool_first = i == 1 and block > 1
             index += pool_first
-            layers[f"relu{block}_{i}"] = _Layer(index, width, pool_first)
+            layers[f"relu{block}_{i}"] = _Layer(index, width, pool_first, 2 ** (block - 1))
             index += 2  # the convolution and its ReLU
     return layers
 

@@ -1,10 +1,12 @@
 """The perceptual loss of the paper's Eq. 5 (after Johnson et al. 2016)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from vsr_lightning.losses.features import LAYERS, Features, Normalise, load_features
 
@@ -12,13 +14,17 @@ TAPS = {
     "all": tuple(LAYERS),  # the text: "each ReLU activation"
     "published": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),  # the published code
 }
+AT_ONCE = {"cpu": 2**24, "cuda": 2**28}  # feature values that may be held for the backward pass: 64 MB, 1 GB in float32
+SCALE = 2.0**12  # keeps small gradients from vanishing in float16; a power of two changes nothing elsewhere
+
+Convolution = tuple[Tensor, Tensor]  # weight, bias
 
 
 class Perceptual(nn.Module):
     """Mean absolute difference of VGG-19's ReLU outputs, a layer at a time, summed over the layers (Eq. 5).
 
     The network's weights are buffers outside the saved state: never trained, never in a checkpoint, the same in
-    ``train()`` and ``eval()``.
+    ``train()`` and ``eval()``. Under autocast they are converted once.
 
     Args:
         features: the network to look through, or the name it is loaded by (:func:`load_features`).
@@ -41,11 +47,13 @@ class Perceptual(nn.Module):
             )
         self.features = features if isinstance(features, Features) else load_features(features)
         self.taps = tuple(tap for tap in LAYERS if tap in chosen)
-        self.depth = 1 + list(LAYERS).index(self.taps[-1])
-        for name, (weight, bias) in list(self.features.layers.items())[: self.depth]:
+        self.layers = list(LAYERS)[: 1 + list(LAYERS).index(self.taps[-1])]
+        for name in self.layers:
+            weight, bias = self.features.layers[name]
             self.register_buffer(f"{name}_weight", weight, persistent=False)
             self.register_buffer(f"{name}_bias", bias, persistent=False)
         self.normalise = Normalise() if normalise else Normalise((0.0,) * 3, (1.0,) * 3)
+        self._converted: dict[tuple[torch.device, torch.dtype], list[Convolution]] = {}
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compare (B, 1 or 3, H, W) images; the mean of :meth:`distances`."""
@@ -61,18 +69,69 @@ class Perceptual(nn.Module):
         Returns:
             (B,), at least 0.
         """
-        x, distance = self.normalise(prediction), prediction.new_zeros(len(prediction))
-        with torch.no_grad():
-            y = self.normalise(target)
-        for name in list(LAYERS)[: self.depth]:
-            x = self._layer(name, x)
+        values = target[:, 0].numel() * sum(
+            len(self.features.layers[name][1]) / LAYERS[name].shrinkage ** 2 for name in self.layers
+        )
+        parts = 1 + int(values / AT_ONCE.get(target.device.type, AT_ONCE["cuda"]))
+        if torch.is_grad_enabled() and prediction.requires_grad:
+            return _InParts.apply(prediction, target, self._distances, parts)
+        pairs = zip(prediction.chunk(parts), target.chunk(parts), strict=True)
+        return torch.cat([self._distances(*pair) for pair in pairs])
+
+    def _distances(self, prediction: Tensor, target: Tensor) -> Tensor:
+        kind, dtype = target.device.type, self.get_buffer("relu1_1_bias").dtype
+        exact = torch.promote_types(dtype, torch.float32)
+        if torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
+        convolutions = self._convolutions(target.device, dtype)
+        with torch.autocast(kind, enabled=False):
+            # channels last: the order in which convolutions are fastest
+            x = self.normalise(prediction).to(dtype, memory_format=torch.channels_last)
             with torch.no_grad():
-                y = self._layer(name, y)
-            if name in self.taps:
-                distance = distance + F.l1_loss(x, y, reduction="none").flatten(1).mean(1)
+                y = self.normalise(target).to(dtype, memory_format=torch.channels_last)
+            distance = torch.zeros(len(x), dtype=exact, device=x.device)
+            for name, convolution in zip(self.layers, convolutions, strict=True):
+                x = _layer(x, *convolution, pool_first=LAYERS[name].pool_first)
+                with torch.no_grad():
+                    y = _layer(y, *convolution, pool_first=LAYERS[name].pool_first)
+                if name in self.taps:
+                    total = torch.linalg.vector_norm(x - y, ord=1, dim=(1, 2, 3), dtype=exact)
+                    distance = distance + total / x[0].numel()
         return distance
 
-    def _layer(self, name: str, x: Tensor) -> Tensor:
-        if LAYERS[name].pool_first:
-            x = F.max_pool2d(x, 2)
-        return F.relu(F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=1))
+    def _convolutions(self, device: torch.device, dtype: torch.dtype) -> list[Convolution]:
+        """Return the weights as they are used; autocast by itself would convert frozen ones again at each call."""
+        if (device, dtype) not in self._converted:
+            pairs = ((self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")) for name in self.layers)
+            with torch.inference_mode(False):  # a test may come first, and a training after it
+                converted = [(w.to(dtype, memory_format=torch.channels_last), b.to(dtype)) for w, b in pairs]
+            self._converted = {(device, dtype): converted}
+        return self._converted[device, dtype]
+
+
+def _layer(x: Tensor, weight: Tensor, bias: Tensor, pool_first: bool) -> Tensor:
+    return F.relu_(F.conv2d(F.max_pool2d(x, 2) if pool_first else x, weight, bias, padding=1))
+
+
+class _InParts(torch.autograd.Function):
+    """Takes the gradient with the value, part by part, so that only one part's feature maps are held at a time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, prediction: Tensor, target: Tensor, distances: Callable[[Tensor, Tensor], Tensor], parts: int
+    ) -> Tensor:
+        values, gradients = [], []
+        for x, y in zip(prediction.detach().chunk(parts), target.chunk(parts), strict=True):
+            with torch.enable_grad():
+                value = distances(x.requires_grad_(), y)
+                (gradient,) = torch.autograd.grad((SCALE * value).sum(), x)
+            values.append(value.detach())
+            gradients.append(gradient / SCALE)
+        ctx.save_for_backward(torch.cat(gradients))
+        return torch.cat(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad_output[:, None, None, None].to(gradient.dtype), None, None, None
