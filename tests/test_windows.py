@@ -81,6 +81,16 @@ def test_workers_and_batch_size_do_not_change_the_windows(changes):
         assert torch.equal(torch.cat([b[field] for b in plain]), torch.cat([b[field] for b in changed]))
 
 
+@pytest.mark.parametrize("changes", [{}, {"val_videos": 5}, {"clip": (3, 15), "frames": 3}])
+def test_frames_shrunk_once_make_the_same_batches(changes):
+    each_time, once = (_data(shrink_once=once, **changes) for once in (False, True))
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        for a, b in zip(getattr(each_time, name)(), getattr(once, name)(), strict=True):
+            expected, batch = each_time.on_after_batch_transfer(a, 0), once.on_after_batch_transfer(b, 0)
+            assert torch.equal(batch.target, expected.target)
+            torch.testing.assert_close(batch.low_res, expected.low_res, rtol=0, atol=1e-6)
+
+
 def test_the_target_is_the_sharp_middle_frame_of_the_window():
     data = _data()
     (windows, batch) = next(zip(data.train_dataloader().sampler, _epoch(data), strict=False))

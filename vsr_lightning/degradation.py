@@ -1,6 +1,7 @@
 """Make low-res windows of sharp ones: bicubic with anti-aliasing, clamp, Gaussian blur; batched, on the device."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -60,16 +61,22 @@ class Degradation:
         Raises:
             ValueError: frames of another range, or of a size that ``scale`` does not divide.
         """
-        frames = to_unit_range(frames)
+        return Batch(self.blur(self.shrink(frames), blur), to_unit_range(frames[:, frames.shape[1] // 2]))
+
+    def shrink(self, frames: Tensor) -> Tensor:
+        """(B, T, C, H, W) as above -> (B, T, C, h, w) in [0, 1]: the part that is the same whenever a frame is used."""
+        return downsample(to_unit_range(frames), self.scale, self.interpolation)
+
+    def blur(self, small: Tensor, blur: Tensor) -> Tensor:
+        """Blur each window of (B, T, C, h, w) as (B,) ``blur`` says."""
         low, high = self.sigma
-        small = downsample(frames, self.scale, self.interpolation)
-        return Batch(gaussian_blur(small, low + (high - low) * blur, self.kernel_size), frames[:, frames.shape[1] // 2])
+        return gaussian_blur(small, low + (high - low) * blur, self.kernel_size)
 
 
 def to_unit_range(frames: Tensor) -> Tensor:
     """Return uint8 frames as float in [0, 1]; refuse floats outside it (ValueError)."""
     if frames.dtype == torch.uint8:
-        return frames.float() / 255
+        return frames / 255
     low, high = torch.aminmax(frames)
     if not (low >= 0 and high <= 1):
         raise ValueError(f"frames range from {low:g} to {high:g}: give uint8, or float in [0, 1]")
@@ -90,12 +97,24 @@ def gaussian_blur(frames: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     """Blur each window of (B, T, C, h, w) with its own sigma (B,); as torchvision's, which takes one sigma a call."""
     if kernel_size == 1:
         return frames
-    batch, time, channels, _, _ = frames.shape
     half = kernel_size // 2
-    x = torch.arange(-half, half + 1, device=frames.device, dtype=frames.dtype)
-    weight = torch.exp(-0.5 * (x / sigma[:, None].to(frames.dtype)) ** 2)
-    weight = weight / weight.sum(1, keepdim=True)
-    kernel = weight[:, None, :, None] * weight[:, None, None, :]
-    # one group a window: its frames and channels become the batch of a single grouped convolution
-    stacked = F.pad(frames.flatten(1, 2).transpose(0, 1), (half,) * 4, mode="reflect")
-    return F.conv2d(stacked, kernel, groups=batch).transpose(0, 1).unflatten(1, (time, channels))
+    # softmax of the exponents: a Gaussian that adds up to 1
+    exponents = _exponents(half, frames.device, frames.dtype) / sigma.to(frames.dtype).square()
+    weights = torch.softmax(exponents, 0)[..., None, None, None]
+    padded = F.pad(frames.flatten(1, 2), (half,) * 4, mode="reflect")
+    return _correlate(_correlate(padded, weights, 2), weights, 3).view_as(frames)
+
+
+@lru_cache
+def _exponents(half: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.arange(-half, half + 1, device=device, dtype=dtype)[:, None].square() / -2
+
+
+def _correlate(x: Tensor, weights: Tensor, dim: int) -> Tensor:
+    """Weigh and add up shifted views, which for a few taps is faster than a convolution with one group a window."""
+    size = x.shape[dim] - len(weights) + 1
+    total = x.narrow(dim, 0, size) * weights[0]
+    for shift in range(1, len(weights)):
+        total.addcmul_(x.narrow(dim, shift, size), weights[shift])
+    return total

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 Plan = TypeVar("Plan", bound=tuple[np.ndarray, ...])  # a NamedTuple of columns of equal length
 Served = TypeVar("Served")
+RELEASE_EVERY = 20  # batches: faulting the pages in again costs more than the rest of a batch
 WHOLE_SET = 10_000  # drawn for every video, used or not, so that a video's window does not depend on the split
 
 
@@ -29,9 +30,16 @@ class Windows(NamedTuple):
 
 
 class FrameBatch(NamedTuple):
-    """What the loader yields: frames (B, T, 1, H, W) uint8 and blur (B,) float32 in [0, 1)."""
+    """What the loader yields.
+
+    Attributes:
+        frames: (B, T, 1, H, W) uint8, or (B, T, 1, h, w) float in [0, 1] where they were shrunk before.
+        target: (B, 1, H, W) uint8, the middle frame.
+        blur: (B,) float32 in [0, 1), the place in the range of blur widths.
+    """
 
     frames: torch.Tensor
+    target: torch.Tensor
     blur: torch.Tensor
 
 
@@ -111,17 +119,33 @@ class WindowDataset(Dataset[FrameBatch]):
     Args:
         videos: (N, T, H, W) uint8.
         frames: frames a window.
+        shrunk: (n, T, h, w) float, the frames of some videos once they are shrunk; None leaves that for later.
+        first: number of the first of these videos.
     """
 
-    def __init__(self, videos: np.ndarray, frames: int) -> None:
-        self.videos, self.offsets = videos, np.arange(frames)
+    def __init__(self, videos: np.ndarray, frames: int, shrunk: torch.Tensor | None = None, first: int = 0) -> None:
+        self.videos, self.offsets, self.shrunk, self.first = videos, np.arange(frames), shrunk, first
+        self.served = 0
 
     def __getitem__(self, windows: Windows) -> FrameBatch:
-        frames = self.videos[windows.video[:, None], windows.start[:, None] + self.offsets]
-        if mapping := mapping_of(self.videos):
-            # the system keeps the file cached; without this the process would come to hold all 0.8 GB of it
-            mapping.madvise(mmap.MADV_DONTNEED)
-        return FrameBatch(torch.from_numpy(frames)[:, :, None], torch.from_numpy(windows.blur))
+        middle, times = len(self.offsets) // 2, windows.start[:, None] + self.offsets
+        if self.shrunk is None:
+            frames = torch.from_numpy(self.videos[windows.video[:, None], times])
+            target = frames[:, middle]
+        else:
+            rows = (windows.video[:, None] - self.first) * self.shrunk.shape[1] + times
+            frames = self.shrunk.flatten(0, 1).index_select(0, torch.from_numpy(rows.ravel())).unflatten(0, rows.shape)
+            target = torch.from_numpy(self.videos[windows.video, times[:, middle]])
+        self.served += 1
+        if self.served % RELEASE_EVERY == 0:
+            release(self.videos)
+        return FrameBatch(frames[:, :, None], target[:, None], torch.from_numpy(windows.blur))
+
+
+def release(videos: np.ndarray) -> None:
+    """Let go of the pages of a memory-mapped file: the system caches it, and a process would come to hold it all."""
+    if mapping := mapping_of(videos):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def mapping_of(array: np.ndarray) -> mmap.mmap | None:
