@@ -3,7 +3,7 @@ import torch
 import torchvision.transforms.functional as TF
 from torchvision.transforms import InterpolationMode
 
-from vsr_lightning.models import Bicubic, FrameFusion
+from vsr_lightning.models import Bicubic, FrameFusion, linear
 
 FIG1 = {"widths": (8, 32), "pools": (True, False)}
 
@@ -50,6 +50,28 @@ def test_gradients_reach_every_parameter(sizes):
     network = FrameFusion(**sizes)
     network(torch.rand(4, 5, 1, 32, 32)).square().mean().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_linear_layer_is_pytorchs(bias, onednn, monkeypatch):
+    monkeypatch.setattr(linear, "ONEDNN", onednn and linear.ONEDNN)
+    plain, ours = torch.nn.Linear(70, 30, bias), linear.Linear(70, 30, bias)
+    ours.load_state_dict(plain.state_dict())
+    x = torch.randn(8, 70, requires_grad=True)
+    y = x.detach().clone().requires_grad_()
+    for layer, images in ((plain, x), (ours, y)):
+        layer(images).square().sum().backward()
+    torch.testing.assert_close(ours(x), plain(x))
+    for mine, theirs in zip((y, *ours.parameters()), (x, *plain.parameters()), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-4)
+
+
+def test_the_linear_layer_keeps_to_pytorchs_in_other_precisions():
+    layer = linear.Linear(8, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.rand(2, 8)).dtype == torch.bfloat16
+    assert layer.double()(torch.rand(2, 8, dtype=torch.float64)).dtype == torch.float64
 
 
 @pytest.mark.parametrize(

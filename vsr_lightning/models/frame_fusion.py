@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from vsr_lightning.models.linear import Linear
+
 MAP_WIDTH = 256  # a frame's features are reshaped to (rows, 256); 32 rows at the paper's sizes
 
 
@@ -65,7 +67,7 @@ class FrameFusion(nn.Module):
         self.fusion = nn.Sequential(
             nn.Conv2d(frames, middle, 3, padding=1), nn.ReLU(), nn.Conv2d(middle, 1, 3, padding=1), nn.ReLU()
         )
-        self.head = nn.Linear(features, channels * (low_res * scale) ** 2)
+        self.head = Linear(features, channels * (low_res * scale) ** 2)
         self.output = nn.Sigmoid() if output == "sigmoid" else nn.Identity()
         if init == "kaiming":
             self.apply(_init_kaiming)

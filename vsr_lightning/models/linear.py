@@ -1,0 +1,48 @@
+"""A linear layer whose products run where they are fastest."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+class Linear(nn.Linear):
+    """``nn.Linear``, with its three products by oneDNN in float32 on a CPU; same numbers up to the order of the sums.
+
+    PyTorch hands them to MKL, which takes twice the time for few rows on processors other than Intel's
+    (docs/performance.md); oneDNN is in PyTorch too, as the compiler's own operation.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, in) -> (B, out)."""
+        plain = input.dtype == torch.float32 and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        if not (ONEDNN and plain):
+            return super().forward(input)
+        result: Tensor = _ByOneDNN.apply(input, self.weight, self.bias)
+        return result
+
+
+class _ByOneDNN(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(input, weight)
+        return _product(input, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        input, weight = ctx.saved_tensors
+        for_input, for_weight, for_bias = ctx.needs_input_grad
+        return (
+            _product(gradient, weight.T) if for_input else None,
+            _product(gradient.T.contiguous(), input.T.contiguous()) if for_weight else None,
+            gradient.sum(0) if for_bias else None,
+        )
+
+
+def _product(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
+    return result
