@@ -193,8 +193,8 @@ def test_the_log_file_has_one_plain_line_an_epoch(finished):
     assert all("val/psnr" in line and "an epoch" in line and "\x1b" not in line for line in epochs)
 
 
-def test_bfloat16_trains_and_scores(vsr, tmp_path):
-    vsr("trainer.precision=bf16-mixed", "loss=perceptual", "loss.taps=[relu1_1]", "hydra.run.dir=run")
+def test_the_fast_trainer_trains_and_scores_in_bfloat16(vsr, tmp_path):
+    vsr("trainer=fast", "loss=perceptual", "loss.taps=[relu1_1]", "hydra.run.dir=run")
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["precision"] == "bf16-mixed"
     assert all(math.isfinite(score) for score in run["scores"].values())
