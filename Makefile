@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test paper tensorboard lint format clean
+.PHONY: help demo test paper tensorboard bench lint format clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ paper: $(STAMP) ## the paper, strictly: published data, ImageNet features, 50 ep
 
 tensorboard: $(STAMP) ## the dashboards of all runs
 	$(RUN) -m tensorboard.main --logdir runs $(ARGS)
+
+bench: $(STAMP) ## how fast it is, as ratios measured side by side (minutes)
+	$(RUN) -m benchmarks $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	$(RUN) -m ruff check .

@@ -4,8 +4,8 @@ import ctypes
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PR_SET_THP_DISABLE = 41  # Linux, <sys/prctl.h>
 
 
@@ -34,6 +35,26 @@ def side_by_side(candidates: Mapping[str, Callable[[], object]], repeats: int = 
             if repeat:
                 seconds[name].append(elapsed)
     return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+class Laps:
+    """Seconds a step of a loop, its first step left out."""
+
+    def __init__(self) -> None:
+        self.marks: list[float] = []
+
+    def lap(self) -> None:
+        """A step has ended."""
+        if not self.marks:
+            synchronize()
+        self.marks.append(time.perf_counter())
+
+    def seconds(self) -> float:
+        """Return the median step; on a GPU, which works on while Python goes ahead, the mean."""
+        if torch.cuda.is_available():
+            synchronize()
+            return (time.perf_counter() - self.marks[0]) / (len(self.marks) - 1)
+        return statistics.median(after - before for before, after in pairwise(self.marks))
 
 
 def synchronize() -> None:
@@ -77,14 +98,17 @@ def _tensors(tree: object) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
-@contextmanager
-def small_pages() -> Iterator[None]:
-    """Memory as plain PyTorch gets it: without the large pages that vsr_lightning asks for (Linux; else nothing)."""
+def small_pages(call: Callable[[], object]) -> Callable[[], object]:
+    """Return the call with memory as plain PyTorch gets it: without the large pages we ask for (Linux; else as is)."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
-    try:
-        if prctl:
-            prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
-        yield
-    finally:
-        if prctl:
+    if prctl is None:
+        return call
+
+    def called() -> object:
+        prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
+        try:
+            return call()
+        finally:
             prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0)
+
+    return called
