@@ -35,7 +35,6 @@ BAD = {
     "missing checkpoint": (["ckpt_path=gone.ckpt"], r"ckpt_path=gone\.ckpt is missing: give a file such as"),
     "unwritable folder": (["hydra.run.dir=a_file/run"], r"can't write .*Not a directory.*hydra\.run\.dir"),
     "unwritable sweep folder": (["-m", "hydra.sweep.dir=a_file/sweep"], r"can't write .*Not a directory"),
-    "several devices in a sweep": (["-m", "trainer.devices=2"], r"1 of the jobs failed"),
     "features of a loss without": (["loss.features=random"], r"loss\.features: .*features= stands at the top"),
     "seed in words": (["seed=abc"], r"seed=abc can't be used: choose a whole number"),
     "negative seed": (["seed=-1"], r"seed=-1 can't be used: choose a whole number, at least 0"),
@@ -171,13 +170,6 @@ def test_the_command_sweeps_and_survives_a_failing_job(tmp_path):
     assert "VGG-19 with random weights" in table
     assert "1_frame_fusion_fig1_mse_seed0 is failed: the optimizer can't be made" in table
     assert Path(tmp_path / "sweep" / "scores.csv").read_text().count("\n") == 6
-
-
-def test_several_devices_in_a_sweep_are_refused_with_the_reason(vsr, tmp_path):
-    with pytest.raises(SystemExit):
-        vsr("-m", "trainer.devices=2", "hydra.sweep.dir=sweep")
-    error = json.loads((tmp_path / "sweep/0_frame_fusion_fig1_mse_seed0/run.json").read_text())["error"]
-    assert "Lightning would start the whole sweep in each process: set trainer.devices=1" in error
 
 
 def test_a_sweep_over_degradations_has_a_bicubic_row_for_each_and_marks_them(vsr, tmp_path):

@@ -1,8 +1,6 @@
 import io
 import json
 import math
-import subprocess
-import sys
 from importlib.metadata import version
 
 import lightning.pytorch as pl
@@ -19,12 +17,11 @@ from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.experiment import train
 from vsr_lightning.frame_table import read_frames
+from vsr_lightning.last_checkpoint import LastCheckpoint
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.metrics import frame_scores, perceptual_scores
 from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.module import SuperResolution
-
-from .conftest import TINY
 
 SCORES = ("loss", "psnr", "ssim", "psnr_eq2", "ssim_eq1")
 TEST_SCORES = (*SCORES, "perceptual", "haarpsi")
@@ -108,7 +105,7 @@ class _Lost(nn.Module):
 
 
 def test_a_loss_that_becomes_nan_stops_training_and_keeps_the_last_good_checkpoint(tmp_path):
-    checkpoint = pl.callbacks.ModelCheckpoint(tmp_path, "last")
+    checkpoint = LastCheckpoint(tmp_path)
     trainer = _trainer(tmp_path, max_epochs=5, callbacks=[StopOnNaN(), checkpoint], enable_checkpointing=True)
     with pytest.raises(FloatingPointError, match=r"NaN or infinite in epoch 2, .*: lower optimizer\.lr .*last\.ckpt"):
         train(_data(), SuperResolution(_network(), _Lost(3)), trainer)
@@ -198,22 +195,6 @@ def test_the_fast_trainer_trains_and_scores_in_bfloat16(vsr, tmp_path):
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["precision"] == "bf16-mixed"
     assert all(math.isfinite(score) for score in run["scores"].values())
-
-
-@pytest.mark.slow
-def test_two_processes_train_on_the_same_windows_as_one(tmp_path):
-    """The real command, since Lightning starts the second process with it."""
-    scores = []
-    for devices in (1, 2):
-        command = [sys.executable, "-m", "vsr_lightning.train", *TINY, f"trainer.devices={devices}"]
-        command += ["data.batch_size=2", f"hydra.run.dir={devices}"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("| run ") == 1
-        scores.append(json.loads((tmp_path / str(devices) / "run.json").read_text())["scores"])
-    assert scores[1] == pytest.approx(scores[0], rel=1e-5)
-    one, two = (read_frames(tmp_path / name / "frames.csv") for name in "12")
-    assert all(two[name] == pytest.approx(one[name], rel=1e-3) for name in one)
 
 
 def test_a_resumed_run_goes_on_where_the_checkpoint_stopped(finished, vsr):

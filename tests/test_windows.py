@@ -65,7 +65,7 @@ def test_validation_is_one_window_a_video_the_same_in_every_epoch():
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_devices_share_the_batches_of_one_device(world_size):
     def plan(epoch):
-        return training_windows(epoch, seed=0, videos=range(20), starts=16)
+        return training_windows(epoch, seed=0, videos=range(21), starts=16)
 
     alone = [list(batch.video) for batch in PlanSampler(plan, 6)]
     shares = [PlanSampler(plan, 6, rank, world_size) for rank in range(world_size)]

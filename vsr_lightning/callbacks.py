@@ -10,6 +10,8 @@ import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
 
+from vsr_lightning.last_checkpoint import LastCheckpoint
+
 log = logging.getLogger(__name__)
 NAN_CHECK_EVERY = 50  # steps: looking at a number on the GPU makes the CPU wait for it
 
@@ -24,7 +26,11 @@ class ProgressBar(RichProgressBar):
 
 
 class EpochLine(pl.Callback):
-    """Log one plain line an epoch: the scores, the time it took, and about how long the rest will take."""
+    """Log one plain line an epoch: the scores, the time it took, and about how long the rest will take.
+
+    The means over the training go to the loggers here too: Lightning would do it after the checkpoint, and a run
+    resumed from that would lack them.
+    """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.begin, self.first_epoch = time.monotonic(), trainer.current_epoch
@@ -32,10 +38,14 @@ class EpochLine(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         done = trainer.current_epoch + 1
         seconds = (time.monotonic() - self.begin) / (done - self.first_epoch)
-        shown = {name: value for name, value in trainer.callback_metrics.items() if "_eq" not in name}
+        metrics = trainer.callback_metrics
+        shown = {name: value for name, value in metrics.items() if "_eq" not in name}
         scores = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else done
         left = f"about {duration(seconds * (total - done))} left" if done < total else "next the test"
+        training = {name: float(value) for name, value in metrics.items() if name.startswith("train/")}
+        for logger in trainer.loggers if training else ():
+            logger.log_metrics(training | {"epoch": trainer.current_epoch}, step=trainer.global_step - 1)
         log.info("epoch %d/%d  %s  (%s an epoch, %s)", done, total, scores, duration(seconds), left)
 
 
@@ -46,8 +56,11 @@ class StopOnNaN(pl.Callback):
         FloatingPointError: the loss was NaN or infinite in one of the last steps.
     """
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def __init__(self) -> None:
         self.finite: Tensor | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.finite = None
 
     def on_train_batch_end(  # type: ignore[override]  # Lightning's hint leaves out the dictionary it passes
         self,
@@ -69,9 +82,15 @@ class StopOnNaN(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check(trainer)
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._check(trainer)
+
     def _check(self, trainer: pl.Trainer) -> None:
         if self.finite is not None and not self.finite:
-            last = getattr(trainer.checkpoint_callback, "best_model_path", "")
+            saved = (callback.path for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
+            last = next((path for path in saved if path.exists()), None)
             raise FloatingPointError(
                 f"the loss became NaN or infinite in epoch {trainer.current_epoch + 1}, at or before step "
                 f"{trainer.global_step}: lower optimizer.lr (last good checkpoint: {last or 'none yet'})"

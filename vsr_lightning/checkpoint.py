@@ -10,9 +10,11 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from vsr_lightning.module import SuperResolution
 
+PREVIOUS = "before_last.ckpt"  # in case the newest is damaged
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the final name and renames.
+    """Writes beside the final name and renames; of what training can go on from, the one before is kept.
 
     Lightning's own way is atomic too, but first puts the file together in memory, twice: 0.8 GB for the text network.
     """
@@ -28,6 +30,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
+            if "optimizer_states" in checkpoint and path.exists():
+                path.replace(path.with_name(PREVIOUS))
             part.replace(path)
         except RuntimeError as error:
             if isinstance(error.__context__, OSError):  # torch's writer hides a full disk behind its own complaint

@@ -7,7 +7,9 @@ import functools
 import logging
 import os
 import re
+import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +34,8 @@ def run_cli(main: Callable[[], None], config: str = "train") -> None:
     """
     full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that the decision is made here
+    if rank() > 0:
+        _leave_files_to_the_first()
     try:
         main()
     except SystemExit as end:
@@ -44,6 +48,20 @@ def run_cli(main: Callable[[], None], config: str = "train") -> None:
         sys.exit(f"error: {one_line(error, config)}")
 
 
+def rank() -> int:
+    """Return which of the processes this is that torchrun or srun started; 0 if it is the only one."""
+    names = ("RANK", "LOCAL_RANK", *(("SLURM_PROCID",) if int(os.environ.get("SLURM_NTASKS", "1")) > 1 else ()))
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
+
+
+def _leave_files_to_the_first() -> None:
+    """Give Hydra a folder of no account, and no log file: the first process writes for all."""
+    ours = ["hydra.output_subdir=null", "hydra/job_logging=console"]
+    if not any(entry.startswith(("hydra.run.dir=", "resume=")) for entry in sys.argv):
+        ours.append(f"hydra.run.dir={tempfile.mkdtemp(prefix='vsr_lightning_')}")
+    sys.argv += ours
+
+
 def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
     """Write a failing job's traceback into its folder at once; in a sweep, let the other jobs go on."""
 
@@ -51,11 +69,20 @@ def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], N
     def wrapped(cfg: DictConfig) -> None:
         try:
             job(cfg)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise SystemExit(_stopped(cfg, signal.SIGINT)) from None
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's way to end on Ctrl-C
+                raise SystemExit(_stopped(cfg, signal.SIGINT)) from None
+            raise
+        except BaseException as error:
+            if signum := getattr(error, "signum", None):  # Interrupted, named so to import no PyTorch here
+                raise SystemExit(_stopped(cfg, signum)) from None
             hydra = HydraConfig.get()
             path = Path(hydra.runtime.output_dir) / ERROR_FILE
             with contextlib.suppress(OSError):  # the folder may be what failed
-                path.write_text(traceback.format_exc(), encoding="utf-8")
+                if type(error).__name__ != "ProcessFailedError":  # which left its own traceback there
+                    path.write_text(traceback.format_exc(), encoding="utf-8")
             if cfg.full_traceback:
                 traceback.print_exc()
             message = f"{one_line(error)} (traceback: {path})"
@@ -65,6 +92,15 @@ def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], N
                 raise SystemExit(f"error: {message}") from error
 
     return wrapped
+
+
+def _stopped(cfg: DictConfig, signum: int) -> int:
+    """Say how to go on after a signal; return the exit code that shells expect."""
+    hydra = HydraConfig.get()
+    folder = hydra.sweep.dir if hydra.mode == RunMode.MULTIRUN else hydra.runtime.output_dir
+    hint = f": the same command with resume={folder} goes on" if "resume" in cfg else ""
+    print(f"\nstopped by {signal.Signals(signum).name}{hint}", file=sys.stderr, flush=True)
+    return 128 + signum
 
 
 def one_line(error: BaseException, config: str = "train") -> str:

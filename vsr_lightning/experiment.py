@@ -1,5 +1,6 @@
 """Train and score: ``train`` takes objects, ``run`` makes them from a config and records what happened."""
 
+import json
 import logging
 import time
 import warnings
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -15,14 +16,16 @@ from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from vsr_lightning.checkpoint import check_checkpoint, load_weights
-from vsr_lightning.cli import one_line
+from vsr_lightning.checkpoint import PREVIOUS, check_checkpoint, load_weights
+from vsr_lightning.cli import ERROR_FILE, one_line
 from vsr_lightning.data import VideoWindows
+from vsr_lightning.last_checkpoint import Interrupted, newest_checkpoint, rewind
 from vsr_lightning.losses.features import Features, load_features
 from vsr_lightning.module import SuperResolution
-from vsr_lightning.provenance import RUN_FILE, environment, peak_memory_mb, write_json
+from vsr_lightning.provenance import RUN_FILE, environment, leaves, peak_memory_mb, write_json
 
 log = logging.getLogger(__name__)
+MAY_DIFFER = ("resume", "output_dir", "made_from", "full_traceback")  # without being another run
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,12 @@ def train(
         data: the videos.
         module: the network and its loss.
         trainer: how, and for how long.
-        ckpt_path: checkpoint to go on from.
+        ckpt_path: checkpoint to go on from; one with nothing left to train is scored as it is.
 
     Returns:
         ``loss`` and the scores of :func:`frame_scores` and :func:`perceptual_scores` on the test videos.
     """
     if any(parameter.requires_grad for parameter in module.parameters()):
-        if ckpt_path:
-            check_checkpoint(ckpt_path, module, trainer.max_epochs)
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     return score(data, module, trainer)
 
@@ -75,9 +76,15 @@ def make_module(cfg: DictConfig) -> SuperResolution:
 def run(cfg: DictConfig, job: Job) -> dict[str, float]:
     """Train and score what the config describes; ``run.json`` in the job's folder tells what it was made from.
 
+    With ``resume`` in the config, a finished run is left as it is, and an unfinished one goes on in its folder.
+
     Raises:
-        ValueError: a value is out of range, the folder holds a run already, or the combination is not supported.
+        ValueError: a value is out of range, the folder holds a run already, or another one than is to be resumed.
     """
+    before = _earlier(cfg, job.folder) if cfg.resume else {}
+    if before.get("status") == "finished":
+        log.info("%s has finished before: left as it is", job.folder)
+        return before["scores"]
     about = {"model": job.model, "loss": job.loss, "seed": cfg.seed, "overrides": list(job.overrides)}
     with recorded(job.folder, cfg, about) as record:
         module = make_module(cfg)
@@ -91,19 +98,57 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
         record["config"]["made_from"] = cfg.made_from
         log.info("%s under %s, on %s", job.model, job.loss or "no loss", cfg.made_from)
         trainer = make_trainer(cfg, record)
-        if job.sweep and trainer.num_devices * trainer.num_nodes > 1:
-            raise ValueError(
-                "trainer.devices above 1 does not work in a sweep yet, since Lightning would start the whole sweep in "
-                "each process: set trainer.devices=1, or run the jobs one by one without -m"
-            )
         module.provenance = {key: record[key] for key in ("model", "loss", "seed", "git", "data", "features", "config")}
         write_record(job.folder, record)
         parameters = {key: record[key] for key in ("model", "loss", "seed", "data", "features")}
+        ckpt_path = _starting_point(cfg, job.folder, module, trainer)
         for logger in trainer.loggers:
             logger.log_hyperparams(parameters)
-        record["scores"] = train(data, module, trainer, cfg.ckpt_path)
+        record["scores"] = train(data, module, trainer, ckpt_path)
         record["epochs"] = trainer.current_epoch
+        if trainer.is_global_zero:
+            (job.folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
         return record["scores"]
+
+
+def _starting_point(cfg: DictConfig, folder: Path, module: SuperResolution, trainer: pl.Trainer) -> str | None:
+    """Return the checkpoint to go on from, checked; where a run is resumed, cut off what it logged after that."""
+    if not cfg.resume:
+        if cfg.ckpt_path:
+            check_checkpoint(cfg.ckpt_path, module, trainer.max_epochs)
+        return cfg.ckpt_path
+    newest = newest_checkpoint(folder)
+    if trainer.is_global_zero:
+        rewind(folder, newest)
+        (folder / ERROR_FILE).unlink(missing_ok=True)
+    if newest is None:
+        return cfg.ckpt_path
+    check_checkpoint(str(newest), module)
+    log.info("going on from %s", newest)
+    return str(newest)
+
+
+def _earlier(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """Return the record of the run to be resumed, empty if it was stopped before it wrote one.
+
+    Raises:
+        ValueError: that run was another one.
+    """
+    path = folder / RUN_FILE
+    if not path.exists():
+        return {}
+    before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    then, now = (
+        dict(leaves(config))
+        for config in (before["config"], cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)))
+    )
+    for key in sorted({*then, *now}):
+        if key.split(".")[0] not in MAY_DIFFER and then.get(key) != now.get(key):
+            raise ValueError(
+                f"resume: {folder} was started with {key}={then.get(key)}, this command has {now.get(key)}: "
+                "repeat its command, or start a run of its own"
+            )
+    return before
 
 
 @contextmanager
@@ -113,7 +158,8 @@ def recorded(folder: Path, cfg: DictConfig, about: dict[str, Any], file: str = R
     Raises:
         ValueError: the folder holds a run already, or ``seed`` or ``trainer.max_epochs`` is out of range.
     """
-    _refuse_reuse(folder, file)
+    if not cfg.get("resume"):
+        _refuse_reuse(folder, file)
     begin = time.monotonic()
     record: dict[str, Any] = {"status": "running", **about, **environment()}
     try:
@@ -121,7 +167,8 @@ def recorded(folder: Path, cfg: DictConfig, about: dict[str, Any], file: str = R
         _prepare(cfg)
         yield record
     except BaseException as error:
-        record.update(status="failed", error=one_line(error))
+        interrupted = isinstance(error, (Interrupted, KeyboardInterrupt))
+        record.update(status="interrupted" if interrupted else "failed", error=one_line(error))
         raise
     else:
         record.update(status="finished")
@@ -139,6 +186,7 @@ def _prepare(cfg: DictConfig) -> None:
     if cfg.trainer.get("limit_test_batches") == 0:
         raise ValueError("trainer.limit_test_batches=0 leaves nothing to score: choose a share, or at least 1")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # 0 is the fastest here
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # we say so where it matters
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own affair
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)

@@ -35,6 +35,7 @@ class SuperResolution(pl.LightningModule):
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
         self.optimizer, self.scheduler = optimizer, scheduler
         self.provenance: dict[str, Any] = {}  # plain values; travels in every checkpoint
+        self.sums: dict[str, Tensor] = {}  # of this epoch's training so far: name -> (sum over frames, frames)
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, T, C, h, w) -> (B, C, H, W)."""
@@ -54,10 +55,19 @@ class SuperResolution(pl.LightningModule):
         """Return the batch's loss; scores every tenth batch."""
         prediction = self(batch.low_res)
         loss = self.objective(prediction, batch.target)
-        self._log("train", {"loss": loss.detach()}, len(prediction))
+        self._add({"loss": loss.detach()}, len(prediction))
         if batch_idx % TRAIN_SCORES_EVERY == 0:
-            self._log("train", _means(frame_scores(prediction.detach(), batch.target)), len(prediction))
-        return loss
+            self._add(_means(frame_scores(prediction.detach(), batch.target)), len(prediction))
+        return loss * self._share(len(prediction)) if _several_processes() else loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """At the end of an epoch, log the means over it, summed up here since a checkpoint has to hold the sums."""
+        loop = self.trainer.fit_loop.epoch_loop
+        if loop._is_training_done or self.trainer.should_stop:
+            for name, (total, frames) in self.sums.items():
+                # no logger: EpochLine hands them over, before the checkpoint is saved
+                self._log("train", {name: total / frames.clamp(min=1)}, int(frames), logger=False)
+            self.sums = {}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score one window a video."""
@@ -79,8 +89,26 @@ class SuperResolution(pl.LightningModule):
         return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Stamp what the run was made from."""
-        checkpoint["provenance"] = self.provenance
+        """Stamp what the run was made from, and keep the means of an unfinished epoch."""
+        checkpoint["provenance"], checkpoint["sums"] = self.provenance, self.sums
+        if _several_processes():
+            reduce = self.trainer.strategy.reduce
+            checkpoint["sums"] = {name: reduce(value.clone(), reduce_op="sum") for name, value in self.sums.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the means of an unfinished epoch."""
+        first = self.global_rank == 0  # it takes what all had
+        self.sums = {name: value * first for name, value in checkpoint.get("sums", {}).items()}
+
+    def _add(self, values: dict[str, Tensor], frames: int) -> None:
+        for name, value in values.items():
+            added = torch.stack([value * frames, torch.full_like(value, frames)])
+            self.sums[name] = self.sums[name].to(added) + added if name in self.sums else added
+
+    def _share(self, frames: int) -> Tensor:
+        """Return this device's frames over the mean of all devices, which DDP's mean of gradients leaves out."""
+        mean: Tensor = self.trainer.strategy.reduce(torch.tensor(float(frames), device=self.device), reduce_op="mean")
+        return frames / mean
 
     def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         prediction: Tensor = self(batch.low_res)
@@ -88,10 +116,14 @@ class SuperResolution(pl.LightningModule):
         self._log(stage, {"loss": self.objective(prediction, batch.target), **_means(scores)}, len(prediction))
         return prediction, scores
 
-    def _log(self, stage: str, values: dict[str, Tensor], frames: int) -> None:
+    def _log(self, stage: str, values: dict[str, Tensor], frames: int, logger: bool | None = None) -> None:
         named = {f"{stage}/{name}": value for name, value in values.items()}
         # weighted by frames, so that the mean is over frames whatever the batches and devices
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=frames, sync_dist=True)
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=frames, sync_dist=True, logger=logger)
+
+
+def _several_processes() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _means(scores: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,15 @@ def read_runs(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Return each run's folder and ``run.json`` below ``folder``, in the folders' order."""
     files = sorted(folder.rglob(RUN_FILE), key=lambda path: _by_number(path.parent))
     return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in files]
+
+
+def leaves(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a config's values with their dotted keys."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _by_number(folder: Path) -> tuple[int, str]:

@@ -48,7 +48,7 @@ def score_bicubic(folder: Path) -> None:
     """Run ``model=bicubic`` once for each test set that the sweep's other runs were scored on."""
     from vsr_lightning.config import load_group
     from vsr_lightning.experiment import Job, run
-    from vsr_lightning.provenance import read_runs
+    from vsr_lightning.provenance import RUN_FILE, read_runs
     from vsr_lightning.table import test_set
 
     runs = [(path, record) for path, record in read_runs(folder) if record["status"] == "finished"]
@@ -58,10 +58,12 @@ def score_bicubic(folder: Path) -> None:
             continue
         done.add(test_set(record))
         name = "bicubic" if len(done) == 1 else f"bicubic_{len(done)}"
-        (folder / name).mkdir()
+        (folder / name).mkdir(exist_ok=True)
         cfg = OmegaConf.load(path / ".hydra" / "config.yaml")
         assert isinstance(cfg, DictConfig)
         cfg.output_dir = str(folder / name)
         cfg.model, cfg.loss = load_group("model", "bicubic"), load_group("loss", "mse")
         cfg.ckpt_path = cfg.init_from = None
+        cfg.trainer.update(devices=1, num_nodes=1, strategy="auto")  # it runs in this process
+        cfg.resume = str(folder / name) if (folder / name / RUN_FILE).exists() else None
         run(cfg, Job(folder / name, model="bicubic", loss="", sweep=True))

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from vsr_lightning.cli import record_errors, run_cli
 from vsr_lightning.config import CONF
+from vsr_lightning.folders import check_inside
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -22,9 +23,11 @@ def main(cfg: DictConfig) -> None:
     from lightning.pytorch.utilities import rank_zero_only
 
     from vsr_lightning.experiment import Job, run  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.processes import launch, processes_to_start
     from vsr_lightning.table import write_table
 
     hydra_cfg = HydraConfig.get()
+    check_inside(hydra_cfg)
     job = Job(
         folder=Path(hydra_cfg.runtime.output_dir),
         model=hydra_cfg.runtime.choices["model"],
@@ -32,7 +35,10 @@ def main(cfg: DictConfig) -> None:
         overrides=tuple(hydra_cfg.overrides.task),
         sweep=hydra_cfg.mode == RunMode.MULTIRUN,
     )
-    run(cfg, job)
+    if processes := processes_to_start(cfg, job):
+        launch(cfg, job, processes)
+    else:
+        run(cfg, job)
     if not job.sweep and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         print(f"\n{write_table(job.folder)}\nrun: {job.folder}")
 

@@ -2,7 +2,7 @@
 
 import mmap
 from collections.abc import Callable, Iterator
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import lightning.pytorch as pl
 import numpy as np
@@ -76,24 +76,66 @@ class PlanSampler(Sampler[Plan], Generic[Plan]):
         plan: epoch -> what to serve, such as :class:`Windows`: columns of equal length.
         batch_size: rows a step, over all devices.
         rank, world_size: this device, and how many there are.
+
+    Raises:
+        ValueError: a device would get nothing of some batch.
     """
 
     def __init__(self, plan: Callable[[int], Plan], batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         self.plan, self.batch_size, self.rank, self.world_size = plan, batch_size, rank, world_size
-        self.epoch = 0
+        self.epoch = self.first_batch = 0
+        rows = len(plan(0)[0])
+        if min(rows, batch_size) < world_size or 0 < rows % batch_size < world_size:
+            raise ValueError(
+                f"{rows} windows in batches of {batch_size} leave some of {world_size} devices nothing to do in a "
+                "batch: change data.batch_size, the number of videos, or trainer.devices"
+            )
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch, also after a resume."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Plan]:
-        plan = self.plan(self.epoch)
-        for first in range(0, len(plan[0]), self.batch_size):
+        plan, begin = self.plan(self.epoch), self.first_batch * self.batch_size
+        self.first_batch = 0
+        for first in range(begin, len(plan[0]), self.batch_size):
             mine = slice(first + self.rank, first + self.batch_size, self.world_size)
             yield type(plan)(*(column[mine] for column in plan))
 
     def __len__(self) -> int:
         return -(-len(self.plan(0)[0]) // self.batch_size)
+
+
+class PlanLoader(DataLoader[Served]):
+    """A loader of whole batches that a resumed training enters where the checkpoint was saved.
+
+    Args:
+        dataset: makes a batch of what the sampler yields.
+        sampler: the plan.
+        num_workers: processes.
+        trainer: whose progress counts.
+    """
+
+    sampler: PlanSampler[Any]
+
+    def __init__(
+        self, dataset: Dataset[Served], sampler: PlanSampler[Any], num_workers: int, trainer: pl.Trainer | None
+    ) -> None:
+        # no batch size: the sampler yields whole batches; a generator, to leave the network's own random numbers alone
+        super().__init__(
+            dataset, batch_size=None, sampler=sampler, num_workers=num_workers, generator=torch.Generator()
+        )
+        self.trainer = trainer
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches of the epoch have been trained on; Lightning puts it into checkpoints."""
+        assert self.trainer is not None
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        return {"batch": 0 if progress.is_last_batch else progress.current.ready}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Start the next epoch that many batches in."""
+        self.sampler.first_batch = state["batch"]
 
 
 def plan_loader(
@@ -105,12 +147,7 @@ def plan_loader(
 ) -> DataLoader[Served]:
     """Return a loader in which ``dataset`` makes each batch of the plan in one go, this device's share of it."""
     rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-    return DataLoader(
-        dataset,
-        batch_size=None,  # the sampler yields whole batches
-        sampler=PlanSampler(plan, batch_size, rank, world_size),
-        num_workers=num_workers,
-    )
+    return PlanLoader(dataset, PlanSampler(plan, batch_size, rank, world_size), num_workers, trainer)
 
 
 class WindowDataset(Dataset[FrameBatch]):

@@ -1,7 +1,7 @@
 """Runs as results: which of them repeat one another, and which may be compared at all."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from vsr_lightning.frame_table import FRAMES_FILE, read_frames
-from vsr_lightning.provenance import read_runs
+from vsr_lightning.provenance import leaves, read_runs
 
 BASELINE = "bicubic"
 # what makes no other training, or is told by the model's and the loss's name
 NO_CHOICE = re.compile(
-    r"seed|data\.(seed|root|download|num_workers)|features|ckpt_path|output_dir|made_from|full_traceback|experiment|debug"
+    r"seed|resume|checkpoint_every_n_steps|data\.(seed|root|download|num_workers)|features|ckpt_path|output_dir|made_from|full_traceback|experiment|debug"
     r"|(callbacks|logger|hydra)(\..*)?|trainer\.(accelerator|devices|num_nodes|strategy|plugins|max_epochs|max_time|enable_.*)"
     r"|(model|loss)\._target_|loss\.features"
 )
@@ -77,7 +77,7 @@ class Result:
     def choices(self) -> dict[str, str]:
         """Every key of its config that could make it another training, and its value."""
         return {
-            key: str(value) for key, value in _leaves(self.record.get("config") or {}) if not NO_CHOICE.fullmatch(key)
+            key: str(value) for key, value in leaves(self.record.get("config") or {}) if not NO_CHOICE.fullmatch(key)
         }
 
     def agrees(self, facets: dict[str, str]) -> bool:
@@ -195,14 +195,6 @@ def _varying(results: Sequence[Result]) -> list[str]:
             kind = str(result.record[part]) if part in ("model", "loss") else ""
             values.setdefault(key, {}).setdefault(kind, set()).add(value)
     return [key for key, kinds in values.items() if any(len(kind) > 1 for kind in kinds.values())]
-
-
-def _leaves(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 def _degradation(degradation: dict[str, Any]) -> str:

@@ -1,0 +1,80 @@
+"""Names of run folders: resolvers for ``conf/train.yaml``, without PyTorch, since Hydra needs them before all else."""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.conf import HydraConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+RESUME = "resume="
+ANSWER = "VSR_LIGHTNING_RESUME_AUTO"  # environment variable: the folder asked for, and the one that resume=auto found
+
+
+def run_folder(default: str, *, _root_: DictConfig) -> str:
+    """Return the folder that ``resume=`` names or finds, else the default.
+
+    Raises:
+        ValueError: it is no folder.
+    """
+    task = list(_root_.hydra.overrides.task)
+    chosen = next((entry.removeprefix(RESUME).strip("\"'") for entry in reversed(task) if entry.startswith(RESUME)), "")
+    if chosen in ("", "null"):
+        return default
+    if chosen == "auto":
+        return _newest(default, _without_resume(task))
+    if not Path(chosen).is_dir():
+        raise ValueError(f"resume={chosen} is no folder: give a run's, or with -m a sweep's, or auto")
+    return chosen
+
+
+def one_name(text: object) -> str:
+    """Return the text as one part of a path: a value such as ``seed=../x`` can't lead out of the folder."""
+    return re.sub(r"[^\w.,=+-]", "_", str(text))
+
+
+def check_inside(hydra: HydraConf) -> None:
+    """Refuse a sweep's job whose folder lies outside the sweep's (ValueError)."""
+    if hydra.mode == RunMode.MULTIRUN:
+        sweep, folder = Path(hydra.sweep.dir).resolve(), Path(hydra.runtime.output_dir).resolve()
+        if sweep not in folder.parents:
+            raise ValueError(
+                f"hydra.sweep.subdir={hydra.sweep.subdir} leads out of {hydra.sweep.dir}: choose a name in it"
+            )
+
+
+def _newest(default: str, task: list[str]) -> str:
+    # asked again in each job, whose overrides are no longer the sweep's, and by some launchers in another process
+    asked, _, answer = os.environ.get(ANSWER, "").partition("\n")
+    if asked == default:
+        return answer
+    found = [
+        path
+        for path in sorted(Path(default).parent.glob("*"), reverse=True)
+        if path.name.endswith("_sweep") == default.endswith("_sweep") and _overrides(path) == task
+    ]
+    if not found:
+        print("resume=auto: no earlier start of this command was found; this is the first", file=sys.stderr)
+    answer = str(found[0]) if found else default
+    os.environ[ANSWER] = f"{default}\n{answer}"
+    return answer
+
+
+def _overrides(folder: Path) -> list[str] | None:
+    """Return what a run or a sweep was started with."""
+    if (path := folder / "multirun.yaml").is_file():
+        return _without_resume(OmegaConf.load(path).hydra.overrides.task)
+    if (path := folder / ".hydra" / "overrides.yaml").is_file():
+        return _without_resume(list(OmegaConf.load(path)))
+    return None
+
+
+def _without_resume(task: Sequence[str]) -> list[str]:
+    return sorted(entry for entry in task if not entry.startswith(RESUME))
+
+
+OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+OmegaConf.register_new_resolver("one_name", one_name, replace=True)

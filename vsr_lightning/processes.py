@@ -1,0 +1,135 @@
+"""One job on several devices of this machine: a process a device, started and watched from here.
+
+Lightning would start the command itself again in each process. In a sweep each of them would then run the whole sweep,
+and go on to the next job by itself when one fails (facebookresearch/hydra#2070, Lightning-AI/pytorch-lightning#18175).
+So PyTorch's elastic launcher starts one job at a time, and ends all of its processes when one fails.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log, setup_globals
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from vsr_lightning.cli import ERROR_FILE
+from vsr_lightning.experiment import Job, run
+from vsr_lightning.last_checkpoint import Interrupted
+from vsr_lightning.provenance import RUN_FILE, write_json
+
+JOB_FILE = "job.json"  # what a process has to do, beside Hydra's own files
+
+
+class ProcessFailedError(RuntimeError):
+    """A process of a job failed; its traceback is in the job's ``error.txt``."""
+
+
+def processes_to_start(cfg: DictConfig, job: Job) -> int:
+    """Return how many processes the job needs that nobody has started yet; 0 if it can run right here.
+
+    Raises:
+        ValueError: several machines without a launcher that spans them, or a sweep under one.
+    """
+    if cfg.trainer.devices in (1, "1") and cfg.trainer.num_nodes == 1:
+        return 0
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    trainer: pl.Trainer = instantiate(cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    processes, environment = trainer.num_devices * trainer.num_nodes, trainer._accelerator_connector.cluster_environment
+    if processes == 1:
+        return 0
+    if environment.creates_processes_externally:
+        if job.sweep:
+            raise ValueError(
+                "-m under torchrun or srun would run the sweep once a process: start it without, trainer.devices= "
+                "starts the processes of each job, and hydra/launcher=slurm one job each"
+            )
+        return 0
+    if trainer.num_nodes > 1:
+        raise ValueError(f"trainer.num_nodes={trainer.num_nodes} needs torchrun or srun to start the other machines")
+    return processes
+
+
+def launch(cfg: DictConfig, job: Job, processes: int) -> None:
+    """Run the job in so many processes and wait for them.
+
+    Raises:
+        ProcessFailedError: one failed; all have ended.
+        Interrupted: a signal came; all have saved and ended.
+    """
+    parts = {"cfg": OmegaConf.to_yaml(cfg), "hydra": OmegaConf.to_yaml({"hydra": HydraConfig.get()})}
+    write_json(job.folder / JOB_FILE, {**parts, "job": asdict(job) | {"folder": str(job.folder)}})
+    (job.folder / ERROR_FILE).unlink(missing_ok=True)
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # error.txt has it in fewer words
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.2,
+    )  # fmt: skip
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        elastic_launch(config, sys.executable)("-m", "vsr_lightning.processes", str(job.folder / JOB_FILE))
+    except SignalException as stopped:
+        raise Interrupted(stopped.sigval) from None
+    except ChildFailedError as failed:
+        rank, failure = failed.get_first_failure()
+        stopped_by = -failure.exitcode if failure.exitcode < 0 else failure.exitcode - 128
+        if stopped_by in (signal.SIGINT, signal.SIGTERM):
+            raise Interrupted(stopped_by) from None
+        error = job.folder / ERROR_FILE
+        said = error.read_text(encoding="utf-8").strip().splitlines()[-1] if error.exists() else "it left no traceback"
+        reason = f"process {rank} of {processes} failed: {said}"
+        _record_failure(job.folder, reason)
+        raise ProcessFailedError(reason) from None
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+        (job.folder / JOB_FILE).unlink(missing_ok=True)
+
+
+def _record_failure(folder: Path, reason: str) -> None:
+    """Where the process that writes ``run.json`` was ended before it could say so, say that the run failed."""
+    path = folder / RUN_FILE
+    if path.exists() and (record := json.loads(path.read_text(encoding="utf-8")))["status"] == "running":
+        write_json(path, record | {"status": "failed", "error": reason})
+
+
+def main(path: Path) -> None:
+    """Be one process of a job."""
+    plan = json.loads(path.read_text(encoding="utf-8"))
+    rank, processes = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    setup_globals()
+    cfg, hydra = OmegaConf.create(plan["cfg"]), OmegaConf.create(plan["hydra"])
+    instance: Any = HydraConfig.instance()
+    instance.cfg = hydra
+    if rank == 0:
+        configure_log(hydra.hydra.job_logging, hydra.hydra.verbose)
+    if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    about = plan["job"]
+    job = Job(**{**about, "folder": Path(about["folder"]), "overrides": tuple(about["overrides"])})
+    try:
+        run(cfg, job)
+    except Interrupted as stopped:
+        sys.exit(128 + stopped.signum)
+    except BaseException:
+        with contextlib.suppress(FileExistsError), (job.folder / ERROR_FILE).open("x", encoding="utf-8") as file:
+            file.write(traceback.format_exc())  # of the first that fails; the others only lose their connection
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
