@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test paper tensorboard bench lint format clean
+.PHONY: help demo test test-all paper tensorboard bench lint format clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV), once: a few minutes"
@@ -21,7 +21,10 @@ demo: $(STAMP) ## train and score both of the paper's models on embedded data (m
 	$(RUN) -m vsr_lightning.train -m loss=mse,perceptual experiment=quick $(ARGS)
 
 test: $(STAMP) ## run the tests (minutes)
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -m "not slow" $(ARGS)
+
+test-all: $(STAMP) ## all tests, also those that kill processes and start several, with coverage (half an hour)
+	$(RUN) -m pytest --cov --cov-report=term $(ARGS)
 
 paper: $(STAMP) ## the paper, strictly: published data, ImageNet features, 50 epochs (a GPU, or hours)
 	$(RUN) -m vsr_lightning.train -m loss=mse,perceptual experiment=paper $(ARGS)

@@ -105,6 +105,7 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
         for logger in trainer.loggers:
             logger.log_hyperparams(parameters)
         record["scores"] = train(data, module, trainer, ckpt_path)
+        data.videos.check_unchanged()
         record["epochs"] = trainer.current_epoch
         if trainer.is_global_zero:
             (job.folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Names of run folders: resolvers for ``conf/train.yaml``, without PyTorch, since Hydra needs them before all else."""
+"""Resolvers for ``conf``: run folders, and how many jobs fit on this machine. No PyTorch until one needs it."""
 
 import os
 import re
@@ -6,11 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.conf import HydraConf
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 RESUME = "resume="
+WRITTEN_TO = ("dirpath", "path", "save_dir")
 ANSWER = "VSR_LIGHTNING_RESUME_AUTO"  # environment variable: the folder asked for, and the one that resume=auto found
 
 
@@ -36,14 +35,28 @@ def one_name(text: object) -> str:
     return re.sub(r"[^\w.,=+-]", "_", str(text))
 
 
-def check_inside(hydra: HydraConf) -> None:
-    """Refuse a sweep's job whose folder lies outside the sweep's (ValueError)."""
-    if hydra.mode == RunMode.MULTIRUN:
-        sweep, folder = Path(hydra.sweep.dir).resolve(), Path(hydra.runtime.output_dir).resolve()
-        if sweep not in folder.parents:
-            raise ValueError(
-                f"hydra.sweep.subdir={hydra.sweep.subdir} leads out of {hydra.sweep.dir}: choose a name in it"
-            )
+def local_devices() -> int:
+    """Return how many jobs this machine can run at a time: its GPUs, or where it has none its cores."""
+    import torch
+
+    return torch.cuda.device_count() or os.cpu_count() or 1
+
+
+def check_subdir(subdir: str) -> None:
+    """Refuse a sweep whose jobs' folders would lie outside its own (ValueError)."""
+    if Path(subdir).is_absolute() or ".." in Path(subdir).parts:
+        raise ValueError(f"hydra.sweep.subdir={subdir} leads out of the sweep's folder: choose a name in it")
+
+
+def check_inside(cfg: DictConfig, folder: Path) -> None:
+    """Refuse a job of a sweep that would write outside its folder (ValueError)."""
+    places = {"output_dir": cfg.output_dir}
+    for group in ("callbacks", "logger"):
+        for name, part in (cfg[group] or {}).items():
+            places |= {f"{group}.{name}.{key}": part[key] for key in WRITTEN_TO if part and part.get(key)}
+    for key, place in places.items():
+        if not Path(place).resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{key}={place} leads out of the job's folder {folder}: leave it as it is in a sweep")
 
 
 def _newest(default: str, task: list[str]) -> str:
@@ -78,3 +91,4 @@ def _without_resume(task: Sequence[str]) -> list[str]:
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 OmegaConf.register_new_resolver("one_name", one_name, replace=True)
+OmegaConf.register_new_resolver("local_devices", local_devices, replace=True)

@@ -8,7 +8,9 @@ So PyTorch's elastic launcher starts one job at a time, and ends all of its proc
 import contextlib
 import json
 import logging
+import multiprocessing
 import os
+import re
 import signal
 import sys
 import traceback
@@ -22,6 +24,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
 from hydra.utils import instantiate
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -48,11 +51,18 @@ def processes_to_start(cfg: DictConfig, job: Job) -> int:
     if cfg.trainer.devices in (1, "1") and cfg.trainer.num_nodes == 1:
         return 0
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    trainer: pl.Trainer = instantiate(cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    processes, environment = trainer.num_devices * trainer.num_nodes, trainer._accelerator_connector.cluster_environment
+    # only asked what it would run on, whatever SLURM has set around this process
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        plugins=[LightningEnvironment()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    processes = trainer.num_devices * trainer.num_nodes
     if processes == 1:
         return 0
-    if environment.creates_processes_externally:
+    if "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1:
         if job.sweep:
             raise ValueError(
                 "-m under torchrun or srun would run the sweep once a process: start it without, trainer.devices= "
@@ -62,6 +72,14 @@ def processes_to_start(cfg: DictConfig, job: Job) -> int:
     if trainer.num_nodes > 1:
         raise ValueError(f"trainer.num_nodes={trainer.num_nodes} needs torchrun or srun to start the other machines")
     return processes
+
+
+def take_a_gpu() -> None:
+    """In a worker of joblib's, leave one GPU visible: the one with the worker's number."""
+    worker = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
+    if worker and (count := torch.cuda.device_count()) > 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[(int(worker[1]) - 1) % count]
 
 
 def launch(cfg: DictConfig, job: Job, processes: int) -> None:

@@ -8,10 +8,17 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vsr_lightning.cli import ERROR_FILE, one_line
+from vsr_lightning.folders import check_subdir
 
 
 class ScoreTable(Callback):
     """Hydra callback that ends a sweep with its table."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            check_subdir(OmegaConf.to_container(config.hydra.sweep)["subdir"])  # type: ignore[call-overload,index]
+        except ValueError as error:  # as below
+            sys.exit(f"error: {one_line(error)}")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         try:

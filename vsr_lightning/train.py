@@ -23,11 +23,10 @@ def main(cfg: DictConfig) -> None:
     from lightning.pytorch.utilities import rank_zero_only
 
     from vsr_lightning.experiment import Job, run  # here, so that --help and --cfg need no PyTorch
-    from vsr_lightning.processes import launch, processes_to_start
+    from vsr_lightning.processes import launch, processes_to_start, take_a_gpu
     from vsr_lightning.table import write_table
 
     hydra_cfg = HydraConfig.get()
-    check_inside(hydra_cfg)
     job = Job(
         folder=Path(hydra_cfg.runtime.output_dir),
         model=hydra_cfg.runtime.choices["model"],
@@ -35,6 +34,9 @@ def main(cfg: DictConfig) -> None:
         overrides=tuple(hydra_cfg.overrides.task),
         sweep=hydra_cfg.mode == RunMode.MULTIRUN,
     )
+    if job.sweep:
+        check_inside(cfg, job.folder)
+    take_a_gpu()
     if processes := processes_to_start(cfg, job):
         launch(cfg, job, processes)
     else:

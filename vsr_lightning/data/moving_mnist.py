@@ -20,6 +20,7 @@ class MovingMNIST(VideoWindows):
         root: see there.
         download: see there.
         generator_seed: see there.
+        cache: see there.
         train_videos: how many of the 8,000 to use.
         test_videos: how many of the 2,000 to use.
         windows: see :class:`VideoWindows`.
@@ -35,6 +36,7 @@ class MovingMNIST(VideoWindows):
         root: str | Path = "data",
         download: bool = True,
         generator_seed: int = 0,
+        cache: str | Path | None = None,
         train_videos: int = TRAIN,
         test_videos: int = VIDEOS - TRAIN,
         **windows: Any,
@@ -42,5 +44,5 @@ class MovingMNIST(VideoWindows):
         check_number("data.train_videos", train_videos, 1, TRAIN)
         check_number("data.test_videos", test_videos, 1, VIDEOS - TRAIN)
         train, test = range(train_videos), range(TRAIN, TRAIN + test_videos)
-        load = partial(load_videos, source, root, (train, test), generator_seed, download)
+        load = partial(load_videos, source, root, (train, test), generator_seed, download, cache)
         super().__init__(load, FRAMES, train, test, degradation, **windows)

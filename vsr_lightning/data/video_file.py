@@ -65,4 +65,5 @@ def open_videos(path: Path) -> np.ndarray:
 
 def _identified(frames: np.ndarray, path: Path) -> Videos:
     md5 = calculate_md5(path)
-    return Videos(frames, f"{path.name} {md5[:8]}", f"{path}, {len(frames)} videos of {frames.shape[1]} frames", md5)
+    description = f"{path}, {len(frames)} videos of {frames.shape[1]} frames"
+    return Videos.of_file(frames, f"{path.name} {md5[:8]}", description, md5, path)

@@ -15,7 +15,7 @@ from vsr_lightning.provenance import leaves, read_runs
 BASELINE = "bicubic"
 # what makes no other training, or is told by the model's and the loss's name
 NO_CHOICE = re.compile(
-    r"seed|resume|checkpoint_every_n_steps|data\.(seed|root|download|num_workers)|features|ckpt_path|output_dir|made_from|full_traceback|experiment|debug"
+    r"seed|resume|checkpoint_every_n_steps|data\.(seed|root|download|cache|num_workers)|features|ckpt_path|output_dir|made_from|full_traceback|experiment|debug"
     r"|(callbacks|logger|hydra)(\..*)?|trainer\.(accelerator|devices|num_nodes|strategy|plugins|max_epochs|max_time|enable_.*)"
     r"|(model|loss)\._target_|loss\.features"
 )
