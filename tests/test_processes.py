@@ -133,6 +133,19 @@ def test_a_signal_stops_all_processes_of_a_run_which_can_go_on(tmp_path):
         assert resumed[tag][1] == pytest.approx(whole[tag][1], rel=1e-6)
 
 
+@pytest.mark.slow
+def test_a_killed_command_leaves_no_process_behind(tmp_path):
+    process = start(tmp_path, *TRAIN, *TINY, *TWO, "trainer.max_epochs=4000", "hydra.run.dir=run")
+    log = tmp_path / "run" / "train.log"
+    while process.poll() is None and not (log.exists() and "epoch 1/4000" in log.read_text()):
+        time.sleep(0.1)
+    process.kill()
+    process.communicate(timeout=60)  # returns once nobody holds its pipes any more
+    size = log.stat().st_size
+    time.sleep(1)
+    assert log.stat().st_size == size
+
+
 def test_several_machines_need_a_launcher(vsr):
     with pytest.raises(SystemExit, match=r"trainer\.num_nodes=2 needs torchrun or srun"):
         vsr("trainer.num_nodes=2")

@@ -237,3 +237,14 @@ def test_a_folder_without_runs_is_one_clear_line(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["report", str(tmp_path)])
     with pytest.raises(SystemExit, match=r"error: .* holds no run: give a sweep's folder"):
         main()
+
+
+def test_what_runs_say_of_themselves_is_escaped_on_the_page(sweep):
+    hostile = "<script>alert(1)</script>"
+    _run(sweep, "9_hostile", "charbonnier", psnr=19.0, overrides=(f"loss.note={hostile}",),
+         data=DATA | {"description": hostile}, model=hostile)  # fmt: skip
+    _run(sweep, "10_broken", "mse", seed=9, status="failed", error=f"it failed: {hostile}")
+    write_report([sweep], sweep / "report")
+    page = (sweep / "report" / "index.html").read_text()
+    assert hostile not in page
+    assert "&lt;script&gt;alert(1)" in page

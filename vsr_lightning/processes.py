@@ -6,6 +6,7 @@ So PyTorch's elastic launcher starts one job at a time, and ends all of its proc
 """
 
 import contextlib
+import ctypes
 import json
 import logging
 import multiprocessing
@@ -35,6 +36,7 @@ from vsr_lightning.experiment import Job, run
 from vsr_lightning.last_checkpoint import Interrupted
 from vsr_lightning.provenance import RUN_FILE, write_json
 
+PR_SET_PDEATHSIG = 1  # Linux, <sys/prctl.h>
 JOB_FILE = "job.json"  # what a process has to do, beside Hydra's own files
 
 
@@ -118,6 +120,12 @@ def launch(cfg: DictConfig, job: Job, processes: int) -> None:
         (job.folder / JOB_FILE).unlink(missing_ok=True)
 
 
+def _die_with_the_parent() -> None:
+    """Leave nobody behind who writes on when the command is killed (Linux; elsewhere nothing)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _record_failure(folder: Path, reason: str) -> None:
     """Where the process that writes ``run.json`` was ended before it could say so, say that the run failed."""
     path = folder / RUN_FILE
@@ -127,6 +135,7 @@ def _record_failure(folder: Path, reason: str) -> None:
 
 def main(path: Path) -> None:
     """Be one process of a job."""
+    _die_with_the_parent()
     plan = json.loads(path.read_text(encoding="utf-8"))
     rank, processes = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     setup_globals()
