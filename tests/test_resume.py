@@ -149,9 +149,23 @@ def test_another_command_is_refused(stopped, vsr, tmp_path):
         vsr(*COMMAND[len(TINY) :], "resume=run", "optimizer.lr=0.01")
 
 
-def test_a_folder_that_is_not_there_is_refused(vsr):
-    with pytest.raises(SystemExit, match=r"resume=nowhere is no folder"):
-        vsr("resume=nowhere")
+def test_only_what_was_started_is_resumed(vsr, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "multirun.yaml").touch()
+    for overrides, message in {
+        ("resume=nowhere",): "resume=nowhere is no folder",
+        ("resume=mine",): "resume=mine holds no run",
+        ("resume=sweep",): "resume=sweep is a sweep: repeat its command, with -m",
+        ("-m", "resume=mine"): "resume=mine holds no sweep",
+    }.items():
+        with pytest.raises(SystemExit, match=f"^error: {message}"):
+            vsr(*overrides)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+    vsr("resume=empty", "trainer.max_epochs=1")
+    assert (tmp_path / "empty" / "run.json").exists()
 
 
 def test_auto_starts_anew_where_there_is_nothing_to_resume(vsr, tmp_path, capsys):

@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, MissingMandatoryValue
+from omegaconf.errors import ConfigAttributeError, InterpolationResolutionError, MissingMandatoryValue
 
 from vsr_lightning.config import CONF
 
@@ -107,6 +107,10 @@ def one_line(error: BaseException, config: str = "train") -> str:
     """Return what the user of ``conf/CONFIG.yaml`` has to know of an error, in one line."""
     if isinstance(error, InstantiationException) and error.__cause__:
         error = error.__cause__
+    if isinstance(error, InterpolationResolutionError) and (
+        found := re.match(r"ValueError raised while resolving interpolation: (.+)$", str(error), re.MULTILINE)
+    ):
+        return found[1]
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         choice = "output" if config == "predict" else "hydra.run.dir or hydra.sweep.dir"
         return (

@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 RESUME = "resume="
+SWEEP, SWEEP_FILE = "_sweep", "multirun.yaml"  # how a sweep's folder ends, and what Hydra writes there first
 WRITTEN_TO = ("dirpath", "path", "save_dir")
 ANSWER = "VSR_LIGHTNING_RESUME_AUTO"  # environment variable: the folder asked for, and the one that resume=auto found
 
@@ -17,7 +18,7 @@ def run_folder(default: str, *, _root_: DictConfig) -> str:
     """Return the folder that ``resume=`` names or finds, else the default.
 
     Raises:
-        ValueError: it is no folder.
+        ValueError: it is no folder, or none of a run, with -m of a sweep.
     """
     task = list(_root_.hydra.overrides.task)
     chosen = next((entry.removeprefix(RESUME).strip("\"'") for entry in reversed(task) if entry.startswith(RESUME)), "")
@@ -25,9 +26,18 @@ def run_folder(default: str, *, _root_: DictConfig) -> str:
         return default
     if chosen == "auto":
         return _newest(default, _without_resume(task))
-    if not Path(chosen).is_dir():
-        raise ValueError(f"resume={chosen} is no folder: give a run's, or with -m a sweep's, or auto")
+    _check_resumable(Path(chosen), sweep=default.endswith(SWEEP))
     return chosen
+
+
+def _check_resumable(folder: Path, sweep: bool) -> None:
+    if not folder.is_dir():
+        raise ValueError(f"resume={folder} is no folder: give a run's, or with -m a sweep's, or auto")
+    names = {path.name for path in folder.iterdir()}
+    if SWEEP_FILE in names and not sweep:
+        raise ValueError(f"resume={folder} is a sweep: repeat its command, with -m")
+    if names and SWEEP_FILE not in names and (sweep or not names & {".hydra", "run.json"}):
+        raise ValueError(f"resume={folder} holds no {'sweep' if sweep else 'run'}: give a folder that does")
 
 
 def one_name(text: object) -> str:
@@ -67,7 +77,7 @@ def _newest(default: str, task: list[str]) -> str:
     found = [
         path
         for path in sorted(Path(default).parent.glob("*"), reverse=True)
-        if path.name.endswith("_sweep") == default.endswith("_sweep") and _overrides(path) == task
+        if path.name.endswith(SWEEP) == default.endswith(SWEEP) and _overrides(path) == task
     ]
     if not found:
         print("resume=auto: no earlier start of this command was found; this is the first", file=sys.stderr)
@@ -78,7 +88,7 @@ def _newest(default: str, task: list[str]) -> str:
 
 def _overrides(folder: Path) -> list[str] | None:
     """Return what a run or a sweep was started with."""
-    if (path := folder / "multirun.yaml").is_file():
+    if (path := folder / SWEEP_FILE).is_file():
         return _without_resume(OmegaConf.load(path).hydra.overrides.task)
     if (path := folder / ".hydra" / "overrides.yaml").is_file():
         return _without_resume(list(OmegaConf.load(path)))
