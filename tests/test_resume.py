@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from vsr_lightning.callbacks import StopOnNaN
@@ -147,6 +148,15 @@ def test_another_command_is_refused(stopped, vsr, tmp_path):
     stopped(signal.SIGTERM, 24, "hydra.run.dir=run")
     with pytest.raises(SystemExit, match=r"run was started with optimizer\.lr=0\.0001, this command has 0\.01"):
         vsr(*COMMAND[len(TINY) :], "resume=run", "optimizer.lr=0.01")
+
+
+@pytest.mark.parametrize("overrides", [(), ("trainer=ddp", "trainer.devices=2")])
+def test_a_folder_that_another_process_works_in_is_left_alone(overrides, vsr, tmp_path):
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"), pytest.raises(SystemExit, match="another process is at work in"):
+        vsr("hydra.run.dir=run", *overrides)
+    assert not (tmp_path / "run" / "error.txt").exists()
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_only_what_was_started_is_resumed(vsr, tmp_path):

@@ -81,7 +81,8 @@ def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], N
             hydra = HydraConfig.get()
             path = Path(hydra.runtime.output_dir) / ERROR_FILE
             with contextlib.suppress(OSError):  # the folder may be what failed
-                if type(error).__name__ != "ProcessFailedError":  # which left its own traceback there
+                # the one has left its own traceback there, the other has no business there
+                if type(error).__name__ not in ("ProcessFailedError", "FolderInUseError"):
                     path.write_text(traceback.format_exc(), encoding="utf-8")
             if cfg.full_traceback:
                 traceback.print_exc()

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
+from filelock import BaseFileLock, FileLock, Timeout
 from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
@@ -25,7 +26,12 @@ from vsr_lightning.module import SuperResolution
 from vsr_lightning.provenance import RUN_FILE, environment, leaves, peak_memory_mb, write_json
 
 log = logging.getLogger(__name__)
+LOCK_FILE = ".lock"
 MAY_DIFFER = ("resume", "output_dir", "made_from", "full_traceback")  # without being another run
+
+
+class FolderInUseError(ValueError):
+    """Two processes would write into one run's folder."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,9 @@ def recorded(folder: Path, cfg: DictConfig, about: dict[str, Any], file: str = R
 
     Raises:
         ValueError: the folder holds a run already, or ``seed`` or ``trainer.max_epochs`` is out of range.
+        FolderInUseError: another process is at work there.
     """
+    lock = lock_folder(folder)
     if not cfg.get("resume"):
         _refuse_reuse(folder, file)
     begin = time.monotonic()
@@ -176,6 +184,23 @@ def recorded(folder: Path, cfg: DictConfig, about: dict[str, Any], file: str = R
     finally:
         record.update(wall_time_s=round(time.monotonic() - begin, 2), peak_memory_mb=peak_memory_mb())
         write_record(folder, record, file)
+        if lock:
+            lock.release()
+
+
+@rank_zero_only
+def lock_folder(folder: Path) -> BaseFileLock:
+    """Keep a folder to this process until it ends, however that comes, or releases the lock.
+
+    Raises:
+        FolderInUseError: another process has it.
+    """
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FolderInUseError(f"another process is at work in {folder}: let it finish, or stop it first") from None
+    return lock
 
 
 def _prepare(cfg: DictConfig) -> None:

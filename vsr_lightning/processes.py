@@ -32,7 +32,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from vsr_lightning.cli import ERROR_FILE
-from vsr_lightning.experiment import Job, run
+from vsr_lightning.experiment import Job, lock_folder, run
 from vsr_lightning.last_checkpoint import Interrupted
 from vsr_lightning.provenance import RUN_FILE, write_json
 
@@ -88,9 +88,12 @@ def launch(cfg: DictConfig, job: Job, processes: int) -> None:
     """Run the job in so many processes and wait for them.
 
     Raises:
+        FolderInUseError: another process is at work in the job's folder.
         ProcessFailedError: one failed; all have ended.
         Interrupted: a signal came; all have saved and ended.
     """
+    if lock := lock_folder(job.folder):
+        lock.release()  # the first process takes it
     parts = {"cfg": OmegaConf.to_yaml(cfg), "hydra": OmegaConf.to_yaml({"hydra": HydraConfig.get()})}
     write_json(job.folder / JOB_FILE, {**parts, "job": asdict(job) | {"folder": str(job.folder)}})
     (job.folder / ERROR_FILE).unlink(missing_ok=True)
