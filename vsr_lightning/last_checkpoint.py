@@ -4,6 +4,7 @@ import csv
 import io
 import logging
 import signal
+import threading
 import zipfile
 from pathlib import Path
 from types import FrameType
@@ -154,8 +155,9 @@ def rewind(folder: Path, checkpoint: Path | None) -> None:
 
 
 def _handle_signals(handler: Any) -> None:
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, handler)
+    if threading.current_thread() is threading.main_thread():  # elsewhere, Python refuses
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, handler)
 
 
 def _stop_now(signum: int, frame: FrameType | None) -> None:
