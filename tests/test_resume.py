@@ -88,16 +88,24 @@ def stopped(vsr, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("signum", "step", "saved"), [(signal.SIGTERM, 24, 25), (signal.SIGINT, 20, 21), (signal.SIGINT, 29, 30)]
+    ("signum", "step", "saved", "workers"),
+    [
+        (signal.SIGTERM, 24, 25, 0),
+        (signal.SIGTERM, 24, 25, 1),
+        (signal.SIGINT, 20, 21, 0),
+        (signal.SIGINT, 29, 30, 0),
+        (signal.SIGINT, 29, 30, 1),
+    ],
 )
 def test_a_signal_saves_after_the_step_and_the_run_goes_on_from_there(
-    signum, step, saved, stopped, vsr, tmp_path, whole, capsys
+    signum, step, saved, workers, stopped, vsr, tmp_path, whole, capsys
 ):
-    assert stopped(signum, step, "hydra.run.dir=run") == 128 + signum
+    loader = f"data.num_workers={workers}"
+    assert stopped(signum, step, "hydra.run.dir=run", loader) == 128 + signum
     assert "resume=" in capsys.readouterr().err
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == saved
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "interrupted"
-    vsr(*COMMAND[len(TINY) :], "resume=run")
+    vsr(*COMMAND[len(TINY) :], "resume=run", loader)
     assert_equal_runs(tmp_path / "run", whole)
     assert not (tmp_path / "run/checkpoints" / PREVIOUS).exists()
 

@@ -83,7 +83,8 @@ class PlanSampler(Sampler[Plan], Generic[Plan]):
 
     def __init__(self, plan: Callable[[int], Plan], batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         self.plan, self.batch_size, self.rank, self.world_size = plan, batch_size, rank, world_size
-        self.epoch = self.first_batch = 0
+        self.epoch = 0
+        self.entered_at = (0, 0)  # an epoch, and its first batch where a checkpoint was saved within it
         rows = len(plan(0)[0])
         if min(rows, batch_size) < world_size or 0 < rows % batch_size < world_size:
             raise ValueError(
@@ -96,8 +97,8 @@ class PlanSampler(Sampler[Plan], Generic[Plan]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Plan]:
-        plan, begin = self.plan(self.epoch), self.first_batch * self.batch_size
-        self.first_batch = 0
+        plan, (epoch, batch) = self.plan(self.epoch), self.entered_at
+        begin = batch * self.batch_size if epoch == self.epoch else 0
         for first in range(begin, len(plan[0]), self.batch_size):
             mine = slice(first + self.rank, first + self.batch_size, self.world_size)
             yield type(plan)(*(column[mine] for column in plan))
@@ -127,15 +128,21 @@ class PlanLoader(DataLoader[Served]):
         )
         self.trainer = trainer
 
+    def __iter__(self) -> Any:
+        if self.trainer:  # Lightning tells a resumed epoch's number too late for workers, who fetch ahead
+            self.sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+        return super().__iter__()
+
     def state_dict(self) -> dict[str, int]:
-        """Return how many batches of the epoch have been trained on; Lightning puts it into checkpoints."""
+        """Return the epoch and how many of its batches have been trained on; Lightning puts it into checkpoints."""
         assert self.trainer is not None
         progress = self.trainer.fit_loop.epoch_loop.batch_progress
-        return {"batch": 0 if progress.is_last_batch else progress.current.ready}
+        batch = 0 if progress.is_last_batch else progress.current.ready
+        return {"epoch": self.trainer.current_epoch, "batch": batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Start the next epoch that many batches in."""
-        self.sampler.first_batch = state["batch"]
+        """Start that epoch that many batches in, however often Lightning begins to iterate over it."""
+        self.sampler.entered_at = (state["epoch"], state["batch"])
 
 
 def plan_loader(
