@@ -16,17 +16,12 @@ import torch
 import vsr_lightning
 from benchmarks import gpu, perceptual, startup, steps, videos, windows
 from benchmarks.rows import Row, table
-from vsr_lightning.losses.features import LAYERS, Features
+from vsr_lightning.losses.features import Features, random_layers
 
 
 def imagenet_size() -> Features:
     """Random weights of VGG-19's full size: as fast as ImageNet's."""
-    generator, layers, before = torch.Generator().manual_seed(0), {}, 3
-    for name, layer in LAYERS.items():
-        weight = torch.empty(layer.width, before, 3, 3)
-        torch.nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
-        layers[name], before = (weight, torch.zeros(layer.width)), layer.width
-    return Features(layers, "random, of VGG-19's size", "")
+    return Features(random_layers(1), "random, of VGG-19's size", "")
 
 
 def main() -> None:

@@ -182,10 +182,9 @@ def half_precision(what: str, loss: Perceptual) -> Row:
     """Compare the loss's value in bfloat16 with that in float32, on frames as training meets them."""
     target = torch.from_numpy(generate(range(20))[:, 10:11]).float() / 255
     prediction = degradation.gaussian_blur(target[:, None], torch.full((20,), 2.0), 3)[:, 0]
-    kind = "cuda" if torch.cuda.is_available() else "cpu"
     with torch.no_grad():
-        loss, prediction, target = loss.to(kind), prediction.to(kind), target.to(kind)
+        loss, prediction, target = loss.to(DEVICE), prediction.to(DEVICE), target.to(DEVICE)
         exact = loss(prediction, target).item()
-        with torch.autocast(kind, torch.bfloat16):
+        with torch.autocast(DEVICE.type, torch.bfloat16):
             half = loss(prediction, target).item()
     return Row(what, 100 * abs(half / exact - 1), f"{half:.5g}", f"{exact:.5g} in float32", 1, at_most=True)

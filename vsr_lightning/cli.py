@@ -123,9 +123,8 @@ def one_line(error: BaseException, config: str = "train") -> str:
         return _unknown_key(found[1], error.__cause__, config)
     if found := re.search(r"Could not find 'hydra/launcher/(joblib|submitit_\w+|ray)'", str(error)):
         return f'hydra/launcher needs a package more: pip install "vsr_lightning[{found[1].split("_")[0]}]"'
-    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(
-        error
-    ):  # PyTorch's, not imported here
+    # PyTorch's own class goes by its name, to import no PyTorch here
+    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
         return f"out of memory: lower data.batch_size, or take trainer=fast ({str(error).split('. ')[0].strip()})"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}= is missing: give it on the command line"

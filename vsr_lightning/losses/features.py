@@ -90,7 +90,7 @@ def load_features(name: str) -> Features:
         ValueError: an unknown name, or a file that is damaged or holds no such weights.
     """
     if name == "random":
-        return _features(_random(), name)
+        return _features(random_layers(WIDTH), name)
     if name == "bundled":
         return _bundled()
     if name == "imagenet":
@@ -168,11 +168,12 @@ def _layers(state: Mapping[str, Tensor], path: Path) -> Layers:
     return layers
 
 
-def _random() -> Layers:
+def random_layers(width: float) -> Layers:
+    """Return Kaiming's random weights for VGG-19, each layer ``width`` times as wide: the same in every run."""
     generator = torch.Generator().manual_seed(0)  # one network for all runs, whatever their seed
     layers, before = {}, 3
     for tap, layer in LAYERS.items():
-        channels = round(WIDTH * layer.width)
+        channels = round(width * layer.width)
         weight = torch.empty(channels, before, 3, 3)
         nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
         layers[tap], before = (weight, torch.zeros(channels)), channels
