@@ -130,7 +130,8 @@ class PlanLoader(DataLoader[Served]):
 
     def __iter__(self) -> Any:
         if self.trainer:  # Lightning tells a resumed epoch's number too late for workers, who fetch ahead
-            self.sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            self.sampler.set_epoch(progress.processed)
         return super().__iter__()
 
     def state_dict(self) -> dict[str, int]:
