@@ -3,7 +3,7 @@ import torch
 import torchvision.transforms.functional as TF
 from torchvision.transforms import InterpolationMode
 
-from vsr_lightning.models import Bicubic, FrameFusion, linear
+from vsr_lightning.models import Bicubic, FrameFusion, ResidualFusion, linear
 
 FIG1 = {"widths": (8, 32), "pools": (True, False)}
 
@@ -50,6 +50,27 @@ def test_gradients_reach_every_parameter(sizes):
     network = FrameFusion(**sizes)
     network(torch.rand(4, 5, 1, 32, 32)).square().mean().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("size", [(8, 8), (7, 13)])
+def test_residual_fusion_takes_any_size_scale_and_channels(size, scale, channels):
+    network = ResidualFusion(width=8, blocks=2, frames=3, scale=scale, channels=channels)
+    prediction = network(torch.rand(2, 3, channels, *size))
+    assert prediction.shape == (2, channels, scale * size[0], scale * size[1])
+    prediction.square().mean().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+def test_residual_fusion_starts_close_to_bicubic():
+    low_res = torch.rand(3, 5, 1, 32, 32)
+    assert (ResidualFusion()(low_res).clamp(0, 1) - Bicubic()(low_res)).abs().max() < 0.02
+
+
+def test_residual_fusion_refuses_other_scales():
+    with pytest.raises(ValueError, match=r"model\.scale=3: choose 2 or 4"):
+        ResidualFusion(scale=3)
 
 
 @pytest.mark.parametrize("onednn", [True, False])

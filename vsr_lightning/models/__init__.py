@@ -2,5 +2,6 @@
 
 from vsr_lightning.models.bicubic import Bicubic
 from vsr_lightning.models.frame_fusion import FrameFusion
+from vsr_lightning.models.residual_fusion import ResidualFusion
 
-__all__ = ["Bicubic", "FrameFusion"]
+__all__ = ["Bicubic", "FrameFusion", "ResidualFusion"]
