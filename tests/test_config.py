@@ -55,7 +55,8 @@ def test_every_key_of_a_config_is_an_argument_of_its_target(path):
     def check(node):
         if isinstance(node, dict):
             if "_target_" in node:
-                assert {key for key in node if not key.startswith("_")} <= _arguments(get_object(node["_target_"]))
+                keys = {key for key in node if not key.startswith("_")} - {"defaults"}
+                assert keys <= _arguments(get_object(node["_target_"]))
             for child in node.values():
                 check(child)
 

@@ -16,16 +16,16 @@ def _block(name):
 def test_a_loss_is_one_class_one_yaml_and_one_test(vsr, tmp_path, monkeypatch):
     (tmp_path / "my_losses.py").write_text(_block("my_losses.py"))
     (tmp_path / "conf" / "loss").mkdir(parents=True)
-    (tmp_path / "conf" / "loss" / "charbonnier.yaml").write_text(_block("conf/loss/charbonnier.yaml"))
+    (tmp_path / "conf" / "loss" / "edge.yaml").write_text(_block("conf/loss/edge.yaml"))
     monkeypatch.syspath_prepend(tmp_path)
-    vsr("-m", "loss=mse,charbonnier", f"hydra.searchpath=[file://{tmp_path}/conf]", "trainer.max_epochs=1",
+    vsr("-m", "loss=mse,edge", f"hydra.searchpath=[file://{tmp_path}/conf]", "trainer.max_epochs=1",
         "hydra.sweep.dir=sweep")  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "sweep" / "report" / "losses.csv").open()))
-    assert [row["trained on"] for row in rows] == ["mse", "charbonnier", "bicubic"]
-    assert all(0 < float(row["charbonnier"]) < 1 for row in rows)
+    assert [row["trained on"] for row in rows] == ["mse", "edge", "bicubic"]
+    assert all(0 < float(row["edge"]) < 1 for row in rows)
 
     namespace = {}
-    imports = "import pytest, torch\nfrom my_losses import Charbonnier\n"
+    imports = "import pytest, torch\nfrom my_losses import Edge\n"
     exec(imports + _block("tests/test_my_losses.py"), namespace)
     (check,) = (value for name, value in namespace.items() if re.match("test_", name))
     check()

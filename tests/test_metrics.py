@@ -6,7 +6,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vsr_lightning.data.generated import generate
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.metrics import MAX_DB, alexnet_path, frame_scores, perceptual_scores
+from vsr_lightning.losses.scores import alexnet_path
+from vsr_lightning.metrics import MAX_DB, frame_scores, perceptual_scores
 
 
 @pytest.fixture

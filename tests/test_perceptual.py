@@ -36,7 +36,7 @@ def weights_file(reference, tmp_path_factory):
     return path
 
 
-def _eq5(network, prediction, target, names):
+def _eq5(network, prediction, target, names, power=1):
     activations = []
     hooks = [
         network[RELU_INDEX[NAMES.index(n)]].register_forward_hook(lambda *a: activations.append(a[2])) for n in names
@@ -48,7 +48,7 @@ def _eq5(network, prediction, target, names):
         hook.remove()
     total = 0
     for x, y in zip(activations[: len(names)], activations[len(names) :], strict=True):
-        total = total + (x - y).abs().sum() / x.numel()
+        total = total + (x - y).abs().pow(power).sum() / x.numel()
     return total
 
 
@@ -70,6 +70,22 @@ def test_values_and_gradients_match_hooks_on_torchvisions_network(reference, wei
     Perceptual(str(weights_file), taps).double()(ours, target.double()).backward()
     _eq5(deepcopy(reference).double(), theirs, target.double(), names).backward()
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-6, atol=1e-6 * theirs.grad.abs().max().item())
+
+
+def test_squared_differences_match_hooks_on_torchvisions_network(reference, weights_file):
+    ours, target = torch.rand(2, 2, 3, 32, 32).double()
+    ours, theirs = (ours.clone().requires_grad_() for _ in range(2))
+    loss = Perceptual(str(weights_file), ["relu2_2", "relu3_4"], difference="squared").double()(ours, target)
+    expected = _eq5(deepcopy(reference).double(), theirs, target, ["relu2_2", "relu3_4"], power=2)
+    for value in (loss, expected):
+        value.backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_another_difference_is_refused():
+    with pytest.raises(ValueError, match=r"loss\.difference=cubed is unknown: choose absolute or squared"):
+        Perceptual("random", difference="cubed")
 
 
 def test_one_tap_may_be_a_plain_name(weights_file):

@@ -19,7 +19,8 @@ from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.distortions import blur, erase, noise, shift, smooth_field
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.losses.features import imagenet_path
-from vsr_lightning.metrics import psnr_eq2, ssim
+from vsr_lightning.losses.scores import ssim
+from vsr_lightning.metrics import psnr_eq2
 from vsr_lightning.provenance import write_text
 from vsr_lightning.table import markdown
 

@@ -1,19 +1,17 @@
 """Scores of single frames: as the field computes them, as the paper writes them, and as networks see them."""
 
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from piq import haarpsi
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
-from torchvision.models import AlexNet_Weights
 
 from vsr_lightning.losses import Perceptual
+from vsr_lightning.losses.scores import alexnet_path, ssim
 
 MAX_DB = 100.0  # identical frames have no finite PSNR, and one infinite frame would swallow the mean
-BORDER = 5  # half of SSIM's window
 
 
 def frame_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -67,11 +65,6 @@ def perceptual_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     return scores
 
 
-def alexnet_path() -> Path:
-    """Return where torchvision caches its AlexNet."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / AlexNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
-
-
 @lru_cache
 def _bundled(device: torch.device) -> Perceptual:
     return Perceptual("bundled").to(device)
@@ -80,18 +73,6 @@ def _bundled(device: torch.device) -> Perceptual:
 @lru_cache
 def _lpips(device: torch.device) -> LearnedPerceptualImagePatchSimilarity:
     return LearnedPerceptualImagePatchSimilarity("alex", reduction="none", normalize=True).to(device)
-
-
-def ssim(prediction: Tensor, target: Tensor) -> Tensor:
-    """SSIM (Wang et al. 2004) of each (C, H, W) image in [0, 1]: 11x11 Gaussian window of sigma 1.5; shape (B,).
-
-    The mean is over the windows that lie inside the image, as in the reference and in scikit-image; torchmetrics' own
-    mean takes in windows that hang over the edge and see it mirrored, which on our frames differs by up to 0.06.
-    """
-    _, full = structural_similarity_index_measure(
-        prediction, target, data_range=(0.0, 1.0), reduction="none", return_full_image=True
-    )
-    return full[..., BORDER:-BORDER, BORDER:-BORDER].flatten(1).mean(1)
 
 
 def psnr_eq2(prediction: Tensor, target: Tensor, peak: float = 255.0) -> Tensor:

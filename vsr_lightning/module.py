@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr_lightning.degradation import Batch
+from vsr_lightning.losses import Mixed
 from vsr_lightning.metrics import frame_scores, perceptual_scores
 
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
@@ -42,10 +43,12 @@ class SuperResolution(pl.LightningModule):
         prediction: Tensor = self.model(low_res)
         return prediction
 
-    def objective(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the batch's loss."""
-        loss: Tensor = self.loss(prediction, target)
-        return loss
+    def objective(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return the batch's ``loss``, and of a sum each term by itself, ``loss_NAME``."""
+        if isinstance(self.loss, Mixed):
+            terms = self.loss.terms(prediction, target)
+            return {"loss": self.loss.total(terms), **{f"loss_{name}": value for name, value in terms.items()}}
+        return {"loss": self.loss(prediction, target)}
 
     def test_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the scores that only a test takes the time for, (B,) each."""
@@ -54,8 +57,9 @@ class SuperResolution(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the batch's loss; scores every tenth batch."""
         prediction = self(batch.low_res)
-        loss = self.objective(prediction, batch.target)
-        self._add({"loss": loss.detach()}, len(prediction))
+        losses = self.objective(prediction, batch.target)
+        loss = losses["loss"]
+        self._add({name: value.detach() for name, value in losses.items()}, len(prediction))
         if batch_idx % TRAIN_SCORES_EVERY == 0:
             self._add(_means(frame_scores(prediction.detach(), batch.target)), len(prediction))
         return loss * self._share(len(prediction)) if _several_processes() else loss
@@ -113,7 +117,7 @@ class SuperResolution(pl.LightningModule):
     def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         prediction: Tensor = self(batch.low_res)
         scores = frame_scores(prediction, batch.target)
-        self._log(stage, {"loss": self.objective(prediction, batch.target), **_means(scores)}, len(prediction))
+        self._log(stage, self.objective(prediction, batch.target) | _means(scores), len(prediction))
         return prediction, scores
 
     def _log(self, stage: str, values: dict[str, Tensor], frames: int, logger: bool | None = None) -> None:

@@ -55,7 +55,7 @@ class PublishedProcedure(SuperResolution):
         super().__init__(model, loss, **how)
         self.frames = frames
 
-    def objective(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def objective(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The loss of a prediction in 0..1 against a target in 0..255."""
         return super().objective(prediction, PEAK * target)
 

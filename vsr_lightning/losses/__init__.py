@@ -1,8 +1,11 @@
 """Losses: (prediction, target) -> scalar, images in [0, 1]; none knows of a network.
 
-A new loss is a class here, a file in ``conf/loss`` that names it, and a test. The pixel loss is ``torch.nn.MSELoss``.
+A new loss is a class here, a file in ``conf/loss`` that names it, and a test. PyTorch's own need only the file.
 """
 
+from vsr_lightning.losses.mixed import Mixed
 from vsr_lightning.losses.perceptual import Perceptual
+from vsr_lightning.losses.pixel import Charbonnier, Frequency
+from vsr_lightning.losses.scores import LPIPS, SSIM
 
-__all__ = ["Perceptual"]
+__all__ = ["LPIPS", "SSIM", "Charbonnier", "Frequency", "Mixed", "Perceptual"]

@@ -1,4 +1,4 @@
-"""The perceptual loss of the paper's Eq. 5 (after Johnson et al. 2016)."""
+"""The perceptual losses of the paper's Eq. 5 and of Johnson et al. 2016: differences of VGG-19's ReLU outputs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from vsr_lightning.losses.features import LAYERS, Features, Normalise, load_features
 
+ORDERS = {"absolute": 1, "squared": 2}  # of the norm
 TAPS = {
     "all": tuple(LAYERS),  # the text: "each ReLU activation"
     "published": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),  # the published code
@@ -21,7 +22,10 @@ Convolution = tuple[Tensor, Tensor]  # weight, bias
 
 
 class Perceptual(nn.Module):
-    """Mean absolute difference of VGG-19's ReLU outputs, a layer at a time, summed over the layers (Eq. 5).
+    """Mean difference of VGG-19's ReLU outputs, a layer at a time, summed over the layers.
+
+    Absolute differences are the paper's Eq. 5; squared ones of one layer are the feature reconstruction loss of Johnson
+    et al. 2016.
 
     The network's weights are buffers outside the saved state: never trained, never in a checkpoint, the same in
     ``train()`` and ``eval()``. Under autocast they are converted once.
@@ -30,13 +34,18 @@ class Perceptual(nn.Module):
         features: the network to look through, or the name it is loaded by (:func:`load_features`).
         taps: ``all`` (16 layers), ``published`` (5), or names such as ``relu3_4``.
         normalise: whether images in [0, 1] are normalised as VGG-19 was trained with; False takes them as they come.
+        difference: ``absolute`` or ``squared``.
 
     Raises:
-        ValueError: unknown or repeated taps, or features that can't be used.
+        ValueError: unknown or repeated taps, another difference, or features that can't be used.
     """
 
     def __init__(
-        self, features: Features | str = "auto", taps: str | Sequence[str] = "all", normalise: bool = True
+        self,
+        features: Features | str = "auto",
+        taps: str | Sequence[str] = "all",
+        normalise: bool = True,
+        difference: str = "absolute",
     ) -> None:
         super().__init__()
         chosen = TAPS.get(taps, (taps,)) if isinstance(taps, str) else tuple(taps)
@@ -45,6 +54,9 @@ class Perceptual(nn.Module):
             raise ValueError(
                 f"loss.taps={taps} is not all, published, or a list of different names of {', '.join(LAYERS)}"
             )
+        if difference not in ORDERS:
+            raise ValueError(f"loss.difference={difference} is unknown: choose {' or '.join(ORDERS)}")
+        self.order = ORDERS[difference]
         self.features = features if isinstance(features, Features) else load_features(features)
         self.taps = tuple(tap for tap in LAYERS if tap in chosen)
         self.layers = list(LAYERS)[: 1 + list(LAYERS).index(self.taps[-1])]
@@ -95,8 +107,8 @@ class Perceptual(nn.Module):
                 with torch.no_grad():
                     y = _layer(y, *convolution, pool_first=LAYERS[name].pool_first)
                 if name in self.taps:
-                    total = torch.linalg.vector_norm(x - y, ord=1, dim=(1, 2, 3), dtype=exact)
-                    distance = distance + total / x[0].numel()
+                    total = torch.linalg.vector_norm(x - y, ord=self.order, dim=(1, 2, 3), dtype=exact)
+                    distance = distance + total**self.order / x[0].numel()
         return distance
 
     def _convolutions(self, device: torch.device, dtype: torch.dtype) -> list[Convolution]:

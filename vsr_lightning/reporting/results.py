@@ -17,7 +17,7 @@ BASELINE = "bicubic"
 NO_CHOICE = re.compile(
     r"seed|resume|checkpoint_every_n_steps|data\.(seed|root|download|cache|num_workers)|features|ckpt_path|output_dir|made_from|full_traceback|experiment|debug"
     r"|(callbacks|logger|hydra)(\..*)?|trainer\.(accelerator|devices|num_nodes|strategy|plugins|max_epochs|max_time|enable_.*)"
-    r"|(model|loss)\._target_|loss\.features"
+    r"|(model|loss)\._target_|loss(\.losses\.\w+)?\.features"
 )
 
 
