@@ -7,7 +7,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from vsr_lightning.data.generated import generate
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.losses.scores import alexnet_path
-from vsr_lightning.metrics import MAX_DB, frame_scores, perceptual_scores
+from vsr_lightning.metrics import MAX_DB, flicker, frame_scores, perceptual_scores
 
 
 @pytest.fixture
@@ -30,6 +30,19 @@ def test_ssim_matches_skimage_frame_by_frame(frames):
         for p, t in _pictures(prediction, target)
     ]
     np.testing.assert_allclose(frame_scores(prediction, target)["ssim"], expected, atol=1e-4)
+
+
+def test_flicker_is_the_error_of_the_change_from_frame_to_frame():
+    prediction, target = torch.rand(2, 2, 5, 3, 8, 6)  # two videos of five frames
+    expected = np.abs(np.diff(prediction.numpy(), axis=1) - np.diff(target.numpy(), axis=1)).mean((2, 3, 4))
+    found = flicker(prediction.flatten(0, 1), target.flatten(0, 1), 5).unflatten(0, (2, 5))
+    assert found[:, 0].isnan().all()
+    np.testing.assert_allclose(found[:, 1:], expected, rtol=1e-5)
+
+
+def test_a_constant_error_does_not_flicker():
+    target = torch.rand(5, 1, 8, 8) / 2
+    assert flicker(target + 0.25, target, 5)[1:].max() < 1e-6
 
 
 def test_eq2_matches_skimage_on_0_to_255(frames):

@@ -36,7 +36,7 @@ def _run(sweep, name, loss="mse", seed=0, psnr=20.0, status="finished", override
     if status == "finished":
         record["scores"] = {"loss": 0.5, "psnr": psnr, "ssim": 0.5, "ssim_eq1": 0.1, "perceptual": 2.0, "haarpsi": 0.3}
         rows = [
-            {"video": 8000 + video, "start": start, "psnr": value + (-1) ** start}
+            {"video": 8000 + video, "frame": start, "psnr": value + (-1) ** start}
             for video, value in enumerate(values)
             for start in range(16)
         ]
@@ -230,7 +230,7 @@ def test_a_sweep_ends_with_a_page_that_holds_its_pictures_and_tables(vsr, capsys
         own = np.mean([run["scores"]["loss"] for run in runs if run["loss"] == loss])
         assert float(losses[loss][name]) == pytest.approx(own, rel=1e-3)
     assert [row["n"] for row in _table(report, "table_1")] == ["3", "3", "1"]
-    assert len(_table(report, "differences")) == 4
+    assert len(_table(report, "differences")) == 5
 
 
 def test_a_folder_without_runs_is_one_clear_line(monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ import math
 from importlib.metadata import version
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,12 +20,12 @@ from vsr_lightning.experiment import train
 from vsr_lightning.frame_table import read_frames
 from vsr_lightning.last_checkpoint import LastCheckpoint
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.metrics import frame_scores, perceptual_scores
+from vsr_lightning.metrics import flicker, frame_scores, perceptual_scores
 from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.module import SuperResolution
 
 SCORES = ("loss", "psnr", "ssim", "psnr_eq2", "ssim_eq1")
-TEST_SCORES = (*SCORES, "perceptual", "haarpsi")
+TEST_SCORES = (*SCORES, "perceptual", "haarpsi", "flicker")
 
 
 def _data(**changes):
@@ -54,7 +55,8 @@ def test_scores_are_the_mean_over_all_test_frames(tmp_path):
     low_res, target = (torch.cat([batch[i] for batch in batches]) for i in (0, 1))
     assert len(target) == 2 * 16
     by_frame = {**frame_scores(Bicubic()(low_res), target), **perceptual_scores(Bicubic()(low_res), target)}
-    expected = {name: score.mean().item() for name, score in by_frame.items()}
+    by_frame["flicker"] = flicker(Bicubic()(low_res), target, 16)
+    expected = {name: score.nanmean().item() for name, score in by_frame.items()}
     expected["loss"] = nn.functional.mse_loss(Bicubic()(low_res), target).item()
     assert scores == pytest.approx(expected, rel=1e-5)
 
@@ -146,20 +148,20 @@ def test_event_files_hold_pictures_a_clip_and_the_scores_beside_the_choices(fini
         tag: HParamsPluginData.FromString(content) for tag, content in events.PluginTagToContent("hparams").items()
     }
     shown = {metric.name.tag for metric in hparams["_hparams_/experiment"].experiment.metric_infos}
-    assert shown == {"test/psnr", "test/ssim", "test/perceptual", "test/haarpsi"}
+    assert shown == {"test/psnr", "test/ssim", "test/perceptual", "test/haarpsi", "test/flicker"}
     assert hparams["_hparams_/session_start_info"].session_start_info.hparams["loss"].string_value == "perceptual"
     scores = json.loads((finished / "run.json").read_text())["scores"]
     for tag in shown:
         assert events.Scalars(tag)[-1].value == pytest.approx(scores[tag.removeprefix("test/")])
 
 
-def test_the_frames_table_has_a_row_a_test_window_and_the_means_of_the_run(finished):
+def test_the_frames_table_has_a_row_a_test_frame_and_the_means_of_the_run(finished):
     frames = read_frames(finished / "frames.csv")
     assert frames["video"].tolist() == [8000] * 16 + [8001] * 16
-    assert frames["start"].tolist() == 2 * list(range(16))
+    assert frames["frame"].tolist() == 2 * list(range(2, 18))
     scores = json.loads((finished / "run.json").read_text())["scores"]
     for name in set(scores) - {"loss"}:
-        assert frames[name].mean() == pytest.approx(scores[name], rel=1e-5)
+        assert np.nanmean(frames[name]) == pytest.approx(scores[name], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["last", "best"])

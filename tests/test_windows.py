@@ -6,8 +6,8 @@ import torch
 
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.data.generated import generate
-from vsr_lightning.data.windows import PlanSampler, all_windows, fixed_windows, training_windows
-from vsr_lightning.degradation import Degradation
+from vsr_lightning.data.windows import PlanSampler, fixed_windows, training_windows, whole_videos
+from vsr_lightning.degradation import Batch, Degradation
 
 
 def _by_video(windows):
@@ -44,13 +44,55 @@ def test_training_starts_and_blurs_are_uniform():
     assert abs(windows.blur.mean() - 0.5) < 0.02
 
 
-def test_the_test_set_is_all_windows_of_each_video_the_same_every_time():
-    windows = all_windows(0, videos=range(8000, 8003), starts=16)
-    assert list(zip(windows.video, windows.start, strict=True)) == [
-        (v, s) for v in range(8000, 8003) for s in range(16)
-    ]
-    again = all_windows(9, videos=range(8001, 8002), starts=16)
-    assert np.array_equal(again.blur, windows.blur[16:32])
+def test_the_test_is_each_video_under_one_blur_the_same_every_time():
+    plan = whole_videos(0, videos=range(8000, 8003))
+    assert list(plan.video) == [8000, 8001, 8002]
+    assert not plan.start.any()
+    assert len(set(plan.blur)) == 3
+    assert np.array_equal(whole_videos(9, videos=range(8001, 8002)).blur, plan.blur[1:2])
+
+
+def _tested(data):
+    return [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
+
+
+def test_windows_and_clips_are_tested_on_the_same_frames():
+    windows, clips = _data(test_videos=12), _data(test_videos=12, frames=20, targets="all")
+    assert windows.scored == clips.scored == range(2, 18)
+    one, two = (_tested(data) for data in (windows, clips))
+    assert [batch.low_res.shape for batch in one] == [(80, 5, 1, 32, 32)] * 2 + [(32, 5, 1, 32, 32)]
+    assert [batch.low_res.shape for batch in two] == [(5, 20, 1, 32, 32)] * 2 + [(2, 20, 1, 32, 32)]
+    for a, b in zip(one, two, strict=True):
+        assert b.target.ndim == 5
+        assert torch.equal(a.frames, b.frames)
+        torch.testing.assert_close(a.pick(a.low_res), b.pick(b.low_res))
+    shown = torch.cat([batch.low_res for batch in two])
+    torch.testing.assert_close(clips.test_windows(12).low_res, shown)
+    video, frame = windows.frames_of(whole_videos(0, videos=range(8000, 8002)))
+    assert list(zip(video, frame, strict=True)) == [(v, f) for v in (8000, 8001) for f in range(2, 18)]
+
+
+@pytest.mark.parametrize("shrink_once", [False, True])
+def test_a_clip_has_all_its_frames_as_targets(shrink_once):
+    data = _data(frames=7, targets="all", shrink_once=shrink_once)
+    plan, batch = next(zip(data.train_dataloader().sampler, _epoch(data), strict=False))
+    videos = generate(range(12))
+    expected = np.stack([videos[v, s : s + 7] for v, s in zip(plan.video, plan.start, strict=True)])
+    assert torch.equal(batch.target[:, :, 0], torch.from_numpy(expected).float() / 255)
+    assert batch.low_res.shape == (4, 7, 1, 32, 32)
+    assert data.starts == 14
+
+
+def test_a_prediction_meets_the_frames_that_it_is_of():
+    low_res, target = torch.rand(2, 6, 1, 4, 4), torch.rand(2, 2, 1, 8, 8)
+    prediction = torch.rand(2, 6, 1, 8, 8)
+    ours, theirs = Batch(low_res, target).pair(prediction)
+    assert torch.equal(ours, torch.cat([prediction[0, 2:4], prediction[1, 2:4]]))
+    assert torch.equal(theirs, torch.cat([target[0], target[1]]))
+    with pytest.raises(ValueError, match=r"predicts one frame of what it is given: choose data\.targets=middle"):
+        Batch(low_res, target).pair(prediction[:, 0])
+    with pytest.raises(ValueError, match=r"predicts every frame of what it is given: choose data\.targets=all"):
+        Batch(low_res, target[:, 0]).pair(prediction)
 
 
 def test_validation_is_one_window_a_video_the_same_in_every_epoch():
@@ -81,7 +123,9 @@ def test_workers_and_batch_size_do_not_change_the_windows(changes):
         assert torch.equal(torch.cat([b[field] for b in plain]), torch.cat([b[field] for b in changed]))
 
 
-@pytest.mark.parametrize("changes", [{}, {"val_videos": 5}, {"clip": (3, 15), "frames": 3}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"val_videos": 5}, {"clip": (3, 15), "frames": 3}, {"frames": 6, "targets": "all"}]
+)
 def test_frames_shrunk_once_make_the_same_batches(changes):
     each_time, once = (_data(shrink_once=once, **changes) for once in (False, True))
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
@@ -109,7 +153,8 @@ def test_videos_held_out_for_validation_are_not_trained_on():
 @pytest.mark.parametrize(
     ("key", "value"),
     [("train_videos", 8001), ("train_videos", 0), ("test_videos", 2001), ("val_videos", 12), ("batch_size", 0),
-     ("frames", 21), ("frames", 4), ("seed", -1), ("train_videos", "many"), ("num_workers", -1)],
+     ("frames", 21), ("frames", 4), ("targets", "last"), ("edge", 10), ("seed", -1),
+     ("train_videos", "many"), ("num_workers", -1)],
 )  # fmt: skip
 def test_a_count_out_of_range_names_the_key_and_the_choices(key, value):
     with pytest.raises(ValueError, match=rf"data\.{key}={value}.*choose"):

@@ -14,7 +14,7 @@ from vsr_lightning.module import SuperResolution
 from vsr_lightning.pictures import gif, grid, side_by_side, strip
 
 STAGES = {"training": "train", "validation": "val"}
-SCORES = ("psnr", "ssim", "perceptual", "haarpsi", "lpips")
+SCORES = ("psnr", "ssim", "perceptual", "haarpsi", "lpips", "flicker")
 
 
 class Dashboard(pl.Callback):
@@ -59,10 +59,10 @@ class Dashboard(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if self.batch is None:
             self.batch = data.test_windows(self.videos)
-        low_res, target = (part.to(pl_module.device) for part in self.batch)
+        batch = Batch(*(part.to(pl_module.device) for part in self.batch))
         with torch.no_grad():
-            columns = side_by_side(low_res, pl_module(low_res), target)
-        each = data.starts  # windows of a video
+            columns = side_by_side(batch.pick(batch.low_res), *batch.pair(pl_module(batch.low_res)))
+        each = len(data.scored)  # frames of a video
         picture = grid({kind: images[each // 2 :: each] for kind, images in columns.items()})
         clip = gif(strip({kind: images[:each] for kind, images in columns.items()}))
         for writer in writers:

@@ -12,10 +12,42 @@ INTERPOLATIONS = ("bicubic", "bilinear")
 
 
 class Batch(NamedTuple):
-    """What a network trains on: low_res (B, T, C, h, w) and target (B, C, H, W), float in [0, 1]."""
+    """What a network trains on, float in [0, 1].
+
+    Attributes:
+        low_res: (B, T, C, h, w), windows or whole clips.
+        target: (B, C, H, W), the middle frame of each window; or (B, K, C, H, W), the K middle frames of each clip.
+    """
 
     low_res: Tensor
     target: Tensor
+
+    @property
+    def frames(self) -> Tensor:
+        """The targets as frames, (N, C, H, W), a clip's one after the other."""
+        return self.target.flatten(0, -4)
+
+    def pick(self, frames: Tensor) -> Tensor:
+        """Of (B, T, ...) return the frames that have a target, (N, ...), a clip's one after the other."""
+        wanted = self.target.shape[1] if self.target.ndim == 5 else 1
+        edge = (frames.shape[1] - wanted) // 2
+        return frames[:, edge : edge + wanted].flatten(0, 1)
+
+    def pair(self, prediction: Tensor) -> tuple[Tensor, Tensor]:
+        """Return prediction and target as frames, (N, C, H, W) each.
+
+        Args:
+            prediction: (B, C, H, W) for windows; (B, T, C, H, W) for clips, of which the frames with a target count.
+
+        Raises:
+            ValueError: the network predicts a frame where whole clips are asked for, or the other way round.
+        """
+        if prediction.ndim == self.target.ndim == 4:
+            return prediction, self.target
+        if prediction.ndim != self.target.ndim:
+            does, choose = ("one frame", "middle") if prediction.ndim == 4 else ("every frame", "all")
+            raise ValueError(f"the network predicts {does} of what it is given: choose data.targets={choose}")
+        return self.pick(prediction), self.frames
 
 
 class Degradation:

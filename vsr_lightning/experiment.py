@@ -242,6 +242,8 @@ def made_from(data: VideoWindows, module: SuperResolution) -> dict[str, Any]:
             "test_videos": len(data.test_videos),
             "frames": data.frames,
             "clip": list(data.clip),
+            "scored": [data.scored.start, data.scored.stop],
+            "test_blur": "one a video",
             "degradation": {**vars(degradation), "sigma": list(degradation.sigma)},
         },
         "features": features and _identity(features),

@@ -17,9 +17,9 @@ Rows = list[dict[str, float]]
 
 
 class FrameTable(pl.Callback):
-    """Write ``frames.csv`` after a test: a row a window with its video, first frame and scores.
+    """Write ``frames.csv`` after a test: a row a frame with its video, its number there, and its scores.
 
-    Which window a row is of comes from the loader's own plan (:func:`vsr_lightning.data.windows.plan_loader`).
+    Which frame a row is of comes from the loader's own plan (:func:`vsr_lightning.data.windows.plan_loader`).
 
     Args:
         path: the file.
@@ -44,12 +44,12 @@ class FrameTable(pl.Callback):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         sampler = trainer.test_dataloaders.sampler  # type: ignore[union-attr]
-        plan = [windows for windows, _ in zip(sampler, self.scores, strict=False)]
-        video, start = (np.concatenate([getattr(windows, name) for windows in plan]) for name in ("video", "start"))
+        plan = [trainer.datamodule.frames_of(part) for part, _ in zip(sampler, self.scores, strict=False)]  # type: ignore[attr-defined]
+        video, frame = (np.concatenate(column) for column in zip(*plan, strict=True))
         scores = {name: torch.cat([part[name] for part in self.scores]).tolist() for name in self.scores[0]}
         rows = [
-            {"video": int(v), "start": int(s), **dict(zip(scores, values, strict=True))}
-            for v, s, *values in zip(video, start, *scores.values(), strict=True)
+            {"video": int(v), "frame": int(f), **dict(zip(scores, values, strict=True))}
+            for v, f, *values in zip(video, frame, *scores.values(), strict=True)
         ]
         rows = gather(rows, trainer)
         if trainer.is_global_zero:
@@ -62,7 +62,7 @@ def gather(rows: Rows, trainer: pl.Trainer) -> Rows:
         parts: list[Rows] = [[] for _ in range(trainer.world_size)]
         torch.distributed.all_gather_object(parts, rows)
         rows = [row for part in parts for row in part]
-    return sorted(rows, key=lambda row: (row["video"], row["start"]))
+    return sorted(rows, key=lambda row: (row["video"], row["frame"]))
 
 
 def write_frames(path: Path, rows: Rows) -> None:
@@ -75,7 +75,7 @@ def write_frames(path: Path, rows: Rows) -> None:
 
 
 def read_frames(path: Path) -> dict[str, np.ndarray]:
-    """Return ``frames.csv`` as columns: ``video`` and ``start`` (int), and each score (float), all of one length."""
+    """Return ``frames.csv`` as columns: ``video`` and ``frame`` (int), and each score (float), all of one length."""
     table = np.genfromtxt(path, delimiter=",", names=True, ndmin=1)
     columns = {name: table[name] for name in table.dtype.names or ()}
-    return {name: column.astype(int) if name in ("video", "start") else column for name, column in columns.items()}
+    return {name: column.astype(int) if name in ("video", "frame") else column for name, column in columns.items()}

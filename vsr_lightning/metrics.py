@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from piq import haarpsi
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -63,6 +64,25 @@ def perceptual_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
             scores["lpips"] = lpips(*colours).reshape(len(target))
             lpips.reset()  # it would keep every frame's score
     return scores
+
+
+def flicker(prediction: Tensor, target: Tensor, in_a_row: int) -> Tensor:
+    """How wrongly frames change: mean absolute error of each frame's difference to the one before.
+
+    What a viewer sees of errors that come and go; a constant error has none. The mean is over pixels of
+    ``|(p[t] - p[t-1]) - (y[t] - y[t-1])|``, with predictions clamped.
+
+    Args:
+        prediction: (N, C, H, W), videos one after the other.
+        target: (N, C, H, W) in [0, 1].
+        in_a_row: frames of a video, which divides N.
+
+    Returns:
+        (N,) in [0, 2], lower is better; NaN for the first frame of each video.
+    """
+    error = (prediction.float().clamp(0, 1) - target.float()).unflatten(0, (-1, in_a_row))
+    changes = error.diff(dim=1).abs().flatten(2).mean(2)
+    return F.pad(changes, (1, 0), value=torch.nan).flatten()
 
 
 @lru_cache

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import Mixed
-from vsr_lightning.metrics import frame_scores, perceptual_scores
+from vsr_lightning.metrics import flicker, frame_scores, perceptual_scores
 
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
 
@@ -18,7 +18,7 @@ class SuperResolution(pl.LightningModule):
     """Train and score a network under a loss.
 
     Args:
-        model: (B, T, C, h, w) low-res in [0, 1] -> (B, C, H, W); see :mod:`vsr_lightning.models`.
+        model: (B, T, C, h, w) low-res in [0, 1] -> (B, C, H, W) or (B, T, C, H, W); see :mod:`vsr_lightning.models`.
         loss: (prediction, target) -> scalar; see :mod:`vsr_lightning.losses`.
         optimizer: parameters -> optimiser.
         scheduler: optimiser -> learning-rate schedule, stepped every epoch.
@@ -39,7 +39,7 @@ class SuperResolution(pl.LightningModule):
         self.sums: dict[str, Tensor] = {}  # of this epoch's training so far: name -> (sum over frames, frames)
 
     def forward(self, low_res: Tensor) -> Tensor:
-        """(B, T, C, h, w) -> (B, C, H, W)."""
+        """(B, T, C, h, w) -> (B, C, H, W), or (B, T, C, H, W) of a network that takes clips."""
         prediction: Tensor = self.model(low_res)
         return prediction
 
@@ -51,17 +51,18 @@ class SuperResolution(pl.LightningModule):
         return {"loss": self.loss(prediction, target)}
 
     def test_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return the scores that only a test takes the time for, (B,) each."""
-        return perceptual_scores(prediction, target)
+        """Return the scores that only a test takes the time for, (N,) each, of whole videos one after the other."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        return perceptual_scores(prediction, target) | {"flicker": flicker(prediction, target, len(data.scored))}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the batch's loss; scores every tenth batch."""
-        prediction = self(batch.low_res)
-        losses = self.objective(prediction, batch.target)
+        prediction, target = batch.pair(self(batch.low_res))
+        losses = self.objective(prediction, target)
         loss = losses["loss"]
         self._add({name: value.detach() for name, value in losses.items()}, len(prediction))
         if batch_idx % TRAIN_SCORES_EVERY == 0:
-            self._add(_means(frame_scores(prediction.detach(), batch.target)), len(prediction))
+            self._add(_means(frame_scores(prediction.detach(), target)), len(prediction))
         return loss * self._share(len(prediction)) if _several_processes() else loss
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -79,8 +80,8 @@ class SuperResolution(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Score all windows, also perceptually; return the scores of each frame."""
-        prediction, scores = self._score("test", batch)
-        slower = self.test_scores(prediction, batch.target)
+        prediction, target, scores = self._score("test", batch)
+        slower = self.test_scores(prediction, target)
         self._log("test", _means(slower), len(prediction))
         return scores | slower
 
@@ -114,11 +115,11 @@ class SuperResolution(pl.LightningModule):
         mean: Tensor = self.trainer.strategy.reduce(torch.tensor(float(frames), device=self.device), reduce_op="mean")
         return frames / mean
 
-    def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        prediction: Tensor = self(batch.low_res)
-        scores = frame_scores(prediction, batch.target)
-        self._log(stage, self.objective(prediction, batch.target) | _means(scores), len(prediction))
-        return prediction, scores
+    def _score(self, stage: str, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        prediction, target = batch.pair(self(batch.low_res))
+        scores = frame_scores(prediction, target)
+        self._log(stage, self.objective(prediction, target) | _means(scores), len(prediction))
+        return prediction, target, scores
 
     def _log(self, stage: str, values: dict[str, Tensor], frames: int, logger: bool | None = None) -> None:
         named = {f"{stage}/{name}": value for name, value in values.items()}
@@ -131,4 +132,4 @@ def _several_processes() -> bool:
 
 
 def _means(scores: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: score.mean() for name, score in scores.items()}
+    return {name: score.nanmean() for name, score in scores.items()}

@@ -17,19 +17,18 @@ def side_by_side(low_res: Tensor, prediction: Tensor, target: Tensor) -> dict[st
     """Return what to look at, each (B, C, H, W) in [0, 1].
 
     Args:
-        low_res: (B, T, C, h, w) windows in [0, 1].
+        low_res: (B, C, h, w) in [0, 1].
         prediction: (B, C, H, W), clamped here.
         target: (B, C, H, W) in [0, 1].
 
     Returns:
-        ``low-res`` (the middle frame, each pixel enlarged), ``bicubic``, ``prediction``, ``truth``, and the absolute
+        ``low-res`` (each pixel enlarged), ``bicubic``, ``prediction``, ``truth``, and the absolute
         ``error`` of the prediction.
     """
     prediction = prediction.float().clamp(0, 1)
-    middle = low_res[:, low_res.shape[1] // 2]
     return {
-        "low-res": F.interpolate(middle, target.shape[-2:], mode="nearest"),
-        "bicubic": Bicubic(target.shape[-1] // low_res.shape[-1])(low_res),
+        "low-res": F.interpolate(low_res, target.shape[-2:], mode="nearest"),
+        "bicubic": Bicubic(target.shape[-1] // low_res.shape[-1])(low_res[:, None]),
         "prediction": prediction,
         "truth": target,
         "error": (prediction - target).abs(),

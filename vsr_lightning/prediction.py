@@ -47,7 +47,7 @@ def run(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]:
     if cfg.degrade:
         cut = (len(sharp) - len(prediction)) // 2
         kept = slice(cut, cut + len(prediction))
-        columns = side_by_side(low_res[kept, None], prediction, sharp[kept])
+        columns = side_by_side(low_res[kept], prediction, sharp[kept])
         del columns["error"]
         write_video(clip, to_uint8(_enlarged(strip(columns)))[:, 0].numpy(), cfg.fps)
         told += [_scores(kind, columns[kind], sharp[kept]) for kind in ("bicubic", "prediction")]

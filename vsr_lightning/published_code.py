@@ -83,10 +83,9 @@ def published_scores(prediction: Tensor, target: Tensor, frames: int) -> dict[st
 
 def score_constant(data: VideoWindows, value: float, frames: int) -> dict[str, float]:
     """Return the published scores of a prediction that is ``value`` everywhere, over all windows of the test videos."""
-    centre, (first, last) = data.frames // 2, data.clip
     sums = {"psnr_published": 0.0, "ssim_published": 0.0}
     for video in data.test_videos:
-        sharp = torch.from_numpy(data.videos.frames[video, first + centre : last - centre, None].copy())
+        sharp = torch.from_numpy(data.videos.frames[video, data.scored.start : data.scored.stop, None].copy())
         scores = published_scores(torch.full(sharp.shape, value), to_unit_range(sharp), frames)
         for name, score in scores.items():
             sums[name] += float(score.mean())

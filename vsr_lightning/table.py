@@ -17,10 +17,11 @@ SCORES = {
     "perceptual": "perceptual",
     "haarpsi": "HaarPSI",
     "lpips": "LPIPS",
+    "flicker": "flicker",
     "psnr_published": "published PSNR",
     "ssim_published": "published SSIM",
 }
-NOT_ALWAYS = ("lpips", "psnr_published", "ssim_published")
+NOT_ALWAYS = ("lpips", "flicker", "psnr_published", "ssim_published")
 Run = tuple[Path, dict[str, Any]]
 
 
@@ -78,7 +79,8 @@ def notes(runs: Sequence[Run]) -> list[str]:
     ):
         lines.append(
             f"perceptual: Eq. 5 through VGG-19 with {name} weights, SHA-256 {checksum[:12]}, lower is better. "
-            "HaarPSI: higher is better, no network has a part in it."
+            "HaarPSI: higher is better, no network has a part in it. "
+            "flicker: mean absolute error of the change from frame to frame, lower is better."
         )
         if same := [path.name for path, run in runs if (run.get("features") or {}).get("checksum") == checksum]:
             lines.append(
@@ -120,7 +122,13 @@ def _score(run: dict[str, Any], name: str) -> str:
 
 def test_set(run: dict[str, Any]) -> str:
     """Return a key that two runs share if they were scored on the same frames, degraded alike."""
-    data = {"clip": [0, 20], **(run.get("data") or {})}  # runs from before there was a choice saw whole videos
-    return json.dumps(
-        [data.get(key) for key in ("checksum", "test_videos", "clip", "frames", "degradation")], sort_keys=True
-    )
+    data = run.get("data") or {}
+    keys = ("checksum", "test_videos", "test_blur", "degradation")
+    return json.dumps([*(data.get(key) for key in keys), scored_frames(data)], sort_keys=True)
+
+
+def scored_frames(data: dict[str, Any]) -> list[int]:
+    """Return the first of a video's frames that was scored, and one past the last, from a run's record."""
+    first, last = data.get("clip", (0, 20))  # runs from before there was a choice saw whole videos
+    edge = data.get("frames", 5) // 2
+    return list(data.get("scored", (first + edge, last - edge)))

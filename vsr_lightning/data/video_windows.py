@@ -11,23 +11,29 @@ from torch.utils.data import DataLoader
 from vsr_lightning.data.checks import check_number
 from vsr_lightning.data.source import Videos
 from vsr_lightning.data.windows import (
+    Cut,
     FrameBatch,
     WindowDataset,
     Windows,
-    all_windows,
     fixed_windows,
     plan_loader,
     release,
     training_windows,
+    whole_videos,
 )
 from vsr_lightning.degradation import Batch, Degradation, to_unit_range
 
 SHRUNK_AT_ONCE = 100  # videos
-EVAL_BATCH = 80  # five videos' windows: large enough to be quick, small enough to stay in a laptop's cache
+EVAL_BATCH = 80  # frames to predict: large enough to be quick, small enough to stay in a laptop's cache
+TARGETS = ("middle", "all")
 
 
 class VideoWindows(pl.LightningDataModule):
     """Serve videos as ``Batch(low_res, target)``: (B, frames, 1, h, w) and (B, 1, H, W), float in [0, 1].
+
+    With ``targets=all`` a target is (B, frames, 1, H, W) in training; validation and test then take a video as one
+    window, of whose frames ``edge`` at each end are given and not scored. Tests take all frames of a video one after
+    the other, under one blur.
 
     Args:
         load: opens or makes the videos, at first use.
@@ -38,7 +44,9 @@ class VideoWindows(pl.LightningDataModule):
         val_videos: how many of the training videos to hold out and validate on; 0 validates on the test videos.
         seed: draws the training windows, together with the epoch and the video.
         clip: which of a video's frames to use: the first, and one past the last; None is all.
-        frames: frames a window, odd: the middle one is predicted.
+        frames: frames a window.
+        targets: which of them to predict: the ``middle`` one, of an odd number, or ``all``.
+        edge: frames at each end of a video that have no score under ``all``; 2 scores what windows of five do.
         batch_size: windows a step, over all devices.
         shrink_once: whether all frames are shrunk at the start and kept, in float32; else each time they are used.
         num_workers: loader processes; 0 is fastest, since a batch is one index operation.
@@ -58,6 +66,8 @@ class VideoWindows(pl.LightningDataModule):
         seed: int = 0,
         clip: Sequence[int] | None = None,
         frames: int = 5,
+        targets: str = "middle",
+        edge: int = 2,
         batch_size: int = 20,
         shrink_once: bool = False,
         num_workers: int = 0,
@@ -71,12 +81,23 @@ class VideoWindows(pl.LightningDataModule):
             raise ValueError(f"data.clip={list(clip)} is not [first, last + 1] within a video's {length} frames")
         check_number("data.frames", frames, 1, clip[1] - clip[0])
         check_number("data.seed", seed, 0)
-        if frames % 2 == 0:
+        if targets not in TARGETS:
+            raise ValueError(f"data.targets={targets} is unknown: choose one of {', '.join(TARGETS)}")
+        if targets == "middle" and frames % 2 == 0:
             raise ValueError(f"data.frames={frames} has no middle frame: choose an odd number")
-        self.degradation, self.seed, self.frames = degradation, seed, frames
+        self.degradation, self.seed, self.frames, self.targets = degradation, seed, frames, targets
         self.batch_size, self.num_workers, self.shrink_once = batch_size, num_workers, shrink_once
-        self.clip = (clip[0], clip[1])
-        self.starts = clip[1] - clip[0] - frames + 1
+        self.clip, length = (clip[0], clip[1]), clip[1] - clip[0]
+        check_number("data.edge", edge, 0, (length - 1) // 2)
+        self.starts = length - frames + 1
+        if targets == "middle":
+            edge = frames // 2
+            self._training = Cut(frames, edge)
+            self._validation, self._test = self._training, Cut(frames, edge, self.starts)
+        else:
+            self._training = Cut(frames, slice(None))
+            self._validation = self._test = Cut(length, slice(edge, length - edge))
+        self.scored = range(clip[0] + edge, clip[1] - edge)  # a video's frames that are predicted and scored
         kept = len(train_videos) - val_videos
         self.train_videos, self.test_videos = train_videos[:kept], test_videos
         self.val_videos = train_videos[kept:] if val_videos else test_videos
@@ -93,32 +114,44 @@ class VideoWindows(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[FrameBatch]:
         """One random window of each training video."""
-        return self._loader(partial(training_windows, seed=self.seed), self.train_videos, self.batch_size)
+        plan = partial(training_windows, seed=self.seed, starts=self.starts)
+        return self._loader(plan, self._training, self.train_videos, self.batch_size)
 
     def val_dataloader(self) -> DataLoader[FrameBatch]:
         """One fixed window of each held-out or test video."""
-        return self._loader(fixed_windows, self.val_videos, EVAL_BATCH)
+        plan = partial(fixed_windows, starts=self.starts if self.targets == "middle" else 1)
+        batch = EVAL_BATCH if self.targets == "middle" else EVAL_BATCH // len(self.scored)
+        return self._loader(plan, self._validation, self.val_videos, max(1, batch) * self._devices())
 
     def test_dataloader(self) -> DataLoader[FrameBatch]:
-        """All windows of each test video, 16 of twenty frames."""
-        return self._loader(all_windows, self.test_videos, EVAL_BATCH)
+        """All frames of each test video that can be scored: 16 of twenty in windows of five."""
+        batch = max(1, EVAL_BATCH // len(self.scored))
+        return self._loader(whole_videos, self._test, self.test_videos, batch * self._devices())
 
     def test_windows(self, videos: int) -> Batch:
-        """Return all windows of the first test videos, as they are tested, one video after the other."""
-        windows = all_windows(0, videos=self.test_videos[:videos], starts=self.starts)
-        batch = WindowDataset(self._clipped(), self.frames)[windows]
-        return self.degradation(batch.frames, batch.blur)
+        """Return the first test videos as they are tested, one after the other."""
+        plan = whole_videos(0, videos=self.test_videos[:videos])
+        return self._degrade(WindowDataset(self._clipped(), self._test)[plan], shrunk=False)
+
+    def frames_of(self, plan: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """Return video and number of each frame that a part of the test's plan has scores of, in their order."""
+        return np.repeat(plan.video, len(self.scored)), np.tile(np.array(self.scored), len(plan.video))
 
     def on_after_batch_transfer(self, batch: FrameBatch, dataloader_idx: int) -> Batch:
         """Degrade on the device."""
-        small = batch.frames if self.shrink_once else self.degradation.shrink(batch.frames)
+        return self._degrade(batch, shrunk=self.shrink_once)
+
+    def _degrade(self, batch: FrameBatch, shrunk: bool) -> Batch:
+        small = batch.frames if shrunk else self.degradation.shrink(batch.frames)
         return Batch(self.degradation.blur(small, batch.blur), to_unit_range(batch.target))
 
-    def _loader(self, windows: Callable[..., Windows], videos: range, batch_size: int) -> DataLoader[FrameBatch]:
+    def _loader(self, plan: Callable[..., Windows], cut: Cut, videos: range, batch_size: int) -> DataLoader[FrameBatch]:
         shrunk = self._shrink(videos) if self.shrink_once else None
-        dataset = WindowDataset(self._clipped(), self.frames, shrunk, videos.start)
-        plan = partial(windows, videos=videos, starts=self.starts)
-        return plan_loader(dataset, plan, batch_size, self.num_workers, self.trainer)
+        dataset = WindowDataset(self._clipped(), cut, shrunk, videos.start)
+        return plan_loader(dataset, partial(plan, videos=videos), batch_size, self.num_workers, self.trainer)
+
+    def _devices(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
 
     def _shrink(self, videos: range) -> torch.Tensor:
         if videos not in self._shrunk:

@@ -34,7 +34,7 @@ class FrameBatch(NamedTuple):
 
     Attributes:
         frames: (B, T, 1, H, W) uint8, or (B, T, 1, h, w) float in [0, 1] where they were shrunk before.
-        target: (B, 1, H, W) uint8, the middle frame.
+        target: (B, 1, H, W) uint8, the middle frame; or (B, K, 1, H, W), the K middle frames of a clip.
         blur: (B,) float32 in [0, 1), the place in the range of blur widths.
     """
 
@@ -57,11 +57,11 @@ def fixed_windows(epoch: int, *, videos: range, starts: int) -> Windows:
     return Windows(video, first[video], blur[video])
 
 
-def all_windows(epoch: int, *, videos: range, starts: int) -> Windows:
-    """All windows of each video, each with a blur of its own, the same in every run."""
-    _, blur = _draw((1,), (WHOLE_SET, starts), starts)
-    video, start = np.repeat(np.array(videos), starts), np.tile(np.arange(starts), len(videos))
-    return Windows(video, start, blur[video, start])
+def whole_videos(epoch: int, *, videos: range) -> Windows:
+    """Each video from its first frame, with one blur for all of it, the same in every epoch and every run."""
+    start, blur = _draw((1,), (WHOLE_SET,), 1)
+    video = np.array(videos)
+    return Windows(video, start[video], blur[video])
 
 
 def _draw(seed: tuple[int, ...], shape: tuple[int, ...], starts: int) -> tuple[np.ndarray, np.ndarray]:
@@ -158,33 +158,51 @@ def plan_loader(
     return PlanLoader(dataset, PlanSampler(plan, batch_size, rank, world_size), num_workers, trainer)
 
 
+class Cut(NamedTuple):
+    """What a row of a plan stands for.
+
+    Attributes:
+        frames: frames a window.
+        targets: of these, the number of the one to predict, or a slice of several.
+        windows: how many windows, each a frame later than the one before.
+    """
+
+    frames: int
+    targets: int | slice
+    windows: int = 1
+
+
 class WindowDataset(Dataset[FrameBatch]):
     """Cuts a whole batch of windows out of the videos in one index operation.
 
     Args:
         videos: (N, T, H, W) uint8.
-        frames: frames a window.
+        cut: what to take of a video for each row of the plan.
         shrunk: (n, T, h, w) float, the frames of some videos once they are shrunk; None leaves that for later.
         first: number of the first of these videos.
     """
 
-    def __init__(self, videos: np.ndarray, frames: int, shrunk: torch.Tensor | None = None, first: int = 0) -> None:
-        self.videos, self.offsets, self.shrunk, self.first = videos, np.arange(frames), shrunk, first
+    def __init__(self, videos: np.ndarray, cut: Cut, shrunk: torch.Tensor | None = None, first: int = 0) -> None:
+        self.videos, self.cut, self.shrunk, self.first = videos, cut, shrunk, first
         self.served = 0
 
-    def __getitem__(self, windows: Windows) -> FrameBatch:
-        middle, times = len(self.offsets) // 2, windows.start[:, None] + self.offsets
+    def __getitem__(self, plan: Windows) -> FrameBatch:
+        frames, targets, windows = self.cut
+        video, blur = np.repeat(plan.video, windows), np.repeat(plan.blur, windows)
+        start = (plan.start[:, None] + np.arange(windows)).ravel()
+        times = start[:, None] + np.arange(frames)
         if self.shrunk is None:
-            frames = torch.from_numpy(self.videos[windows.video[:, None], times])
-            target = frames[:, middle]
+            cut = torch.from_numpy(self.videos[video[:, None], times])
+            target = cut[:, targets]
         else:
-            rows = (windows.video[:, None] - self.first) * self.shrunk.shape[1] + times
-            frames = self.shrunk.flatten(0, 1).index_select(0, torch.from_numpy(rows.ravel())).unflatten(0, rows.shape)
-            target = torch.from_numpy(self.videos[windows.video, times[:, middle]])
+            rows = (video[:, None] - self.first) * self.shrunk.shape[1] + times
+            cut = self.shrunk.flatten(0, 1).index_select(0, torch.from_numpy(rows.ravel())).unflatten(0, rows.shape)
+            wanted = times[:, targets]
+            target = torch.from_numpy(self.videos[video.reshape(-1, *[1] * (wanted.ndim - 1)), wanted])
         self.served += 1
         if self.served % RELEASE_EVERY == 0:
             release(self.videos)
-        return FrameBatch(frames[:, :, None], target[:, None], torch.from_numpy(windows.blur))
+        return FrameBatch(cut.unsqueeze(-3), target.unsqueeze(-3), torch.from_numpy(blur))
 
 
 def release(videos: np.ndarray) -> None:

@@ -19,7 +19,7 @@ from vsr_lightning.trained import load_trained
 
 VIDEOS = 50  # test videos on which losses are compared: all their windows
 SHOWN = 4  # of them in the strip
-CHUNK = 80  # windows at once
+CHUNK = 80  # frames at once
 
 
 @dataclass
@@ -45,29 +45,31 @@ def look(group: Group) -> Looks | None:
     if not finished:
         return None
     try:
-        data: VideoWindows = instantiate(OmegaConf.create(finished[0].record["config"]["data"]))
-        videos = min(VIDEOS, len(data.test_videos))
-        windows = data.test_windows(videos)
+        data, batch = see_test(finished[0], VIDEOS)
     except Exception as error:  # a class that is gone, a missing file, weights of another shape
         return Looks({}, {}, 0, [f"The pictures and the losses under each other are missing: {one_line(error)}."])
     if data.videos.checksum != finished[0].record["data"]["checksum"]:
         return Looks({}, {}, 0, ["The pictures are missing: the data file is not the one that the runs saw."])
-    looks = Looks({}, {}, videos, [])
+    looks = Looks({}, {}, min(VIDEOS, len(data.test_videos)), [])
     losses = _losses(finished, looks.missing)
-    middle = slice(data.starts // 2, SHOWN * data.starts, data.starts)
-    shown = side_by_side(windows.low_res[middle], windows.target[middle], windows.target[middle])
+    each, target = len(data.scored), batch.frames
+    middle = slice(each // 2, SHOWN * each, each)
+    shown = side_by_side(batch.pick(batch.low_res)[middle], target[middle], target[middle])
     looks.strip = {kind: shown[kind] for kind in ("truth", "low-res", "bicubic")}
+    batches = {_cut(finished[0]): batch}  # the same frames, in windows and in clips
     for condition in track(group.conditions, f"predictions of group {group.name}"):
         values: list[dict[str, float]] = []
         for result in condition.results:
             try:
-                prediction = predict(result, windows) if result.finished else None
+                if not result.finished:
+                    continue
+                if (cut := _cut(result)) not in batches:
+                    batches[cut] = see_test(result, VIDEOS)[1]
+                prediction = predict(result, batches[cut])
             except Exception as error:  # as above
                 looks.missing.append(f"{result.path.name} is not shown: {one_line(error)}.")
                 continue
-            if prediction is None:
-                continue
-            values.append({name: _mean(loss, prediction, windows.target) for name, loss in losses.items()})
+            values.append({name: _mean(loss, prediction, target) for name, loss in losses.items()})
             if condition.results[0].trained:
                 looks.strip.setdefault(condition.label, prediction[middle].clamp(0, 1))
         if values and losses:
@@ -77,9 +79,20 @@ def look(group: Group) -> Looks | None:
     return looks
 
 
+def _cut(result: Result) -> tuple[int, str]:
+    data = result.record["config"]["data"]
+    return data["frames"], data.get("targets", "middle")
+
+
+def see_test(result: Result, videos: int) -> tuple[VideoWindows, Batch]:
+    """Return a run's data, and the first so many of its test videos as its network takes them."""
+    data: VideoWindows = instantiate(OmegaConf.create(result.record["config"]["data"]))
+    return data, data.test_windows(min(videos, len(data.test_videos)))
+
+
 @torch.no_grad()
-def predict(result: Result, windows: Batch) -> Tensor:
-    """Return a run's predictions (B, C, H, W) as a loss sees them: not clamped.
+def predict(result: Result, batch: Batch) -> Tensor:
+    """Return a run's predictions (N, C, H, W) as a loss sees them: not clamped.
 
     Raises:
         OSError: its checkpoint is missing.
@@ -87,7 +100,9 @@ def predict(result: Result, windows: Batch) -> Tensor:
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = load_trained(result.path).network().to(device)
-    return torch.cat([network(part.to(device)).float().cpu() for part in windows.low_res.split(CHUNK)])
+    at_once = max(1, CHUNK * len(batch.target) // len(batch.frames))
+    parts = zip(batch.low_res.split(at_once), batch.target.split(at_once), strict=True)
+    return torch.cat([Batch(*part).pair(network(part[0].to(device)).float().cpu())[0] for part in parts])
 
 
 def loss_name(record: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from vsr_lightning.frame_table import FRAMES_FILE, read_frames
 from vsr_lightning.provenance import leaves, read_runs
+from vsr_lightning.table import scored_frames
 
 BASELINE = "bicubic"
 # what makes no other training, or is told by the model's and the loss's name
@@ -57,7 +58,8 @@ class Result:
         made_of = {
             "data": _named(str(data.get("name")), str(data.get("checksum"))[:8]),
             "test videos": str(data.get("test_videos")),
-            "window": f"{data.get('frames')} of frames {data.get('clip', [0, 20])}",
+            "scored frames": "{} to {}".format(*scored_frames(data)),
+            "blur of the test": data.get("test_blur", "one a window"),
             "degradation": _degradation(data.get("degradation") or {}),
             "judge": str((self.record.get("judge") or {}).get("checksum"))[:12],
         }
@@ -187,12 +189,11 @@ def _named(name: str, checksum: str) -> str:
 
 
 def _varying(results: Sequence[Result]) -> list[str]:
-    """Return the keys that have more than one value; those of a network or a loss, among the runs with the same one."""
+    """Return the keys with more than one value: a loss's among the runs under it, others among those of a network."""
     values: dict[str, dict[str, set[str]]] = {}
     for result in results:
         for key, value in result.choices.items():
-            part = key.split(".")[0]
-            kind = str(result.record[part]) if part in ("model", "loss") else ""
+            kind = str(result.record["loss" if key.split(".")[0] == "loss" else "model"])
             values.setdefault(key, {}).setdefault(kind, set()).add(value)
     return [key for key, kinds in values.items() if any(len(kind) > 1 for kind in kinds.values())]
 

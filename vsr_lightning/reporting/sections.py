@@ -57,7 +57,7 @@ def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Sec
             Section(
                 f"strip{suffix}",
                 f"What they look like{of} (the paper's Fig. 4)",
-                ["The middle window of the first test videos; of each condition its lowest seed."],
+                ["The middle frame of the first test videos; of each condition its lowest seed."],
                 figure=strip_figure(looks.strip),
                 alt=f"rows: test videos; columns: {', '.join(looks.strip)}",
             )
@@ -86,7 +86,7 @@ def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Sec
                 f"losses{suffix}",
                 f"Every model under every loss{of}",
                 [
-                    f"Mean over the windows of {looks.videos} test videos and over seeds, pictures in [0, 1]; lower is "
+                    f"Mean over the frames of {looks.videos} test videos and over seeds, pictures in [0, 1]; lower is "
                     "better."
                 ],
                 rows,
@@ -114,7 +114,8 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
         numbers.append({"trained on": condition.label, "n": str(n), **number})
     text = [
         "Mean and standard deviation over seeds; n counts the finished runs. Each run's score is the mean over all "
-        "windows of its test videos. PSNR, SSIM, Eq. 1 and HaarPSI: higher is better; perceptual and LPIPS: lower."
+        "frames of its test videos. PSNR, SSIM, Eq. 1 and HaarPSI: higher is better; perceptual, LPIPS and flicker "
+        "(mean absolute error of the change from frame to frame): lower."
     ]
     judges = {(result.record.get("judge") or {}).get("checksum") for result in group.results}
     if own := [

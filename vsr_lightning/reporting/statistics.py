@@ -66,8 +66,9 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
 
 def by_video(result: Result, score: str) -> np.ndarray:
     """Return the mean of a score over each test video's windows, in the videos' order."""
-    _, inverse, windows = np.unique(result.frames["video"], return_inverse=True, return_counts=True)
-    return np.bincount(inverse, result.frames[score]) / windows
+    there = ~np.isnan(result.frames[score])  # a video's first frame has no flicker
+    _, inverse, frames = np.unique(result.frames["video"][there], return_inverse=True, return_counts=True)
+    return np.bincount(inverse, result.frames[score][there]) / frames
 
 
 def loss_pairs(group: Group) -> list[tuple[Condition, Condition]]:
