@@ -1,9 +1,19 @@
+import itertools
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 import torchvision.transforms.functional as TF
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from scipy.ndimage import map_coordinates
 from torchvision.transforms import InterpolationMode
 
-from vsr_lightning.models import Bicubic, FrameFusion, ResidualFusion, linear
+from vsr_lightning.config import CONF
+from vsr_lightning.models import Bicubic, Deformable, FrameFusion, Recurrent, ResidualFusion, linear
+from vsr_lightning.models.flow import Flow, warp
+from vsr_lightning.models.published_basicvsr import our_name
 
 FIG1 = {"widths": (8, 32), "pools": (True, False)}
 
@@ -52,25 +62,170 @@ def test_gradients_reach_every_parameter(sizes):
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
 
 
+WINDOWS = {
+    "residual_fusion": partial(ResidualFusion, width=8, blocks=2, frames=3),
+    "deformable": partial(Deformable, width=8, blocks=1, groups=2, frames=3),
+}
+CLIPS = {
+    "recurrent": partial(Recurrent, width=8, blocks=1),
+    "recurrent, not coupled": partial(Recurrent, width=8, blocks=1, flow_levels=2, coupled=False),
+}
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("size", [(8, 8), (7, 13)])
-def test_residual_fusion_takes_any_size_scale_and_channels(size, scale, channels):
-    network = ResidualFusion(width=8, blocks=2, frames=3, scale=scale, channels=channels)
+@pytest.mark.parametrize("name", [*WINDOWS, *CLIPS])
+def test_convolutional_networks_take_any_size_scale_and_channels(name, size, scale, channels):
+    network = (WINDOWS | CLIPS)[name](scale=scale, channels=channels)
     prediction = network(torch.rand(2, 3, channels, *size))
-    assert prediction.shape == (2, channels, scale * size[0], scale * size[1])
+    frames = (3,) if name in CLIPS else ()
+    assert prediction.shape == (2, *frames, channels, scale * size[0], scale * size[1])
     prediction.square().mean().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", [*WINDOWS, *CLIPS])
+def test_convolutional_networks_refuse_other_scales(name):
+    with pytest.raises(ValueError, match=r"scale=3: choose 2 or 4"):
+        (WINDOWS | CLIPS)[name](scale=3)
+
+
+def test_a_frame_alone_is_a_clip_too():
+    assert CLIPS["recurrent"]()(torch.rand(2, 1, 1, 8, 8)).shape == (2, 1, 1, 16, 16)
+
+
+@pytest.mark.parametrize("changed", [0, 5])
+def test_every_frame_of_a_clip_sees_all_others(changed):
+    torch.manual_seed(0)
+    network, clip = CLIPS["recurrent"](), torch.rand(1, 6, 1, 8, 8)
+    other = clip.clone()
+    other[:, changed] = torch.rand(1, 1, 8, 8)
+    differences = (network(other) - network(clip)).abs().amax((0, 2, 3, 4))
+    assert (differences > 0).all()
+
+
+def test_deformable_encodes_each_frame_once():
+    network, low_res = WINDOWS["deformable"](), torch.rand(2, 3, 1, 8, 8)
+    encoded = torch.stack([network.encode(low_res[:, t]) for t in range(3)], 1)
+    torch.testing.assert_close(network.fuse(encoded), network(low_res))
+
+
+def test_alignment_by_zero_offsets_is_a_convolution():
+    network = WINDOWS["deformable"]()
+    for parameter in network.offsets[-1].parameters():
+        parameter.data.zero_()
+    features = torch.rand(3, 8, 6, 7)
+    told = network.offsets(features.repeat(1, 2, 1, 1))
+    torch.testing.assert_close(network._aligned(features, told), network.align(features))
+
+
+def test_deformable_refuses_a_width_that_its_groups_do_not_divide():
+    with pytest.raises(ValueError, match=r"model\.width=10 is no multiple of model\.groups=4"):
+        Deformable(width=10)
+
+
+def test_warping_by_whole_pixels_shifts():
+    images, flow = torch.rand(2, 3, 6, 7), torch.zeros(2, 2, 6, 7)
+    flow[:, 0], flow[:, 1] = 2, -1  # from two to the right, and one up
+    warped = warp(images, flow)
+    torch.testing.assert_close(warped[:, :, 1:, :-2], images[:, :, :-1, 2:])
+    assert warped[:, :, 0].abs().max() < 1e-6
+
+
+def test_warping_matches_interpolation_by_scipy():
+    image = torch.rand(6, 7, dtype=torch.float64)
+    flow = torch.rand(2, 6, 7, dtype=torch.float64) - 0.5
+    rows, columns = np.mgrid[:6, :7]
+    expected = map_coordinates(image, [rows + flow[1].numpy(), columns + flow[0].numpy()], order=1, mode="nearest")
+    np.testing.assert_allclose(warp(image[None, None], flow[None], "border")[0, 0], expected, atol=1e-9)
+
+
+def test_flow_learns_where_things_went():
+    torch.manual_seed(0)
+    flow = Flow(channels=1, levels=2, width=8, kernel=3)
+    optimizer = torch.optim.Adam(flow.parameters(), lr=3e-3)
+    smooth = torch.nn.functional.interpolate(torch.rand(16, 1, 8, 8), size=(32, 32), mode="bicubic")
+    here, there = smooth[..., 1:, 2:], smooth[..., :-1, :-2]  # moved down by 1 and right by 2
+    for _ in range(200):
+        loss = (warp(there, flow(here, there), "border") - here).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    right, down = flow(here, there)[:, :, 8:-8, 8:-8].mean((0, 2, 3)).tolist()
+    assert right == pytest.approx(2, abs=0.3)
+    assert down == pytest.approx(1, abs=0.3)
+
+
+def _published(blocks, mmediting):
+    """Names and shapes of a published BasicVSR checkpoint, as the two projects' code has them; random values."""
+    w, shapes = 64, {}
+    for level in range(6):
+        for number, (before, after) in enumerate(itertools.pairwise((8, 32, 64, 32, 16, 2))):
+            layer = f"{number}.conv" if mmediting else 2 * number
+            shapes[f"spynet.basic_module.{level}.basic_module.{layer}"] = (after, before, 7, 7)
+    trunk = "resblocks" if mmediting else "trunk"
+    for way in ("backward", "forward"):
+        shapes[f"{way}_{trunk}.main.0"] = (w, w + 3, 3, 3)
+        for block in range(blocks):
+            shapes |= {f"{way}_{trunk}.main.2.{block}.conv{number}": (w, w, 3, 3) for number in (1, 2)}
+    ups = ("upsample1.upsample_conv", "upsample2.upsample_conv") if mmediting else ("upconv1", "upconv2")
+    shapes |= {"fusion": (w, 2 * w, 1, 1), **dict.fromkeys(ups, (4 * w, w, 3, 3))}
+    shapes |= {"conv_hr": (w, w, 3, 3), "conv_last": (3, w, 3, 3)}
+    state = {f"{name}.weight": 0.05 * torch.randn(shape) for name, shape in shapes.items()}
+    state |= {f"{name}.bias": 0.05 * torch.randn(shape[0]) for name, shape in shapes.items()}
+    state |= {"spynet.mean": torch.zeros(1, 3, 1, 1), "spynet.std": torch.ones(1, 3, 1, 1)}
+    if mmediting:
+        return {"state_dict": {f"generator.{name}": value for name, value in state.items()} | {"step_counter": 1}}
+    return {"params": state}
+
+
+@pytest.mark.parametrize("mmediting", [False, True], ids=["BasicSR", "MMEditing"])
+def test_a_published_basicvsr_checkpoint_fits_by_name_and_shape(tmp_path, mmediting):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", ["model=basicvsr", "data.degradation.scale=4", "model.blocks=2"])
+    torch.save(checkpoint := _published(2, mmediting), tmp_path / "basicvsr.pth")
+    cfg.model.weights = str(tmp_path / "basicvsr.pth")
+    network = instantiate(cfg.model)
+    theirs = {name.removeprefix("generator."): value for name, value in next(iter(checkpoint.values())).items()}
+    ours = network.state_dict()
+    trunk = "resblocks" if mmediting else "trunk"
+    assert torch.equal(ours["forth.3.layers.2.bias"], theirs[f"forward_{trunk}.main.2.1.conv2.bias"])
+    assert torch.equal(ours["up.8.weight"], theirs["conv_last.weight"])
+    convolution = "4.conv" if mmediting else "8"
+    assert torch.equal(
+        ours["flow.levels.5.8.weight"], theirs[f"spynet.basic_module.5.basic_module.{convolution}.weight"]
+    )
+    assert network(torch.rand(1, 2, 3, 8, 8)).shape == (1, 2, 3, 32, 32)
+
+
+def test_the_published_size_of_basicvsr_is_the_papers():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        network = instantiate(compose("train", ["model=basicvsr", "data.degradation.scale=4"]).model)
+    theirs = {our_name(name) for name in _published(30, mmediting=False)["params"]} - {""}
+    assert theirs == set(network.state_dict())
+    assert sum(parameter.numel() for parameter in network.parameters()) == pytest.approx(6.3e6, rel=0.01)  # its Table 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is missing"),
+        ({"params": {}}, "is no checkpoint of BasicVSR, or not of this size"),
+        (3, "is no checkpoint"),
+    ],
+)
+def test_other_weights_than_basicvsrs_are_one_clear_line(tmp_path, content, message):
+    path = tmp_path / "weights.pth"
+    if content is not None:
+        torch.save(content, path)
+    with pytest.raises((ValueError, FileNotFoundError), match=rf"model\.weights=.*weights\.pth {message}"):
+        Recurrent(width=8, blocks=1, weights=path)
 
 
 def test_residual_fusion_starts_close_to_bicubic():
     low_res = torch.rand(3, 5, 1, 32, 32)
     assert (ResidualFusion()(low_res).clamp(0, 1) - Bicubic()(low_res)).abs().max() < 0.02
-
-
-def test_residual_fusion_refuses_other_scales():
-    with pytest.raises(ValueError, match=r"model\.scale=3: choose 2 or 4"):
-        ResidualFusion(scale=3)
 
 
 @pytest.mark.parametrize("onednn", [True, False])

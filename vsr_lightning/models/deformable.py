@@ -1,0 +1,91 @@
+"""Neighbours aligned to the middle frame by deformable convolution, then fused."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
+
+from vsr_lightning.models.residual_fusion import ResidualBlock, as_small, upsampled, upsampler
+
+KERNEL = 3
+
+
+class Deformable(nn.Module):
+    """Each frame's features are sampled where they match the middle frame's, then all are fused.
+
+    Alignment by modulated deformable convolution (Dai et al. 2017, Zhu et al. 2019) with offsets from the pair of
+    frames, as in TDAN (Tian et al. 2020) at one scale. Any frame size.
+
+    Args:
+        width: channels, a multiple of ``groups``.
+        features: residual blocks on each frame by itself.
+        blocks: residual blocks after fusion.
+        groups: of channels that move together.
+        frames: frames a window.
+        scale: factor between low-res and high-res, 2 or 4.
+        channels: of a frame, 1 is grey, 3 RGB.
+
+    Raises:
+        ValueError: another scale, or a width that can't be grouped.
+    """
+
+    def __init__(
+        self,
+        width: int = 48,
+        features: int = 1,
+        blocks: int = 4,
+        groups: int = 4,
+        frames: int = 5,
+        scale: int = 2,
+        channels: int = 1,
+    ) -> None:
+        super().__init__()
+        if scale not in (2, 4):
+            raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
+        if width % groups:
+            raise ValueError(f"model.width={width} is no multiple of model.groups={groups}")
+        self.scale, self.channels, self.taps = scale, channels, groups * KERNEL**2
+        self.extract = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), *(ResidualBlock(width) for _ in range(features))
+        )
+        self.offsets = nn.Sequential(
+            nn.Conv2d(2 * width, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+            as_small(nn.Conv2d(width, 3 * self.taps, 3, padding=1)),
+        )
+        self.align = nn.Conv2d(width, width, KERNEL, padding=KERNEL // 2)
+        self.fusion = nn.Conv2d(frames * width, width, 1)
+        self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
+        self.up = upsampler(width, channels, scale)
+
+    def forward(self, low_res: Tensor) -> Tensor:
+        """(B, frames, channels, h, w) -> (B, channels, H, W); not bounded, the scores clamp."""
+        return self.fuse(self.encode(low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2]))
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """(N, channels, h, w) -> (N, channels + width, h, w): each frame and its features."""
+        return torch.cat([frames, self.extract(frames)], 1)
+
+    def fuse(self, encoded: Tensor) -> Tensor:
+        """(B, frames, channels + width, h, w) -> (B, channels, H, W)."""
+        middle = encoded[:, encoded.shape[1] // 2]
+        features = encoded[:, :, self.channels :]
+        pairs = torch.cat([features, middle[:, None, self.channels :].expand_as(features)], 2).flatten(0, 1)
+        aligned = self._aligned(features.flatten(0, 1), self.offsets(pairs))
+        fused = self.fusion(torch.relu(aligned).unflatten(0, features.shape[:2]).flatten(1, 2))
+        missing: Tensor = self.up(fused + self.blocks(fused))
+        return missing + upsampled(middle[:, : self.channels], self.scale)
+
+    def _aligned(self, features: Tensor, told: Tensor) -> Tensor:
+        offsets, weights = told.float().split([2 * self.taps, self.taps], 1)
+        with torch.autocast(features.device.type, enabled=False):  # half a pixel is lost in half precision
+            sampled: Tensor = deform_conv2d(
+                features.float(),
+                offsets,
+                self.align.weight,
+                self.align.bias,
+                padding=KERNEL // 2,
+                mask=2 * weights.sigmoid(),
+            )
+        return sampled

@@ -1,0 +1,100 @@
+"""A whole clip at a time: features carried backward and forward through it, aligned by optical flow."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsr_lightning.models.flow import Flow, warp
+from vsr_lightning.models.published_basicvsr import read_weights
+from vsr_lightning.models.residual_fusion import ResidualBlock, as_small
+
+
+class Recurrent(nn.Module):
+    """Bidirectional propagation with flow alignment, BasicVSR (Chan et al. 2021): each frame sees the whole clip.
+
+    Any length and frame size. Backward through the clip, then forward, the features of the frame before are warped
+    onto the next one and join it in residual blocks; both are then upsampled together by pixel shuffle and added to
+    bilinear upsampling of the frame. The flow learns with the rest.
+
+    Args:
+        width: channels.
+        blocks: residual blocks each way.
+        scale: factor between low-res and high-res, 2 or 4.
+        channels: of a frame, 1 is grey, 3 RGB.
+        coupled: whether the way forward sees what the way back found, as in the same paper's IconVSR; then its features
+            alone are upsampled.
+        flow_levels: of the pyramid in which flow is estimated.
+        flow_width: channels of its convolutions, at most twice as many.
+        flow_kernel: size of its convolutions, odd.
+        weights: a published checkpoint of BasicVSR to start from; see :mod:`vsr_lightning.models.published_basicvsr`.
+
+    Raises:
+        ValueError: another scale, or weights that do not fit.
+        FileNotFoundError: there are no such weights.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        blocks: int = 4,
+        scale: int = 2,
+        channels: int = 1,
+        coupled: bool = True,
+        flow_levels: int = 3,
+        flow_width: int = 16,
+        flow_kernel: int = 3,
+        weights: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        if scale not in (2, 4):
+            raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
+        self.width, self.scale, self.coupled = width, scale, coupled
+        self.flow = Flow(channels, flow_levels, flow_width, flow_kernel)
+        self.back = trunk(channels + width, width, blocks)
+        self.forth = trunk(channels + (1 + coupled) * width, width, blocks)
+        self.fusion = nn.Identity() if coupled else nn.Sequential(nn.Conv2d(2 * width, width, 1), nn.LeakyReLU(0.1))
+        doublings = [
+            layer
+            for _ in range(scale // 2)
+            for layer in (nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.LeakyReLU(0.1))
+        ]
+        last = as_small(nn.Conv2d(width, channels, 3, padding=1))
+        self.up = nn.Sequential(*doublings, nn.Conv2d(width, width, 3, padding=1), nn.LeakyReLU(0.1), last)
+        if weights is not None:
+            read_weights(self, Path(weights))
+
+    def forward(self, low_res: Tensor) -> Tensor:
+        """(B, T, channels, h, w) -> (B, T, channels, H, W); not bounded, the scores clamp."""
+        frames = list(low_res.unbind(1))
+        to_next, to_last = self.flow.along(low_res)
+        back = self._carry(self.back, frames[::-1], to_next[::-1])[::-1]
+        seen = [torch.cat(pair, 1) for pair in zip(frames, back, strict=True)] if self.coupled else frames
+        forth = self._carry(self.forth, seen, to_last)
+        both = forth if self.coupled else [torch.cat(pair, 1) for pair in zip(back, forth, strict=True)]
+        # all frames at once from here on
+        features = torch.stack(both, 1).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        base = F.interpolate(low_res.flatten(0, 1), scale_factor=self.scale, mode="bilinear", align_corners=False)
+        missing: Tensor = self.up(self.fusion(features))
+        return (base + missing).unflatten(0, low_res.shape[:2])
+
+    def _carry(self, blocks: nn.Module, frames: Sequence[Tensor], flows: Sequence[Tensor]) -> list[Tensor]:
+        """Return each frame's features, in the order given; ``flows`` lead from each frame after the first one back."""
+        batch, _, height, width = frames[0].shape
+        features = frames[0].new_zeros(batch, self.width, height, width)
+        found = []
+        for number, frame in enumerate(frames):
+            if number:
+                features = warp(features, flows[number - 1])
+            joined = torch.cat([frame, features], 1).contiguous(memory_format=torch.channels_last)
+            features = blocks(joined)
+            found.append(features)
+        return found
+
+
+def trunk(channels: int, width: int, blocks: int) -> nn.Sequential:
+    """(B, channels, h, w) -> (B, width, h, w): a convolution, then residual blocks."""
+    first = nn.Conv2d(channels, width, 3, padding=1)
+    return nn.Sequential(first, nn.LeakyReLU(0.1), *(ResidualBlock(width) for _ in range(blocks)))
