@@ -230,7 +230,7 @@ def test_a_sweep_ends_with_a_page_that_holds_its_pictures_and_tables(vsr, capsys
         own = np.mean([run["scores"]["loss"] for run in runs if run["loss"] == loss])
         assert float(losses[loss][name]) == pytest.approx(own, rel=1e-3)
     assert [row["n"] for row in _table(report, "table_1")] == ["3", "3", "1"]
-    assert len(_table(report, "differences")) == 5
+    assert len(_table(report, "differences")) == 6
 
 
 def test_a_folder_without_runs_is_one_clear_line(monkeypatch, tmp_path):

@@ -25,7 +25,7 @@ from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.module import SuperResolution
 
 SCORES = ("loss", "psnr", "ssim", "psnr_eq2", "ssim_eq1")
-TEST_SCORES = (*SCORES, "perceptual", "haarpsi", "flicker")
+TEST_SCORES = (*SCORES, "perceptual", "haarpsi", "gmsd", "flicker")
 
 
 def _data(**changes):
@@ -148,7 +148,7 @@ def test_event_files_hold_pictures_a_clip_and_the_scores_beside_the_choices(fini
         tag: HParamsPluginData.FromString(content) for tag, content in events.PluginTagToContent("hparams").items()
     }
     shown = {metric.name.tag for metric in hparams["_hparams_/experiment"].experiment.metric_infos}
-    assert shown == {"test/psnr", "test/ssim", "test/perceptual", "test/haarpsi", "test/flicker"}
+    assert shown == {"test/psnr", "test/ssim", "test/perceptual", "test/haarpsi", "test/gmsd", "test/flicker"}
     assert hparams["_hparams_/session_start_info"].session_start_info.hparams["loss"].string_value == "perceptual"
     scores = json.loads((finished / "run.json").read_text())["scores"]
     for tag in shown:

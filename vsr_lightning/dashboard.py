@@ -14,7 +14,7 @@ from vsr_lightning.module import SuperResolution
 from vsr_lightning.pictures import gif, grid, side_by_side, strip
 
 STAGES = {"training": "train", "validation": "val"}
-SCORES = ("psnr", "ssim", "perceptual", "haarpsi", "lpips", "flicker")
+SCORES = ("psnr", "ssim", "perceptual", "haarpsi", "gmsd", "lpips", "flicker")
 
 
 class Dashboard(pl.Callback):

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
-from piq import haarpsi
+from piq import gmsd, haarpsi
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
@@ -47,8 +47,9 @@ def perceptual_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
 
     Returns:
         (B,) each: ``perceptual``, the paper's Eq. 5 on the bundled features, whatever the loss looked through, at
-        least 0, lower is better; ``haarpsi`` (Reisenhofer et al. 2018, piq), which no network has a part in, up to 1,
-        higher is better; and ``lpips`` (Zhang et al. 2018, torchmetrics, AlexNet), lower is better, only where
+        least 0, lower is better; two that no network has a part in, ``haarpsi`` (Reisenhofer et al. 2018, piq), up to
+        1, higher is better, and ``gmsd`` (gradient magnitude similarity deviation, Xue et al. 2014, piq), at least 0,
+        lower is better; and ``lpips`` (Zhang et al. 2018, torchmetrics, AlexNet), lower is better, only where
         torchvision has AlexNet's weights in its cache already.
     """
     prediction, target = prediction.float().clamp(0, 1), target.float()
@@ -57,6 +58,7 @@ def perceptual_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
             "perceptual": _bundled(prediction.device).distances(prediction, target),
             # two black frames have no wavelet to weight, and are infinitely alike
             "haarpsi": haarpsi(prediction, target, reduction="none").clamp_max(1),
+            "gmsd": gmsd(prediction, target, reduction="none"),
         }
         if alexnet_path().exists():
             colours = [images.expand(-1, 3, -1, -1) for images in (prediction, target)]

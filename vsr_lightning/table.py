@@ -16,12 +16,13 @@ SCORES = {
     "ssim_eq1": "Eq. 1",
     "perceptual": "perceptual",
     "haarpsi": "HaarPSI",
+    "gmsd": "GMSD",
     "lpips": "LPIPS",
     "flicker": "flicker",
     "psnr_published": "published PSNR",
     "ssim_published": "published SSIM",
 }
-NOT_ALWAYS = ("lpips", "flicker", "psnr_published", "ssim_published")
+NOT_ALWAYS = ("gmsd", "lpips", "flicker", "psnr_published", "ssim_published")
 Run = tuple[Path, dict[str, Any]]
 
 
@@ -79,7 +80,7 @@ def notes(runs: Sequence[Run]) -> list[str]:
     ):
         lines.append(
             f"perceptual: Eq. 5 through VGG-19 with {name} weights, SHA-256 {checksum[:12]}, lower is better. "
-            "HaarPSI: higher is better, no network has a part in it. "
+            "HaarPSI (higher is better) and GMSD (lower): no network has a part in them. "
             "flicker: mean absolute error of the change from frame to frame, lower is better."
         )
         if same := [path.name for path, run in runs if (run.get("features") or {}).get("checksum") == checksum]:

@@ -6,6 +6,6 @@ A new loss is a class here, a file in ``conf/loss`` that names it, and a test. P
 from vsr_lightning.losses.mixed import Mixed
 from vsr_lightning.losses.perceptual import Perceptual
 from vsr_lightning.losses.pixel import Charbonnier, Frequency
-from vsr_lightning.losses.scores import LPIPS, SSIM
+from vsr_lightning.losses.scores import LPIPS, PSNR, SSIM
 
-__all__ = ["LPIPS", "SSIM", "Charbonnier", "Frequency", "Mixed", "Perceptual"]
+__all__ = ["LPIPS", "PSNR", "SSIM", "Charbonnier", "Frequency", "Mixed", "Perceptual"]

@@ -1,4 +1,4 @@
-"""Losses that are scores turned round: SSIM, and LPIPS where its backbone's weights are."""
+"""Losses that are scores turned round: PSNR, SSIM, and LPIPS where its backbone's weights are."""
 
 from pathlib import Path
 
@@ -21,6 +21,25 @@ def ssim(prediction: Tensor, target: Tensor) -> Tensor:
         prediction, target, data_range=1.0, reduction="none", return_full_image=True
     )
     return full[..., BORDER:-BORDER, BORDER:-BORDER].flatten(1).mean(1)
+
+
+class PSNR(nn.Module):
+    """Minus the mean over images of PSNR in dB (as in Chen et al. 2022, NAFNet): an error counts by its ratio.
+
+    The mean of MSE is ruled by the most blurred images, that of its logarithm is not.
+
+    Args:
+        eps: added to each image's MSE, so that an exact image has a finite loss: at most 60 dB at 1e-6.
+    """
+
+    def __init__(self, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(B, C, H, W) each, range 1 -> scalar, from -60 for equal images upwards."""
+        mse = (prediction.float() - target.float()).square().flatten(1).mean(1)
+        return 10 * torch.log10(mse + self.eps).mean()
 
 
 class SSIM(nn.Module):

@@ -114,7 +114,8 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
         numbers.append({"trained on": condition.label, "n": str(n), **number})
     text = [
         "Mean and standard deviation over seeds; n counts the finished runs. Each run's score is the mean over all "
-        "frames of its test videos. PSNR, SSIM, Eq. 1 and HaarPSI: higher is better; perceptual, LPIPS and flicker "
+        "frames of its test videos. PSNR, SSIM, Eq. 1 and HaarPSI: higher is better; perceptual, GMSD, LPIPS and "
+        "flicker "
         "(mean absolute error of the change from frame to frame): lower."
     ]
     judges = {(result.record.get("judge") or {}).get("checksum") for result in group.results}
