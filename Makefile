@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all paper tensorboard bench lint format clean
+.PHONY: help demo test test-all paper findings tensorboard bench lint format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,8 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[dev,notebook]"
 	touch $(STAMP)
 
-demo: $(STAMP) ## train and score both of the paper's models on embedded data (minutes)
-	$(RUN) -m vsr_lightning.train -m loss=mse,perceptual experiment=quick $(ARGS)
+demo: $(STAMP) ## the paper's network and a better one under both losses, on embedded data (minutes)
+	$(RUN) -m vsr_lightning.train -m experiment=quick,quick_residual_fusion loss=mse,perceptual $(ARGS)
 
 test: $(STAMP) ## run the tests (minutes)
 	$(RUN) -m pytest -m "not slow" $(ARGS)
@@ -28,6 +28,9 @@ test-all: $(STAMP) ## all tests, also those that kill processes and start severa
 
 paper: $(STAMP) ## the paper, strictly: published data, ImageNet features, 50 epochs (a GPU, or hours)
 	$(RUN) -m vsr_lightning.train -m loss=mse,perceptual experiment=paper $(ARGS)
+
+findings: $(STAMP) ## docs/findings.md anew; from other runs than those kept: make findings ARGS=runs/findings_*
+	$(RUN) -m vsr_lightning.findings $(ARGS)
 
 tensorboard: $(STAMP) ## the dashboards of all runs
 	$(RUN) -m tensorboard.main --logdir runs $(ARGS)

@@ -1,0 +1,113 @@
+"""The tables of docs/findings.md, and what is kept of a run to make them again."""
+
+import json
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from vsr_lightning.callbacks import duration
+from vsr_lightning.frame_table import FRAMES_FILE, write_frames
+from vsr_lightning.provenance import RUN_FILE, write_text
+from vsr_lightning.reporting.results import Condition, Group, Result
+from vsr_lightning.reporting.sections import with_spread
+from vsr_lightning.reporting.statistics import by_video, paired_difference, spread
+from vsr_lightning.table import SCORES, markdown
+
+SHOWN = ("psnr", "ssim", "haarpsi", "gmsd", "perceptual", "flicker")
+BASELINE_LOSS = "mse"
+
+
+def keep(result: Result, folder: Path) -> None:
+    """Copy a run's ``run.json``, without the paths of its machine, and its scores as a mean a test video."""
+    own = folder / result.path.parent.name / result.path.name
+    own.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result.record, indent=2) + "\n"
+    write_text(own / RUN_FILE, text.replace(str(result.record["config"]["output_dir"]), own.name))
+    videos = np.unique(result.frames["video"])
+    columns = {name: by_video(result, name) for name in result.frames if name not in ("video", "frame")}
+    write_frames(
+        own / FRAMES_FILE,
+        [
+            {"video": int(video), **{name: float(values[row]) for name, values in columns.items()}}
+            for row, video in enumerate(videos)
+        ],
+    )
+
+
+def tables(groups: Sequence[Group]) -> dict[str, str]:
+    """Return each table as markdown: of the largest group its scores and differences, of the others a row a run."""
+    main = max(groups, key=lambda group: len(group.conditions))
+    others = [result for group in groups if group is not main for result in group.results if result.trained]
+    return {
+        "scores": markdown([_scores(condition) for condition in main.conditions]),
+        "differences": markdown(_differences(main)),
+        "made_from": markdown([_made_from(condition) for condition in main.conditions if condition.results[0].trained]),
+        "longer_runs": markdown([_longer(result) for result in others]),
+    }
+
+
+def _scores(condition: Condition) -> dict[str, str]:
+    row = {"network and loss": condition.label, "n": str(len(condition.scores("psnr")))}
+    for name in SHOWN:
+        scores = condition.scores(name)
+        row[SCORES[name]] = with_spread(float(scores.mean()), spread(scores)) if len(scores) else "-"
+    return row
+
+
+def _differences(group: Group) -> list[dict[str, str]]:
+    """Return a row for each other loss than MSE and each network: mean and interval of the difference to MSE."""
+    rows = []
+    trained = [condition for condition in group.conditions if condition.results[0].trained]
+    for base, other in product(trained, trained):
+        one, two = base.results[0].record, other.results[0].record
+        if one["model"] != two["model"] or one["loss"] != BASELINE_LOSS or two["loss"] == BASELINE_LOSS:
+            continue
+        row = {"difference": f"{other.label} minus {BASELINE_LOSS}"}
+        for name in SHOWN:
+            found = paired_difference(base, other, name)
+            digits = 2 if name == "psnr" else 4
+            row[SCORES[name]] = (
+                f"{found.mean:+.{digits}f} ({found.low:+.{digits}f} to {found.high:+.{digits}f})" if found else "-"
+            )
+        rows.append(row)
+    return rows
+
+
+def _made_from(condition: Condition) -> dict[str, str]:
+    first = condition.results[0].record
+    config, data = first["config"], first["data"]
+    seconds = [result.record["wall_time_s"] for result in condition.results]
+    return {
+        "network and loss": condition.label,
+        "windows or clips trained on": _seen(first),
+        "learning rate": str(config["optimizer"]["lr"]),
+        "precision": first["precision"],
+        "time a run, with its test": duration(float(np.mean(seconds))),
+        "test videos": str(data["test_videos"]),
+    }
+
+
+def _longer(result: Result) -> dict[str, str]:
+    record = result.record
+    scores = {SCORES[name]: f"{record['scores'][name]:.4g}" for name in SHOWN if name in record["scores"]}
+    return {
+        "network and loss": f"{record['model']} {record['loss']}",
+        "trained on": _seen(record),
+        "test videos": str(record["data"]["test_videos"]),
+        **scores,
+        "time, with its test": duration(record["wall_time_s"]),
+        "device": record["device"],
+    }
+
+
+def _seen(record: dict) -> str:  # type: ignore[type-arg]
+    """Return how much a run was trained on, in words."""
+    config, data = record["config"], record["data"]
+    size = config["data"]["batch_size"]
+    limit = config["trainer"]["limit_train_batches"]
+    batches = -(-data["train_videos"] // size)
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    kind = "clips" if config["data"].get("targets") == "all" else "windows"
+    return f"{record['epochs'] * batches * size:,} {kind} of {data['frames']} in steps of {size}"
