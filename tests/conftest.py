@@ -10,6 +10,7 @@ from vsr_lightning import download
 from vsr_lightning.cli import run_cli
 from vsr_lightning.data import published
 from vsr_lightning.losses.features import LAYERS, Features
+from vsr_lightning.module import SuperResolution
 from vsr_lightning.train import main
 
 # the smallest job that trains, validates and tests
@@ -89,3 +90,19 @@ def published_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         videos[:, video] = rng.integers(0, 256, (20, 64, 64))
     videos.flush()
     return root
+
+
+def assert_it_learns(
+    module: SuperResolution, low_res: torch.Tensor, target: torch.Tensor, steps: int = 5, lr: float = 1e-3
+) -> None:
+    """Train a few steps; the loss falls and gradients reach every parameter."""
+    optimizer = torch.optim.Adam(module.parameters(), lr=lr)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = module.objective(module(low_res), target)["loss"]
+        loss.backward()
+        assert all(parameter.grad.abs().sum() > 0 for parameter in module.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]

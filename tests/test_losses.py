@@ -17,6 +17,8 @@ from vsr_lightning.losses.scores import alexnet_path
 from vsr_lightning.models import FrameFusion, ResidualFusion
 from vsr_lightning.module import SuperResolution
 
+from .conftest import assert_it_learns
+
 PLAIN = ["mse", "l1", "charbonnier", "psnr", "ssim", "frequency", "perceptual", "johnson"]
 
 
@@ -164,17 +166,3 @@ def test_the_papers_fusion_starves_under_pytorchs_initialisation_and_not_under_o
         starved[init] = sum(counts)
     assert starved["torch"] > 0
     assert starved["kaiming"] == 0
-
-
-def assert_it_learns(module, low_res, target, steps=5):
-    """Train a few steps; the loss falls and gradients reach every parameter."""
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = module.objective(module(low_res), target)["loss"]
-        loss.backward()
-        assert all(parameter.grad.abs().sum() > 0 for parameter in module.parameters())
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]

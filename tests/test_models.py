@@ -14,6 +14,9 @@ from vsr_lightning.config import CONF
 from vsr_lightning.models import Bicubic, Deformable, FrameFusion, Recurrent, ResidualFusion, linear
 from vsr_lightning.models.flow import Flow, warp
 from vsr_lightning.models.published_basicvsr import our_name
+from vsr_lightning.module import SuperResolution
+
+from .conftest import assert_it_learns
 
 FIG1 = {"widths": (8, 32), "pools": (True, False)}
 
@@ -83,6 +86,28 @@ def test_convolutional_networks_take_any_size_scale_and_channels(name, size, sca
     assert prediction.shape == (2, *frames, channels, scale * size[0], scale * size[1])
     prediction.square().mean().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+OTHERS = {
+    "frame_fusion": partial(FrameFusion, (4, 8, 512), frames=3, low_res=16),
+    "frame_fusion_fig1": partial(FrameFusion, **FIG1, frames=3, low_res=16),
+    "basicvsr": partial(Recurrent, width=8, blocks=1, flow_levels=6, flow_width=32, flow_kernel=7, coupled=False),
+}
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *WINDOWS, "recurrent"])
+def test_each_network_trains_at_another_size_scale_and_channel_count(name):
+    size = (16, 16) if name.startswith("frame") else (12, 16)
+    frames = (3,) if name in ("recurrent", "basicvsr") else ()
+    network = (OTHERS | WINDOWS | CLIPS)[name](scale=4, channels=3)
+    target = torch.rand(2, *frames, 3, 4 * size[0], 4 * size[1])
+    lr = 1e-4 if name.startswith("frame") else 1e-3
+    assert_it_learns(SuperResolution(network, torch.nn.MSELoss()), torch.rand(2, 3, 3, *size), target, lr=lr)
+
+
+def test_every_network_has_a_test_here():
+    names = {path.stem for path in (CONF / "model").glob("*.yaml")}
+    assert names == {*OTHERS, *WINDOWS, "recurrent", "bicubic"}
 
 
 @pytest.mark.parametrize("name", [*WINDOWS, *CLIPS])
