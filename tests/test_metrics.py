@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import convolve2d
+from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vsr_lightning.data.generated import generate
@@ -30,6 +31,50 @@ def test_ssim_matches_skimage_frame_by_frame(frames):
         for p, t in _pictures(prediction, target)
     ]
     np.testing.assert_allclose(frame_scores(prediction, target)["ssim"], expected, atol=1e-4)
+
+
+def _as_the_field_does(score, prediction, target, border, **how):
+    inner = np.s_[border:-border, border:-border]
+    pairs = zip(prediction.clamp(0, 1).double(), target.double(), strict=True)
+    pictures = ((rgb2ycbcr(image.permute(1, 2, 0).numpy())[..., 0][inner] for image in pair) for pair in pairs)
+    return [score(t, p, data_range=255, **how) for p, t in pictures]
+
+
+def test_psnr_and_ssim_of_the_luminance_inside_a_border_match_skimage():
+    target = torch.rand(3, 3, 24, 32)
+    prediction = target + torch.linspace(0.02, 0.3, 3)[:, None, None, None] * torch.randn_like(target)
+    scores = frame_scores(prediction, target, luminance=True, border=4)
+    expected = _as_the_field_does(peak_signal_noise_ratio, prediction, target, 4)
+    np.testing.assert_allclose(scores["psnr"], expected, atol=1e-4)
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    expected = _as_the_field_does(structural_similarity, prediction, target, 4, **window)
+    np.testing.assert_allclose(scores["ssim"], expected, atol=1e-4)
+    whole = frame_scores(prediction, target)
+    assert all(torch.equal(scores[name], whole[name]) for name in ("psnr_eq2", "ssim_eq1"))
+    assert not torch.allclose(scores["psnr"], whole["psnr"])
+
+
+def test_psnr_and_ssim_of_colours_are_over_all_channels():
+    target = torch.rand(2, 3, 24, 32)
+    prediction = target + 0.1 * torch.randn_like(target)
+    scores = frame_scores(prediction, target)
+    pairs = list(zip(prediction.clamp(0, 1).double().numpy(), target.double().numpy(), strict=True))
+    np.testing.assert_allclose(
+        scores["psnr"], [peak_signal_noise_ratio(t, p, data_range=1) for p, t in pairs], atol=1e-4
+    )
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": 0}
+    np.testing.assert_allclose(
+        scores["ssim"], [structural_similarity(t, p, data_range=1, **window) for p, t in pairs], atol=1e-4
+    )
+
+
+def test_grey_frames_are_luminance_already(frames):
+    torch.testing.assert_close(frame_scores(*frames, luminance=True), frame_scores(*frames))
+
+
+def test_a_border_that_leaves_too_little_is_refused(frames):
+    with pytest.raises(ValueError, match=r"module\.border=27 leaves less than 11 pixels of frames of 64x64: lower it"):
+        frame_scores(*frames, border=27)
 
 
 def test_flicker_is_the_error_of_the_change_from_frame_to_frame():

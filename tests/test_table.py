@@ -32,7 +32,7 @@ def test_runs_on_different_data_are_marked(tmp_path):
     assert "do not compare" not in write_table(tmp_path)
     _run(tmp_path, "2_net", checksum="b")
     text = write_table(tmp_path)
-    assert "Rows with different letters were scored on different data: do not compare them" in text
+    assert "Rows with different letters were scored on different data, or otherwise: do not compare them" in text
     letters = [row["compare"] for row in csv.DictReader((tmp_path / "scores.csv").open())]
     assert letters == ["A", "A", "B"]
 
@@ -59,6 +59,16 @@ def test_another_degradation_counts_as_different_data(tmp_path):
     }
     _run(tmp_path, "1_net", data=data)
     assert "do not compare" in write_table(tmp_path)
+
+
+def test_runs_scored_on_other_parts_of_a_frame_are_marked(tmp_path):
+    _run(tmp_path, "0_net")  # as before there was a choice
+    _run(tmp_path, "1_net", scoring={"luminance": False, "border": 0})
+    assert "PSNR and SSIM:" not in write_table(tmp_path)
+    _run(tmp_path, "2_net", scoring={"luminance": True, "border": 4})
+    text = write_table(tmp_path)
+    assert "PSNR and SSIM: luminance only (BT.601, 16 to 235), without 4 pixels at each side; the other scores" in text
+    assert [row["compare"] for row in csv.DictReader((tmp_path / "scores.csv").open())] == ["A", "A", "B"]
 
 
 def test_different_features_are_marked(tmp_path):

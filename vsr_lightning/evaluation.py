@@ -22,7 +22,8 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
     Args:
         cfg: ``conf/evaluate.yaml`` as composed.
         folder: where the files go.
-        overrides: what was given on the command line; ``data.*`` and ``trainer.precision`` go before the run's own.
+        overrides: what was given on the command line; ``data.*``, ``module.*`` and ``trainer.precision`` go before the
+            run's own.
 
     Raises:
         OSError: a file is missing.
@@ -38,7 +39,7 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
         about |= {key: trained.record[key] for key in ("model", "loss")}
         own = trained.record.get("overrides", [])
         about |= {
-            "overrides": [*own, *(item for item in overrides if item.startswith("data"))],
+            "overrides": [*own, *(item for item in overrides if item.startswith(("data", "module")))],
             "run": cfg.run,
             "checkpoint": str(trained.checkpoint),
             "epochs": trained.epochs,
@@ -63,7 +64,7 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
 
 
 def as_trained(cfg: DictConfig, trained: Trained, overrides: tuple[str, ...]) -> DictConfig:
-    """Return ``cfg`` with the run's own network, loss, precision, and data save what was overridden of it.
+    """Return ``cfg`` with the run's own network, loss, precision, data and scoring save what was overridden of these.
 
     Raises:
         ValueError: the network or the loss was overridden.
@@ -74,7 +75,7 @@ def as_trained(cfg: DictConfig, trained: Trained, overrides: tuple[str, ...]) ->
         part = key.split(".")[0]
         if part in ("model", "loss"):
             raise ValueError(f"{key}= is the run's own affair: leave it out, or leave out run= and ckpt=")
-        if part == "data":
+        if part in ("data", "module"):
             OmegaConf.update(own, key, OmegaConf.select(cfg, key), merge=False)
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)

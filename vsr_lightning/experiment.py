@@ -230,7 +230,7 @@ def make_trainer(cfg: DictConfig, record: dict[str, Any]) -> pl.Trainer:
 
 
 def made_from(data: VideoWindows, module: SuperResolution) -> dict[str, Any]:
-    """Return the identity of videos, of the loss's feature network (None if it has none) and of the one that judges."""
+    """Return the identity of videos, of the loss's feature network (None if it has none) and of what judges."""
     videos, degradation = data.videos, data.degradation
     features = getattr(module.loss, "features", None)
     return {
@@ -248,6 +248,7 @@ def made_from(data: VideoWindows, module: SuperResolution) -> dict[str, Any]:
         },
         "features": features and _identity(features),
         "judge": _identity(load_features("bundled")),  # of the score ``perceptual``
+        "scoring": dict(module.scoring),
     }
 
 

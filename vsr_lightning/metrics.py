@@ -1,6 +1,7 @@
 """Scores of single frames: as the field computes them, as the paper writes them, and as networks see them."""
 
 from functools import lru_cache
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -12,30 +13,69 @@ from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.losses.scores import alexnet_path, ssim
 
+SSIM_WINDOW = 11
 MAX_DB = 100.0  # identical frames have no finite PSNR, and one infinite frame would swallow the mean
 
 
-def frame_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+class Scoring(TypedDict):
+    """What of a frame ``psnr`` and ``ssim`` look at, see :func:`frame_scores`."""
+
+    luminance: bool
+    border: int
+
+
+def frame_scores(prediction: Tensor, target: Tensor, luminance: bool = False, border: int = 0) -> dict[str, Tensor]:
     """Score each frame.
 
     Args:
         prediction: (B, C, H, W); clamped to [0, 1] here, as a saved picture would be.
         target: (B, C, H, W) in [0, 1].
+        luminance: whether ``psnr`` and ``ssim`` look at :func:`studio_luminance` only; else at every channel.
+        border: pixels at each side of a frame that they leave out.
 
     Returns:
         (B,) each: ``psnr`` and ``ssim`` (torchmetrics, data range 1, Gaussian window 11) and the paper's equations to
-        the letter on images in 0..255: ``psnr_eq2`` (Eq. 2, 3) and ``ssim_eq1`` (Eq. 1). PSNR in dB, at most 100.
+        the letter on whole images in 0..255: ``psnr_eq2`` (Eq. 2, 3) and ``ssim_eq1`` (Eq. 1). PSNR in dB, at most 100.
+
+    Raises:
+        ValueError: the border leaves less of a frame than SSIM's window.
     """
     prediction, target = prediction.float().clamp(0, 1), target.float()
+    seen, sharp = (_scored_part(images, luminance, border) for images in (prediction, target))
     dims = tuple(range(1, target.ndim))
     return {
-        "psnr": peak_signal_noise_ratio(
-            prediction, target, data_range=(0.0, 1.0), dim=dims, reduction="none"
-        ).clamp_max(MAX_DB),
-        "ssim": ssim(prediction, target),
+        "psnr": peak_signal_noise_ratio(seen, sharp, data_range=(0.0, 1.0), dim=dims, reduction="none").clamp_max(
+            MAX_DB
+        ),
+        "ssim": ssim(seen, sharp),
         "psnr_eq2": psnr_eq2(prediction * 255, target * 255),
         "ssim_eq1": ssim_eq1(prediction * 255, target * 255),
     }
+
+
+def studio_luminance(images: Tensor) -> Tensor:
+    """Luminance of RGB as MATLAB's ``rgb2ycbcr`` has it (ITU-R BT.601): black is 16/255 and white 235/255.
+
+    Args:
+        images: (B, 3, H, W) in [0, 1]; grey ones, (B, 1, H, W), are luminance already and stay as they are.
+
+    Returns:
+        (B, 1, H, W), not rounded.
+    """
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = images.split(1, dim=1)
+    return (65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255
+
+
+def _scored_part(images: Tensor, luminance: bool, border: int) -> Tensor:
+    height, width = images.shape[-2:]
+    if border and min(height, width) - 2 * border < SSIM_WINDOW:
+        raise ValueError(
+            f"module.border={border} leaves less than {SSIM_WINDOW} pixels of frames of {height}x{width}: lower it"
+        )
+    inside = images[..., border : height - border, border : width - border]
+    return studio_luminance(inside) if luminance else inside
 
 
 def perceptual_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -7,9 +7,10 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
+from vsr_lightning.data.checks import check_number
 from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import Mixed
-from vsr_lightning.metrics import flicker, frame_scores, perceptual_scores
+from vsr_lightning.metrics import Scoring, flicker, frame_scores, perceptual_scores
 
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
 
@@ -22,6 +23,11 @@ class SuperResolution(pl.LightningModule):
         loss: (prediction, target) -> scalar; see :mod:`vsr_lightning.losses`.
         optimizer: parameters -> optimiser.
         scheduler: optimiser -> learning-rate schedule, stepped every epoch.
+        luminance: whether PSNR and SSIM are of the luminance only, see :func:`vsr_lightning.metrics.frame_scores`.
+        border: pixels at each side of a frame that these two leave out.
+
+    Raises:
+        ValueError: one of the last two is out of range.
     """
 
     def __init__(
@@ -30,8 +36,14 @@ class SuperResolution(pl.LightningModule):
         loss: nn.Module,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam,
         scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
+        luminance: bool = False,
+        border: int = 0,
     ) -> None:
         super().__init__()
+        if not isinstance(luminance, bool):
+            raise ValueError(f"module.luminance={luminance} is unknown: choose true or false")
+        check_number("module.border", border, 0)
+        self.scoring: Scoring = {"luminance": luminance, "border": border}
         # channels last: the order in which convolutions are fastest, on CPUs too; shapes and values stay
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
         self.optimizer, self.scheduler = optimizer, scheduler
@@ -62,7 +74,7 @@ class SuperResolution(pl.LightningModule):
         loss = losses["loss"]
         self._add({name: value.detach() for name, value in losses.items()}, len(prediction))
         if batch_idx % TRAIN_SCORES_EVERY == 0:
-            self._add(_means(frame_scores(prediction.detach(), target)), len(prediction))
+            self._add(_means(frame_scores(prediction.detach(), target, **self.scoring)), len(prediction))
         return loss * self._share(len(prediction)) if _several_processes() else loss
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -117,7 +129,7 @@ class SuperResolution(pl.LightningModule):
 
     def _score(self, stage: str, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         prediction, target = batch.pair(self(batch.low_res))
-        scores = frame_scores(prediction, target)
+        scores = frame_scores(prediction, target, **self.scoring)
         self._log(stage, self.objective(prediction, target) | _means(scores), len(prediction))
         return prediction, target, scores
 

@@ -23,6 +23,7 @@ SCORES = {
     "ssim_published": "published SSIM",
 }
 NOT_ALWAYS = ("gmsd", "lpips", "flicker", "psnr_published", "ssim_published")
+WHOLE = "all of each frame"
 Run = tuple[Path, dict[str, Any]]
 
 
@@ -88,13 +89,20 @@ def notes(runs: Sequence[Run]) -> list[str]:
                 f"**Trained on what the column perceptual looks through: {', '.join(same)}. Judge by HaarPSI instead.**"
             )
     if len({test_set(run) for _, run in runs if run.get("data")}) > 1:
-        lines.append("**Rows with different letters were scored on different data: do not compare them.**")
+        lines.append(
+            "**Rows with different letters were scored on different data, or otherwise: do not compare them.**"
+        )
     if len(features) > 1:
         lines.append("**The perceptual rows were trained on different features: see the column.**")
     lines += [
         f"{path.name} started from weights trained on {start['loss']}, {start['epochs']} epochs: {start['path']}."
         for path, run in runs
         if (start := run.get("init_from"))
+    ]
+    lines += [
+        f"PSNR and SSIM: {seen}; the other scores see whole frames."
+        for seen in sorted({scored_part(run) for _, run in runs})
+        if seen != WHOLE
     ]
     unfinished = [(path, run) for path, run in runs if run["status"] != "finished"]
     lines += [f"{path.name} is {run['status']}: {run.get('error', 'no scores yet')}" for path, run in unfinished]
@@ -122,10 +130,18 @@ def _score(run: dict[str, Any], name: str) -> str:
 
 
 def test_set(run: dict[str, Any]) -> str:
-    """Return a key that two runs share if they were scored on the same frames, degraded alike."""
+    """Return a key that two runs share if they were scored alike on the same frames, degraded alike."""
     data = run.get("data") or {}
     keys = ("checksum", "test_videos", "test_blur", "degradation")
-    return json.dumps([*(data.get(key) for key in keys), scored_frames(data)], sort_keys=True)
+    return json.dumps([*(data.get(key) for key in keys), scored_frames(data), scored_part(run)], sort_keys=True)
+
+
+def scored_part(run: dict[str, Any]) -> str:
+    """Return what of a frame a run's PSNR and SSIM looked at, in words; older runs looked at all of it."""
+    scoring = run.get("scoring") or {}
+    parts = ["luminance only (BT.601, 16 to 235)"] if scoring.get("luminance") else []
+    parts += [f"without {border} pixels at each side"] if (border := scoring.get("border")) else []
+    return ", ".join(parts) or WHOLE
 
 
 def scored_frames(data: dict[str, Any]) -> list[int]:

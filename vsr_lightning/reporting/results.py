@@ -11,7 +11,7 @@ import numpy as np
 
 from vsr_lightning.frame_table import FRAMES_FILE, read_frames
 from vsr_lightning.provenance import leaves, read_runs
-from vsr_lightning.table import scored_frames
+from vsr_lightning.table import scored_frames, scored_part
 
 BASELINE = "bicubic"
 # what makes no other training, or is told by the model's and the loss's name
@@ -61,6 +61,7 @@ class Result:
             "scored frames": "{} to {}".format(*scored_frames(data)),
             "blur of the test": data.get("test_blur", "one a window"),
             "degradation": _degradation(data.get("degradation") or {}),
+            "PSNR and SSIM of": scored_part(self.record),
             "judge": str((self.record.get("judge") or {}).get("checksum"))[:12],
         }
         if self.frames:

@@ -11,7 +11,7 @@ from vsr_lightning.reporting.figures import curves_figure, perceptual_judge, pla
 from vsr_lightning.reporting.looks import Looks
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.reporting.statistics import loss_pairs, paired_difference, spread
-from vsr_lightning.table import SCORES
+from vsr_lightning.table import SCORES, WHOLE
 
 Rows = list[dict[str, str]]
 
@@ -125,6 +125,8 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
         if (condition.results[0].record.get("features") or {}).get("checksum") in judges
     ]:
         text.append(f"{' and '.join(own)} trained on what the column perceptual looks through: judge by HaarPSI.")
+    if (seen := group.results[0].facets["PSNR and SSIM of"]) != WHOLE:
+        text.append(f"PSNR and SSIM: {seen}; the other scores see whole frames.")
     if group.reason:
         text.insert(0, f"Apart from group A because of: {group.reason}.")
     return Section(f"table_1{suffix}", f"Table 1{of}", text, rows, numbers)
