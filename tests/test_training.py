@@ -23,6 +23,8 @@ from vsr_lightning.losses import Perceptual
 from vsr_lightning.metrics import flicker, frame_scores, perceptual_scores
 from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.module import SuperResolution
+from vsr_lightning.pictures import gif, grid, to_uint8
+from vsr_lightning.reporting.figures import strip_figure
 
 SCORES = ("loss", "psnr", "ssim", "psnr_eq2", "ssim_eq1")
 TEST_SCORES = (*SCORES, "perceptual", "haarpsi", "gmsd", "flicker")
@@ -215,3 +217,16 @@ def test_the_same_seed_gives_the_same_weights_and_seed_zero_counts(vsr):
     a, b, c = (torch.load(f"{n}/checkpoints/last.ckpt", weights_only=True)["state_dict"] for n in "abc")
     assert all(torch.equal(a[key], b[key]) for key in a)
     assert not torch.equal(a["model.head.weight"], c["model.head.weight"])
+
+
+@pytest.mark.parametrize(("channels", "size", "enlarged"), [(1, 64, 128), (3, 64, 128), (3, 200, 200)])
+def test_pictures_and_clips_keep_their_colours(channels, size, enlarged):
+    images = torch.zeros(2, channels, size, size)
+    images[:, 0] = 1  # red, or white
+    colour = (255, 0, 0) if channels == 3 else (255, 255, 255)
+    clip = Image.open(io.BytesIO(gif(images)))
+    assert (clip.size, clip.convert("RGB").getpixel((9, 9))) == ((enlarged, enlarged), colour)
+    picture = to_uint8(grid({"truth": images}))
+    assert tuple(picture[:, 9, 9].tolist()) == colour
+    drawn = strip_figure({"truth": images}).axes[0].images[0]
+    assert tuple(drawn.to_rgba(drawn.get_array(), bytes=True)[9, 9, :3].tolist()) == colour

@@ -4,13 +4,14 @@ import io
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from vsr_lightning.models import Bicubic
 
 GREY = 0.5  # between the frames
+SMALL = 64  # frames of this height are shown at twice their size
 
 
 def side_by_side(low_res: Tensor, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -35,8 +36,9 @@ def side_by_side(low_res: Tensor, prediction: Tensor, target: Tensor) -> dict[st
     }
 
 
-def grid(columns: dict[str, Tensor], enlarge: int = 2) -> Tensor:
-    """Return a (3, H, W) picture: a row an image of the batch, a column a kind."""
+def grid(columns: dict[str, Tensor]) -> Tensor:
+    """Return a (3, H, W) picture, small frames enlarged: a row an image of the batch, a column a kind."""
+    enlarge = _enlargement(next(iter(columns.values())))
     rows = torch.stack(list(columns.values()), dim=1).flatten(0, 1)
     picture = make_grid(rows.cpu(), nrow=len(columns), pad_value=GREY)
     return picture.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2)
@@ -47,17 +49,20 @@ def strip(columns: dict[str, Tensor]) -> Tensor:
     return torch.cat([F.pad(images, (0, 2), value=GREY) for images in columns.values()], dim=-1)[..., :-2]
 
 
+def _enlargement(images: Tensor) -> int:
+    return max(1, 2 * SMALL // images.shape[-2])
+
+
 def to_uint8(images: Tensor) -> Tensor:
     """Return images in [0, 1] as they are saved: rounded to 0..255."""
     return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
 
 
-def gif(clip: Tensor, frames_per_second: float = 5, enlarge: int = 2) -> bytes:
-    """Return a (T, 1, H, W) clip in [0, 1] as a GIF that repeats for ever."""
-    images = [Image.fromarray(frame[0].numpy()) for frame in to_uint8(clip)]
-    images = [
-        image.resize((enlarge * image.width, enlarge * image.height), Image.Resampling.NEAREST) for image in images
-    ]
+def gif(clip: Tensor, frames_per_second: float = 5) -> bytes:
+    """Return a (T, 1 or 3, H, W) clip in [0, 1] as a GIF that repeats for ever, small frames enlarged."""
+    enlarge = _enlargement(clip)
+    large = to_uint8(clip).repeat_interleave(enlarge, -1).repeat_interleave(enlarge, -2)
+    images = [to_pil_image(frame) for frame in large]
     buffer = io.BytesIO()
     images[0].save(
         buffer, "gif", save_all=True, append_images=images[1:], duration=round(1000 / frames_per_second), loop=0

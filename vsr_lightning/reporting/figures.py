@@ -44,14 +44,15 @@ def curves_figure(group: Group) -> Figure | None:
 
 
 def strip_figure(strip: dict[str, Tensor]) -> Figure:
-    """Paper's Fig. 4: a row a test video, a column a kind; images (B, 1, H, W) in [0, 1]."""
+    """Paper's Fig. 4: a row a test video, a column a kind; images (B, 1 or 3, H, W) in [0, 1]."""
     rows = len(next(iter(strip.values())))
     figure = Figure(figsize=(1.6 * len(strip), 1.6 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, len(strip), squeeze=False)
     for column, (name, images) in enumerate(strip.items()):
         axes[0, column].set_title(_wrap(name), fontsize=9)
         for row, image in enumerate(images):
-            axes[row, column].imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            pixels = image.movedim(0, -1).squeeze(-1).numpy()
+            axes[row, column].imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes[row, column].set_axis_off()
     return figure
 
