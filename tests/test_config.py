@@ -43,11 +43,10 @@ OURS = sorted(set(CONF.rglob("*.yaml")) - set(CONF.glob("hydra/**/*.yaml")))
 
 
 def _arguments(target):
-    """Return the names that a call takes; where a class hands the rest on, those of the classes it inherits from."""
+    """Return the names that a call takes; where a class hands the rest on, those of the class it inherits from too."""
     parameters = inspect.signature(target).parameters
-    if all(parameter.kind != parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return set(parameters)
-    return set(parameters).union(*(inspect.signature(base).parameters for base in target.__mro__[1:2]))
+    hands_on = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+    return set(parameters).union(_arguments(target.__base__) if hands_on else ())
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: f"{path.parent.name}/{path.stem}")

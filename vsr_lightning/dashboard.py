@@ -62,7 +62,7 @@ class Dashboard(pl.Callback):
         batch = Batch(*(part.to(pl_module.device) for part in self.batch))
         with torch.no_grad():
             columns = side_by_side(batch.pick(batch.low_res), *batch.pair(pl_module(batch.low_res)))
-        each = len(data.scored)  # frames of a video
+        each = len(batch.frames) // min(self.videos, len(data.test_videos))  # frames of a video
         picture = grid({kind: images[each // 2 :: each] for kind, images in columns.items()})
         clip = gif(strip({kind: images[:each] for kind, images in columns.items()}))
         for writer in writers:

@@ -33,6 +33,12 @@ class Batch(NamedTuple):
         edge = (frames.shape[1] - wanted) // 2
         return frames[:, edge : edge + wanted].flatten(0, 1)
 
+    def windows(self, frames: int) -> "Batch":
+        """Of clips, return the window of so many frames around each target; windows stay as they are."""
+        if self.target.ndim == 4:
+            return self
+        return Batch(self.low_res.unfold(1, frames, 1).movedim(-1, 2).flatten(0, 1), self.frames)
+
     def pair(self, prediction: Tensor) -> tuple[Tensor, Tensor]:
         """Return prediction and target as frames, (N, C, H, W) each.
 

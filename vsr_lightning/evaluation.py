@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from vsr_lightning.data import VideoWindows
+from vsr_lightning.data.video_data import VideoData
 from vsr_lightning.experiment import made_from, make_module, make_trainer, recorded, score
 from vsr_lightning.provenance import write_text
 from vsr_lightning.table import Run, markdown, notes, score_rows
@@ -52,7 +52,7 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
             module.load_state_dict(trained.weights)
         elif any(parameter.requires_grad for parameter in module.parameters()):
             raise ValueError("a network's scores need its weights: give run=FOLDER or ckpt=FILE instead of model=")
-        data: VideoWindows = instantiate(cfg.data)
+        data: VideoData = instantiate(cfg.data)
         record.update(made_from(data, module))
         trainer = make_trainer(cfg, record)
         record["scores"] = score(data, module, trainer)

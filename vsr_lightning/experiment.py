@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vsr_lightning.checkpoint import PREVIOUS, check_checkpoint, load_weights
 from vsr_lightning.cli import ERROR_FILE, one_line
-from vsr_lightning.data import VideoWindows
+from vsr_lightning.data.video_data import VideoData
 from vsr_lightning.last_checkpoint import Interrupted, newest_checkpoint, rewind
 from vsr_lightning.losses.features import Features, load_features
 from vsr_lightning.module import SuperResolution
@@ -96,7 +96,7 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
         module = make_module(cfg)
         if cfg.init_from:
             record["init_from"] = load_weights(cfg.init_from, module)
-        data: VideoWindows = instantiate(cfg.data)
+        data: VideoData = instantiate(cfg.data)
         record.update(made_from(data, module))
         cfg.made_from = "-".join(
             part["name"].replace(" ", "_") for part in (record["data"], record["features"]) if part
@@ -229,7 +229,7 @@ def make_trainer(cfg: DictConfig, record: dict[str, Any]) -> pl.Trainer:
     return trainer
 
 
-def made_from(data: VideoWindows, module: SuperResolution) -> dict[str, Any]:
+def made_from(data: VideoData, module: SuperResolution) -> dict[str, Any]:
     """Return the identity of videos, of the loss's feature network (None if it has none) and of what judges."""
     videos, degradation = data.videos, data.degradation
     features = getattr(module.loss, "features", None)

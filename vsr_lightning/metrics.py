@@ -1,5 +1,6 @@
 """Scores of single frames: as the field computes them, as the paper writes them, and as networks see them."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypedDict
 
@@ -14,6 +15,7 @@ from vsr_lightning.losses import Perceptual
 from vsr_lightning.losses.scores import alexnet_path, ssim
 
 SSIM_WINDOW = 11
+PIXELS_AT_ONCE = 80 * 64**2
 MAX_DB = 100.0  # identical frames have no finite PSNR, and one infinite frame would swallow the mean
 
 
@@ -51,6 +53,20 @@ def frame_scores(prediction: Tensor, target: Tensor, luminance: bool = False, bo
         "psnr_eq2": psnr_eq2(prediction * 255, target * 255),
         "ssim_eq1": ssim_eq1(prediction * 255, target * 255),
     }
+
+
+def in_parts(
+    score: Callable[[Tensor, Tensor], dict[str, Tensor]], prediction: Tensor, target: Tensor
+) -> dict[str, Tensor]:
+    """Return what ``score`` tells of each frame, some frames at a time: large ones would not fit all at once."""
+    some = frames_at_once(target)
+    parts = [score(*part) for part in zip(prediction.split(some), target.split(some), strict=True)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def frames_at_once(frames: Tensor) -> int:
+    """Return how many frames of this size, (..., H, W), to work on at a time."""
+    return max(1, PIXELS_AT_ONCE // (frames.shape[-2] * frames.shape[-1]))
 
 
 def studio_luminance(images: Tensor) -> Tensor:

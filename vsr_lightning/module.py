@@ -1,6 +1,7 @@
 """Joins one network, one loss, the scores and the optimiser; the only file that knows Lightning's training hooks."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -8,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from vsr_lightning.data.checks import check_number
+from vsr_lightning.data.video_data import VideoData
 from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import Mixed
-from vsr_lightning.metrics import Scoring, flicker, frame_scores, perceptual_scores
+from vsr_lightning.metrics import Scoring, flicker, frame_scores, in_parts, perceptual_scores
 
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
 
@@ -62,10 +64,15 @@ class SuperResolution(pl.LightningModule):
             return {"loss": self.loss.total(terms), **{f"loss_{name}": value for name, value in terms.items()}}
         return {"loss": self.loss(prediction, target)}
 
+    def frame_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return :func:`vsr_lightning.metrics.frame_scores` as this run has chosen them."""
+        return in_parts(partial(frame_scores, **self.scoring), prediction, target)
+
     def test_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return the scores that only a test takes the time for, (N,) each, of whole videos one after the other."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        return perceptual_scores(prediction, target) | {"flicker": flicker(prediction, target, len(data.scored))}
+        """Return the scores that only a test takes the time for, (N,) each, of frames one after the other."""
+        data: VideoData = self.trainer.datamodule  # type: ignore[attr-defined]
+        in_a_row = data.in_a_row(len(target))
+        return in_parts(perceptual_scores, prediction, target) | {"flicker": flicker(prediction, target, in_a_row)}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the batch's loss; scores every tenth batch."""
@@ -74,7 +81,7 @@ class SuperResolution(pl.LightningModule):
         loss = losses["loss"]
         self._add({name: value.detach() for name, value in losses.items()}, len(prediction))
         if batch_idx % TRAIN_SCORES_EVERY == 0:
-            self._add(_means(frame_scores(prediction.detach(), target, **self.scoring)), len(prediction))
+            self._add(_means(self.frame_scores(prediction.detach(), target)), len(prediction))
         return loss * self._share(len(prediction)) if _several_processes() else loss
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -129,7 +136,7 @@ class SuperResolution(pl.LightningModule):
 
     def _score(self, stage: str, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         prediction, target = batch.pair(self(batch.low_res))
-        scores = frame_scores(prediction, target, **self.scoring)
+        scores = self.frame_scores(prediction, target)
         self._log(stage, self.objective(prediction, target) | _means(scores), len(prediction))
         return prediction, target, scores
 

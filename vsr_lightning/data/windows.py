@@ -33,8 +33,8 @@ class FrameBatch(NamedTuple):
     """What the loader yields.
 
     Attributes:
-        frames: (B, T, 1, H, W) uint8, or (B, T, 1, h, w) float in [0, 1] where they were shrunk before.
-        target: (B, 1, H, W) uint8, the middle frame; or (B, K, 1, H, W), the K middle frames of a clip.
+        frames: (B, T, C, H, W) uint8, or (B, T, C, h, w) float in [0, 1] where they were shrunk before.
+        target: (B, C, H, W) uint8, the middle frame; or (B, K, C, H, W), the K middle frames of a clip.
         blur: (B,) float32 in [0, 1), the place in the range of blur widths.
     """
 
@@ -162,14 +162,12 @@ class Cut(NamedTuple):
     """What a row of a plan stands for.
 
     Attributes:
-        frames: frames a window.
+        frames: how many one after the other.
         targets: of these, the number of the one to predict, or a slice of several.
-        windows: how many windows, each a frame later than the one before.
     """
 
     frames: int
     targets: int | slice
-    windows: int = 1
 
 
 class WindowDataset(Dataset[FrameBatch]):
@@ -187,10 +185,8 @@ class WindowDataset(Dataset[FrameBatch]):
         self.served = 0
 
     def __getitem__(self, plan: Windows) -> FrameBatch:
-        frames, targets, windows = self.cut
-        video, blur = np.repeat(plan.video, windows), np.repeat(plan.blur, windows)
-        start = (plan.start[:, None] + np.arange(windows)).ravel()
-        times = start[:, None] + np.arange(frames)
+        frames, targets = self.cut
+        video, times = plan.video, plan.start[:, None] + np.arange(frames)
         if self.shrunk is None:
             cut = torch.from_numpy(self.videos[video[:, None], times])
             target = cut[:, targets]
@@ -202,7 +198,7 @@ class WindowDataset(Dataset[FrameBatch]):
         self.served += 1
         if self.served % RELEASE_EVERY == 0:
             release(self.videos)
-        return FrameBatch(cut.unsqueeze(-3), target.unsqueeze(-3), torch.from_numpy(blur))
+        return FrameBatch(cut.unsqueeze(-3), target.unsqueeze(-3), torch.from_numpy(plan.blur))
 
 
 def release(videos: np.ndarray) -> None:

@@ -11,15 +11,15 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from vsr_lightning.cli import one_line
-from vsr_lightning.data import VideoWindows
+from vsr_lightning.data.video_data import VideoData
 from vsr_lightning.degradation import Batch
+from vsr_lightning.metrics import frames_at_once
 from vsr_lightning.pictures import side_by_side
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.trained import load_trained
 
 VIDEOS = 50  # test videos on which losses are compared: all their windows
 SHOWN = 4  # of them in the strip
-CHUNK = 80  # frames at once
 
 
 @dataclass
@@ -27,15 +27,17 @@ class Looks:
     """What the networks of a group predict.
 
     Attributes:
-        strip: kind or condition -> (``SHOWN``, 1, H, W): the middle window of the first test videos.
+        strip: kind or condition -> (``SHOWN``, C, H, W): the middle frame of the first test videos.
         losses: condition -> loss -> mean over windows and seeds; lower is better.
         videos: how many test videos ``losses`` rests on.
+        frames: how many of their frames, (n, H, W).
         missing: why something is not there, in words.
     """
 
     strip: dict[str, Tensor]
     losses: dict[str, dict[str, float]]
     videos: int
+    frames: tuple[int, int, int]
     missing: list[str]
 
 
@@ -47,12 +49,17 @@ def look(group: Group) -> Looks | None:
     try:
         data, batch = see_test(finished[0], VIDEOS)
     except Exception as error:  # a class that is gone, a missing file, weights of another shape
-        return Looks({}, {}, 0, [f"The pictures and the losses under each other are missing: {one_line(error)}."])
+        return Looks(
+            {}, {}, 0, (0, 0, 0), [f"The pictures and the losses under each other are missing: {one_line(error)}."]
+        )
     if data.videos.checksum != finished[0].record["data"]["checksum"]:
-        return Looks({}, {}, 0, ["The pictures are missing: the data file is not the one that the runs saw."])
-    looks = Looks({}, {}, min(VIDEOS, len(data.test_videos)), [])
+        return Looks(
+            {}, {}, 0, (0, 0, 0), ["The pictures are missing: the data file is not the one that the runs saw."]
+        )
+    target, videos = batch.frames, min(VIDEOS, len(data.test_videos))
+    looks = Looks({}, {}, videos, (len(target), *target.shape[-2:]), [])
     losses = _losses(finished, looks.missing)
-    each, target = len(data.scored), batch.frames
+    each = len(target) // videos
     middle = slice(each // 2, SHOWN * each, each)
     shown = side_by_side(batch.pick(batch.low_res)[middle], target[middle], target[middle])
     looks.strip = {kind: shown[kind] for kind in ("truth", "low-res", "bicubic")}
@@ -84,9 +91,9 @@ def _cut(result: Result) -> tuple[int, str]:
     return data["frames"], data.get("targets", "middle")
 
 
-def see_test(result: Result, videos: int) -> tuple[VideoWindows, Batch]:
+def see_test(result: Result, videos: int) -> tuple[VideoData, Batch]:
     """Return a run's data, and the first so many of its test videos as its network takes them."""
-    data: VideoWindows = instantiate(OmegaConf.create(result.record["config"]["data"]))
+    data: VideoData = instantiate(OmegaConf.create(result.record["config"]["data"]))
     return data, data.test_windows(min(videos, len(data.test_videos)))
 
 
@@ -100,7 +107,7 @@ def predict(result: Result, batch: Batch) -> Tensor:
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = load_trained(result.path).network().to(device)
-    at_once = max(1, CHUNK * len(batch.target) // len(batch.frames))
+    at_once = max(1, frames_at_once(batch.target) * len(batch.target) // len(batch.frames))
     parts = zip(batch.low_res.split(at_once), batch.target.split(at_once), strict=True)
     return torch.cat([Batch(*part).pair(network(part[0].to(device)).float().cpu())[0] for part in parts])
 
@@ -131,5 +138,6 @@ def _losses(results: list[Result], missing: list[str]) -> dict[str, nn.Module]:
 
 @torch.no_grad()
 def _mean(loss: nn.Module, prediction: Tensor, target: Tensor) -> float:
-    parts = zip(prediction.split(CHUNK), target.split(CHUNK), strict=True)
+    some = frames_at_once(target)
+    parts = zip(prediction.split(some), target.split(some), strict=True)
     return sum(float(loss(*pair)) * len(pair[0]) for pair in parts) / len(target)

@@ -86,8 +86,8 @@ def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Sec
                 f"losses{suffix}",
                 f"Every model under every loss{of}",
                 [
-                    f"Mean over the frames of {looks.videos} test videos and over seeds, pictures in [0, 1]; lower is "
-                    "better."
+                    "Mean over {} frames, {}x{} pixels of each, ".format(*looks.frames)
+                    + f"of {looks.videos} test videos and over seeds, pictures in [0, 1]; lower is better."
                 ],
                 rows,
             )
