@@ -128,6 +128,9 @@ def one_line(error: BaseException, config: str = "train") -> str:
         return f"out of memory: lower data.batch_size, or take trainer=fast ({str(error).split('. ')[0].strip()})"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}= is missing: give it on the command line"
+    in_worker = r"Caught ValueError in DataLoader.*^ValueError: (.+)"  # PyTorch puts a worker's traceback before it
+    if found := re.match(in_worker, str(error), re.MULTILINE | re.DOTALL):
+        return " ".join(found[1].split())
     understood = (ValueError, OSError, ArithmeticError, HydraException)
     kind = "" if isinstance(error, understood) else f"{type(error).__name__}: "
     return kind + " ".join(str(error).split("Config search path:")[0].split())
