@@ -1,0 +1,133 @@
+"""Clips as folders of PNG frames: what is there, and the part of a frame that is asked for."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+Parts = Mapping[str, Sequence[tuple[int, str]]]  # train and test -> number and folder of each clip in use
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+
+class Clip(NamedTuple):
+    """A folder.
+
+    Attributes:
+        folder: relative to the root.
+        files: its frames, in order.
+        size: (height, width) of the first.
+    """
+
+    folder: str
+    files: tuple[str, ...]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The clips in use, and what they are.
+
+    Attributes:
+        root: the folder above.
+        parts: the split.
+        clips: each by its number.
+        grey: whether frames are read as luminance; else as RGB.
+        name: short, for tables.
+        description: one sentence for ``run.json``.
+        checksum: MD5 over the split, and over path and size of each frame in use.
+    """
+
+    root: Path
+    parts: Parts
+    clips: Mapping[int, Clip]
+    grey: bool
+    name: str
+    description: str
+    checksum: str
+
+    def read(self, number: int, frame: int, box: Box) -> torch.Tensor:
+        """Return (C, height, width) uint8, a part of a frame; PNG has to be decoded whole for it.
+
+        Raises:
+            ValueError: the file is damaged, or of another size than the clip's first frame.
+        """
+        clip = self.clips[number]
+        path = self.root / clip.folder / clip.files[frame]
+        with _opened(path) as image:
+            if (image.height, image.width) != clip.size:
+                raise ValueError(
+                    f"{path} is {image.height}x{image.width}, the first frame there {clip.size[0]}x{clip.size[1]}: "
+                    "give a clip folder of data.root frames of one size"
+                )
+            pixels = np.array(image.crop(box).convert("L" if self.grey else "RGB"))
+        return torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)
+
+    def check_unchanged(self) -> None:
+        """Refuse frames that were added, taken away or changed in size since they were listed (ValueError)."""
+        if _list(self.root, self.parts, self.grey)[1] != self.checksum:
+            raise ValueError(
+                f"{self.root} was changed while it was in use, so that nobody knows what these scores are of: "
+                "leave it alone, and start again"
+            )
+
+
+def open_clips(root: Path, parts: Parts, grey: bool, name: str) -> Clips:
+    """List the frames of some clips, and look into the header of each one's first.
+
+    Raises:
+        FileNotFoundError: a clip's folder is missing.
+        ValueError: it holds no PNG, or the first can't be read.
+    """
+    files, checksum = _list(root, parts, grey)
+    clips: dict[int, Clip] = {}
+    for number, folder in (clip for numbered in parts.values() for clip in numbered):
+        with _opened(root / folder / files[number][0]) as image:
+            clips[number] = Clip(folder, files[number], (image.height, image.width))
+    description = (
+        f"{name} in {root}, {'grey' if grey else 'RGB'}: "
+        + " and ".join(f"{len(numbered)} clips to {part}" for part, numbered in parts.items())
+        + f", {sum(map(len, files.values())):,} frames; the checksum is over the split and the frames' paths and sizes"
+    )
+    return Clips(root, parts, clips, grey, f"{name} {checksum[:8]}", description, checksum)
+
+
+def _list(root: Path, parts: Parts, grey: bool) -> tuple[dict[int, tuple[str, ...]], str]:
+    md5 = hashlib.md5(f"grey={grey}".encode(), usedforsecurity=False)
+    files: dict[int, tuple[str, ...]] = {}
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}  # clips whose files are named alike share the names
+    for part, numbered in parts.items():
+        for number, folder in numbered:
+            listed = _frames(root / folder)
+            md5.update(f"{part} {folder} {listed}\n".encode())
+            names = tuple(name for name, _ in listed)
+            files[number] = known.setdefault(names, names)
+    return files, md5.hexdigest()
+
+
+def _frames(folder: Path) -> list[tuple[str, int]]:
+    """Return name and size in bytes of each frame; of names without leading zeros the shorter come first."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"data.root: the clip folder {folder} is missing")
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.stat().st_size) for entry in entries if entry.name.lower().endswith(".png")]
+    if not found:
+        raise ValueError(f"data.root: the clip folder {folder} holds no PNG frame")
+    return sorted(found, key=lambda entry: (len(entry[0]), entry[0]))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            if image.mode.startswith("I"):
+                raise ValueError(f"{path} has more than 8 bits: convert it to 8 bits first")
+            yield image
+    except (OSError, SyntaxError) as error:  # as Pillow calls a broken chunk
+        raise ValueError(f"{path} can't be read: it is missing, damaged or no PNG ({error})") from error
