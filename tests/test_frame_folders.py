@@ -160,6 +160,14 @@ def test_workers_do_not_change_the_batches(reds):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def test_a_resumed_epoch_goes_on_with_the_same_crops(reds):
+    whole, loader = _epoch(_data(reds, batch_size=1), 1), _data(reds, batch_size=1, num_workers=1).train_dataloader()
+    loader.load_state_dict({"epoch": 1, "batch": 2})
+    loader.sampler.set_epoch(1)
+    for (_, expected), batch in zip(whole[2:], loader, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(expected, batch, strict=True))
+
+
 def test_only_the_frames_of_a_window_are_read(reds, monkeypatch):
     read = []
     original = clips.Image.open
