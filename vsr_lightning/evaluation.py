@@ -39,7 +39,7 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
         about |= {key: trained.record[key] for key in ("model", "loss")}
         own = trained.record.get("overrides", [])
         about |= {
-            "overrides": [*own, *(item for item in overrides if item.startswith(("data", "module")))],
+            "overrides": [*own, *(item for item in overrides if item.lstrip("+").startswith(("data", "module")))],
             "run": cfg.run,
             "checkpoint": str(trained.checkpoint),
             "epochs": trained.epochs,
