@@ -5,12 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vsr_lightning import inference
 from vsr_lightning.cli import run_cli
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.inference import super_resolve
-from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.pictures import to_uint8
 from vsr_lightning.predict import main
 from vsr_lightning.trained import load_trained
@@ -40,41 +38,6 @@ def sharp():
 def low_res(sharp):
     small = Degradation()(torch.from_numpy(sharp)[None, :, None], torch.tensor([0.5])).low_res
     return to_uint8(small[0, :, 0]).numpy()
-
-
-def _network():
-    torch.manual_seed(0)
-    return FrameFusion((2, 4), (True, False)).eval()
-
-
-@pytest.mark.parametrize("network", [_network(), Bicubic()], ids=["split", "by windows"])
-@pytest.mark.parametrize("edges", ["crop", "replicate"])
-@pytest.mark.parametrize("length", [5, 11, 20])
-def test_a_video_is_predicted_as_its_windows_are(monkeypatch, network, edges, length):
-    monkeypatch.setattr(inference, "CHUNK", 4)  # smaller than a window, and no divisor of the length
-    video = torch.rand(length, 1, 32, 32)
-    padded = video[[0, 0, *range(length), -1, -1]] if edges == "replicate" else video
-    windows = torch.stack([padded[start : start + 5] for start in range(len(padded) - 4)])
-    expected = network(windows).clamp(0, 1)
-    prediction = super_resolve(network, video, 5, edges)
-    assert len(prediction) == (length if edges == "replicate" else length - 4)
-    torch.testing.assert_close(prediction, expected, rtol=0, atol=1e-6)
-
-
-def test_each_frame_is_encoded_once(monkeypatch):
-    network, seen = _network(), []
-    monkeypatch.setattr(
-        network, "encode", lambda frames: seen.append(len(frames)) or FrameFusion.encode(network, frames)
-    )
-    monkeypatch.setattr(inference, "CHUNK", 8)
-    super_resolve(network, torch.rand(20, 1, 32, 32))
-    assert seen == [8, 8, 4]
-
-
-def test_a_long_video_shows_its_progress(monkeypatch, capsys):
-    monkeypatch.setattr(inference, "LONG", 20)
-    assert len(super_resolve(Bicubic(), torch.rand(20, 1, 8, 8))) == 16
-    assert "super-resolving" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["npy", "png", "gif", "mp4"])

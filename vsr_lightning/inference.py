@@ -1,27 +1,25 @@
-"""Super-resolve a whole video; each low-res frame is encoded once where the network can be split for that."""
+"""Super-resolve a video of any length and size: in chunks of frames, in tiles of frames."""
 
-from collections.abc import Callable, Iterable
-from typing import cast
+from collections.abc import Iterable, Iterator
 
 import torch
-from rich.progress import track
+from rich.progress import Progress
 from torch import Tensor, nn
 
-Step = Callable[[Tensor], Tensor]
-EDGES = ("crop", "replicate")
-CHUNK = 64  # frames at once: a few hundred MB for the largest network here
-LONG = 1000  # frames from which on a progress bar is shown
+from vsr_lightning.chunks import Clips, Step, Windows
+from vsr_lightning.pictures import in_unit_range
+from vsr_lightning.tiles import parts, tiled
+
+CHUNK = 64  # windows at once, if frames are small
+PIXELS = 2**18  # low-res pixels of the windows at once, if frames are large: a few hundred MB at 64 channels
+LONG = 1000  # frames of 64x64 pixels, or as much work, from which on a progress bar is shown
 
 
-@torch.no_grad()
 def super_resolve(network: nn.Module, low_res: Tensor, frames: int = 5, edges: str = "crop") -> Tensor:
     """Predict every frame that has a whole window around it, or all.
 
-    A network with ``encode``, (N, C, h, w) -> (N, ...), and ``fuse``, (B, T, ...) -> (B, C, H, W), is called through
-    them, so that a frame which is in five windows is encoded once; any other by windows.
-
     Args:
-        network: (B, frames, C, h, w) -> (B, C, H, W).
+        network: (B, frames, C, h, w) -> (B, C, H, W), see :class:`Windows`.
         low_res: (T, C, h, w) in [0, 1], on the network's device.
         frames: of a window, odd.
         edges: ``crop`` leaves ``frames // 2`` frames out at each end; ``replicate`` repeats the first and last frame.
@@ -32,24 +30,55 @@ def super_resolve(network: nn.Module, low_res: Tensor, frames: int = 5, edges: s
     Raises:
         ValueError: unknown ``edges``, or fewer frames than a window.
     """
-    if edges not in EDGES:
-        raise ValueError(f"edges={edges} is unknown: choose one of {', '.join(EDGES)}")
-    half = frames // 2
-    if edges == "replicate":
-        low_res = torch.cat([low_res[:1].expand(half, -1, -1, -1), low_res, low_res[-1:].expand(half, -1, -1, -1)])
-    if len(low_res) < frames:
-        raise ValueError(f"the video has {len(low_res)} frames, a window {frames}: give more, or edges=replicate")
-    split = hasattr(network, "encode") and hasattr(network, "fuse")
-    encode, fuse = cast(tuple[Step, Step], (network.encode, network.fuse) if split else (nn.Identity(), network))
-    chunks: Iterable[Tensor] = low_res.split(CHUNK)
-    if len(low_res) >= LONG:
-        chunks = track(chunks, "super-resolving", total=-(-len(low_res) // CHUNK))
-    encoded, predictions = None, []
-    for chunk in chunks:
-        new = encode(chunk)
-        encoded = new if encoded is None else torch.cat([encoded, new])
-        if len(encoded) >= frames:
-            windows = encoded.unfold(0, frames, 1).movedim(-1, 1)
-            predictions.append(fuse(windows).float().clamp(0, 1).cpu())
-            encoded = encoded[len(encoded) - frames + 1 :]
-    return torch.cat(predictions)
+    height, width = low_res.shape[-2:]
+    windows = Windows(frames, edges, windows_at_once(height, width))
+    predict = windows.step(network)
+
+    def step(chunk: Tensor) -> Tensor:
+        return in_unit_range(predict(chunk))
+
+    return torch.stack([*stream(step, low_res, windows, (height, width), length=len(low_res))])
+
+
+def stream(
+    step: Step,
+    video: Iterable[Tensor],
+    cut: Windows | Clips,
+    size: tuple[int, int],
+    tile: int | None = None,
+    overlap: int = 16,
+    length: int | None = None,
+) -> Iterator[Tensor]:
+    """Predict frame by frame, while memory is bounded by a chunk; a progress bar is shown if it may take long.
+
+    Args:
+        step: what is done with a tile of a chunk, (T, C, h, w) -> (T', C, H, W), after ``cut.step(network)``.
+        video: frames, (C, h, w) each.
+        cut: how the network takes frames.
+        size: height and width of the frames.
+        tile: largest height and width taken at once, None is any; see :func:`tiled`.
+        overlap: low-res pixels around a tile.
+        length: number of frames, None if unknown.
+
+    Returns:
+        Frames, (C, H, W) each, as ``step`` leaves them.
+    """
+    height, width = size
+    work = None if length is None else length * max(1, height * width // 64**2)
+    tiles = len(parts(height, tile)) * len(parts(width, tile)) if tile else 1
+    with Progress(disable=work is not None and work < LONG) as progress:
+        task = progress.add_task("super-resolving", total=length and cut.count(length) * tiles)
+
+        def counted(frames: Tensor) -> Tensor:
+            made = step(frames)
+            progress.advance(task)
+            return made
+
+        whole = tiled(counted, tile, overlap)
+        for chunk, kept in cut.chunks(video):
+            yield from whole(chunk)[kept]
+
+
+def windows_at_once(height: int, width: int) -> int:
+    """Return how many windows of such frames, or tiles, to predict at once."""
+    return max(1, min(CHUNK, PIXELS // (height * width)))

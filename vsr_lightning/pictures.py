@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -53,9 +54,24 @@ def _enlargement(images: Tensor) -> int:
     return max(1, 2 * SMALL // images.shape[-2])
 
 
+def in_unit_range(images: Tensor) -> Tensor:
+    """Return images as they are scored: clamped to [0, 1], in float32, on the CPU."""
+    return images.detach().float().clamp(0, 1).cpu()
+
+
 def to_uint8(images: Tensor) -> Tensor:
     """Return images in [0, 1] as they are saved: rounded to 0..255."""
     return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def as_tensor(frame: np.ndarray) -> Tensor:
+    """(H, W) or (H, W, 3), as a video has it -> (1, H, W) or (3, H, W)."""
+    return torch.from_numpy(np.atleast_3d(frame)).permute(2, 0, 1)
+
+
+def as_array(image: Tensor) -> np.ndarray:
+    """Undo :func:`as_tensor`."""
+    return image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy()
 
 
 def gif(clip: Tensor, frames_per_second: float = 5) -> bytes:
