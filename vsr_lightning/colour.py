@@ -1,0 +1,53 @@
+"""Grey networks for colour videos, and colour networks for grey ones."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Step = Callable[[Tensor], Tensor]
+RED, GREEN, BLUE = 0.299, 0.587, 0.114  # BT.601's luminance
+
+
+def for_any_colour(step: Step, channels: int | None) -> Step:
+    """Let a step of grey frames serve RGB, or the other way round.
+
+    In colour videos a grey step super-resolves luminance, and chroma is upsampled bicubically, as the field does. An
+    RGB step is given a grey frame three times, and what it makes of it is turned to grey.
+
+    Args:
+        step: (T, ``channels``, h, w) -> (T', ``channels``, H, W), of the T' middle frames.
+        channels: 1, 3, or None for a step that takes both.
+
+    Returns:
+        (T, C, h, w) in [0, 1] -> (T', C, H, W), for C = 1 and 3; not bounded.
+    """
+
+    def adapted(frames: Tensor) -> Tensor:
+        if channels in (None, frames.shape[1]):
+            return step(frames)
+        if frames.shape[1] == 1:
+            return to_ycbcr(step(frames.expand(-1, 3, -1, -1)))[:, :1]
+        ycbcr = to_ycbcr(frames)
+        luminance = step(ycbcr[:, :1]).to(ycbcr.dtype)
+        cut = (len(frames) - len(luminance)) // 2
+        chroma = ycbcr[cut : len(frames) - cut, 1:]
+        chroma = F.interpolate(chroma, size=luminance.shape[-2:], mode="bicubic", align_corners=False)
+        return to_rgb(torch.cat([luminance, chroma], dim=1))
+
+    return adapted
+
+
+def to_ycbcr(rgb: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB in [0, 1] -> Y in [0, 1], Cb and Cr in [-0.5, 0.5] (ITU-R BT.601, full range)."""
+    red, green, blue = rgb.unbind(1)
+    y = RED * red + GREEN * green + BLUE * blue
+    return torch.stack([y, (blue - y) / (2 - 2 * BLUE), (red - y) / (2 - 2 * RED)], dim=1)
+
+
+def to_rgb(ycbcr: Tensor) -> Tensor:
+    """Undo :func:`to_ycbcr`."""
+    y, cb, cr = ycbcr.unbind(1)
+    red, blue = y + (2 - 2 * RED) * cr, y + (2 - 2 * BLUE) * cb
+    return torch.stack([red, (y - RED * red - BLUE * blue) / GREEN, blue], dim=1)
