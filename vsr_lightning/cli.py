@@ -125,7 +125,8 @@ def one_line(error: BaseException, config: str = "train") -> str:
         return f'hydra/launcher needs a package more: pip install "vsr_lightning[{found[1].split("_")[0]}]"'
     # PyTorch's own class goes by its name, to import no PyTorch here
     if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
-        return f"out of memory: lower data.batch_size, or take trainer=fast ({str(error).split('. ')[0].strip()})"
+        choice = "lower tile or clip_frames" if config == "predict" else "lower data.batch_size, or take trainer=fast"
+        return f"out of memory: {choice} ({str(error).split('. ')[0].strip()})"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}= is missing: give it on the command line"
     in_worker = r"Caught ValueError in DataLoader.*^ValueError: (.+)"  # PyTorch puts a worker's traceback before it
