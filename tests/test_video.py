@@ -1,3 +1,5 @@
+import struct
+
 import av
 import numpy as np
 import pytest
@@ -82,6 +84,20 @@ def test_hd_that_does_not_name_its_colours_is_taken_for_hd(tmp_path):
         file.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709")))
         file.mux(stream.encode())
     assert np.abs(read_video(tmp_path / "clip.mp4")[0, 0, 0].astype(int) - colour).max() <= 4
+
+
+def test_an_mp4_of_a_phone_held_upright_is_turned(tmp_path):
+    frames = np.zeros((3, 32, 64), np.uint8)
+    frames[:, :16, :16] = 255
+    write_video(tmp_path / "clip.mp4", frames, 10)
+    content = bytearray((tmp_path / "clip.mp4").read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    content[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 32 << 16, 0, 1 << 30)
+    (tmp_path / "clip.mp4").write_bytes(content)
+    back = read_video(tmp_path / "clip.mp4")
+    assert open_video(tmp_path / "clip.mp4").shape == back.shape[1:] == (64, 32)
+    assert back[0, 8, 24] > 250  # what was at the top left
+    assert back[0, 8, 8] < 5
 
 
 @pytest.mark.parametrize("name", ["clip.gif", "clip.mp4", "frames"])

@@ -66,7 +66,7 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def as_tensor(frame: np.ndarray) -> Tensor:
     """(H, W) or (H, W, 3), as a video has it -> (1, H, W) or (3, H, W)."""
-    return torch.from_numpy(np.atleast_3d(frame)).permute(2, 0, 1)
+    return torch.from_numpy(np.atleast_3d(np.ascontiguousarray(frame))).permute(2, 0, 1)
 
 
 def as_array(image: Tensor) -> np.ndarray:

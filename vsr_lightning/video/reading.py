@@ -153,7 +153,7 @@ def _open_mp4(path: Path) -> Video:
         stream = file.streams.video[0]
         length, fps = stream.frames or None, float(stream.average_rate or 0) or None
         for frame in file.decode(stream):  # of a grey video all: it may begin in black
-            shape = (frame.height, frame.width)
+            shape = (frame.height, frame.width)[:: -1 if _quarters(frame) % 2 else 1]
             chroma = frame.reformat(format="yuv444p").to_ndarray()[1:].astype(np.int16) - 128
             if (abs(chroma) > 1).any():
                 shape = (*shape, 3)
@@ -166,7 +166,12 @@ def _mp4_frames(path: Path, colour: bool) -> Iterator[np.ndarray]:
         for frame in file.decode(video=0):
             if frame.colorspace == UNKNOWN_COLOURS and frame.height >= 720:
                 frame.colorspace = Colorspace.ITU709  # what players take it for
-            yield frame.to_ndarray(format="rgb24" if colour else "gray")
+            yield np.rot90(frame.to_ndarray(format="rgb24" if colour else "gray"), _quarters(frame))
+
+
+def _quarters(frame: av.VideoFrame) -> int:
+    """Return by how many quarters to turn a frame to the left: phones store how they were held."""
+    return round(getattr(frame, "rotation", 0) / 90)
 
 
 _OPENERS: dict[str, Callable[[Path], Video]] = {".npy": _open_npy, ".gif": _open_gif, ".mp4": _open_mp4}
