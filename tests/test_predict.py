@@ -12,7 +12,7 @@ from vsr_lightning.colour import to_ycbcr
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.inference import super_resolve
-from vsr_lightning.models import Bicubic
+from vsr_lightning.models import Bicubic, Recurrent
 from vsr_lightning.pictures import to_uint8
 from vsr_lightning.predict import main
 from vsr_lightning.trained import load_trained
@@ -202,6 +202,18 @@ def test_a_video_that_breaks_off_leaves_nothing(predict, tmp_path):
     with pytest.raises(SystemExit, match="input=in can't be read: it is damaged"):
         predict("input=in", "output=out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_published_weights_need_no_run(predict, tmp_path):
+    network = Recurrent(width=8, blocks=1, channels=3, scale=4)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    frames = np.random.default_rng(0).integers(0, 256, (3, 10, 14, 3), np.uint8)
+    write_video(tmp_path / "in.npy", frames, 10)
+    predict("model=recurrent", "model.width=8", "model.blocks=1", "model.channels=3", "data.degradation.scale=4",
+            "model.weights=weights.pth", "input=in.npy", "output=out.npy")  # fmt: skip
+    with torch.no_grad():
+        expected = network(torch.from_numpy(frames).movedim(-1, 1)[None].float() / 255)[0]
+    assert np.abs(np.load("out.npy").astype(int) - to_uint8(expected).movedim(1, -1).numpy().astype(int)).max() <= 1
 
 
 def test_bicubic_needs_no_run_and_takes_any_size(predict, tmp_path):

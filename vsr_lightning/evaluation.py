@@ -33,7 +33,7 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
     cfg = as_trained(cfg, trained, overrides) if trained else cfg
     cfg.trainer.precision = cfg.trainer.precision or "32-true"
     rows: list[Run] = []
-    about: dict[str, Any] = {"model": "bicubic", "loss": "", "overrides": []}
+    about: dict[str, Any] = {"model": cfg.model._target_.rsplit(".", 1)[-1].lower(), "loss": "", "overrides": []}
     if trained:
         name = Path(cfg.run).name if cfg.run else trained.checkpoint.name  # type: ignore[union-attr]
         about |= {key: trained.record[key] for key in ("model", "loss")}
@@ -50,7 +50,7 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
         module = make_module(cfg)
         if trained:
             module.load_state_dict(trained.weights)
-        elif any(parameter.requires_grad for parameter in module.parameters()):
+        elif not cfg.model.get("weights") and any(parameter.requires_grad for parameter in module.parameters()):
             raise ValueError("a network's scores need its weights: give run=FOLDER or ckpt=FILE instead of model=")
         data: VideoData = instantiate(cfg.data)
         record.update(made_from(data, module))

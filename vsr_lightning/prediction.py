@@ -60,10 +60,10 @@ class _Model(NamedTuple):
 
 def _model(cfg: DictConfig, overrides: tuple[str, ...]) -> _Model:
     if cfg.run is None and cfg.ckpt is None:
-        network: nn.Module = instantiate(cfg.model)
-        if any(parameter.requires_grad for parameter in network.parameters()):
+        network: nn.Module = instantiate(cfg.model).eval()
+        if not (published := cfg.model.get("weights")) and any(True for _ in network.parameters()):
             raise ValueError("a network needs its weights: give run=FOLDER or ckpt=FILE instead of model=")
-        return _Model(network, cfg.data, None, "bicubic")
+        return _Model(network, cfg.data, cfg.model.get("channels"), published or "bicubic")
     if theirs := [override for override in overrides if override.startswith(("data", "model"))]:
         raise ValueError(f"{theirs[0]} is the run's own affair: leave it out, or leave out run= and ckpt=")
     trained = load_trained(cfg.run, cfg.ckpt)
