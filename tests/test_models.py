@@ -130,6 +130,14 @@ def test_every_frame_of_a_clip_sees_all_others(changed):
     assert (differences > 0).all()
 
 
+@pytest.mark.parametrize("name", CLIPS)
+def test_clips_come_out_the_same_without_gradients_in_less_memory(name):
+    network, clip = CLIPS[name](), torch.rand(2, 4, 1, 8, 8)
+    expected = network(clip)
+    with torch.no_grad():
+        torch.testing.assert_close(network(clip), expected)
+
+
 def test_deformable_encodes_each_frame_once():
     network, low_res = WINDOWS["deformable"](), torch.rand(2, 3, 1, 8, 8)
     encoded = torch.stack([network.encode(low_res[:, t]) for t in range(3)], 1)

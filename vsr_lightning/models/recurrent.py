@@ -74,11 +74,16 @@ class Recurrent(nn.Module):
         seen = [torch.cat(pair, 1) for pair in zip(frames, back, strict=True)] if self.coupled else frames
         forth = self._carry(self.forth, seen, to_last)
         both = forth if self.coupled else [torch.cat(pair, 1) for pair in zip(back, forth, strict=True)]
-        # all frames at once from here on
-        features = torch.stack(both, 1).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        base = F.interpolate(low_res.flatten(0, 1), scale_factor=self.scale, mode="bilinear", align_corners=False)
-        missing: Tensor = self.up(self.fusion(features))
-        return (base + missing).unflatten(0, low_res.shape[:2])
+        # all frames at once where there is time to gain, one at a time where only memory
+        if torch.is_grad_enabled():
+            features, images = torch.stack(both, 1).flatten(0, 1), low_res.flatten(0, 1)
+            return self._upsample(features, images).unflatten(0, low_res.shape[:2])
+        return torch.stack([self._upsample(*pair) for pair in zip(both, frames, strict=True)], 1)
+
+    def _upsample(self, features: Tensor, frames: Tensor) -> Tensor:
+        base = F.interpolate(frames, scale_factor=self.scale, mode="bilinear", align_corners=False)
+        missing: Tensor = self.up(self.fusion(features.contiguous(memory_format=torch.channels_last)))
+        return base + missing
 
     def _carry(self, blocks: nn.Module, frames: Sequence[Tensor], flows: Sequence[Tensor]) -> list[Tensor]:
         """Return each frame's features, in the order given; ``flows`` lead from each frame after the first one back."""
