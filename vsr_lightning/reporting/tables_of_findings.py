@@ -37,14 +37,22 @@ def keep(result: Result, folder: Path) -> None:
 
 
 def tables(groups: Sequence[Group]) -> dict[str, str]:
-    """Return each table as markdown: of the largest group its scores and differences, of the others a row a run."""
-    main = max(groups, key=lambda group: len(group.conditions))
-    others = [result for group in groups if group is not main for result in group.results if result.trained]
+    """Return each table as markdown.
+
+    Of the runs from scratch, those of the largest group have their scores and differences, the others a row a run;
+    runs that started from another's weights have their own scores and differences.
+    """
+    tuned = [group for group in groups if any(result.record.get("init_from") for result in group.results)]
+    main = max((group for group in groups if group not in tuned), key=lambda group: len(group.conditions))
+    others = [group for group in groups if group is not main and group not in tuned]
+    trained = [condition for condition in main.conditions if condition.results[0].trained]
     return {
         "scores": markdown([_scores(condition) for condition in main.conditions]),
         "differences": markdown(_differences(main)),
-        "made_from": markdown([_made_from(condition) for condition in main.conditions if condition.results[0].trained]),
-        "longer_runs": markdown([_longer(result) for result in others]),
+        "made_from": markdown([_made_from(condition) for condition in trained]),
+        "tuned_scores": markdown([_scores(condition) for group in tuned for condition in group.conditions]),
+        "tuned_differences": markdown([row for group in tuned for row in _differences(group)]),
+        "longer_runs": markdown([_longer(run) for group in others for run in group.results if run.trained]),
     }
 
 
