@@ -26,7 +26,7 @@ def test_a_page_is_filled_from_runs_and_again_from_what_is_kept_of_them(vsr, tmp
     vsr("-m", "loss=mse,perceptual", "seed=0,1", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
     page, kept = tmp_path / "page.md", tmp_path / "kept"
     page.write_text(f"before\n{MARKS}after\n")
-    told = write_findings([tmp_path / "sweep"], page, kept)
+    told = write_findings([tmp_path / "sweep"], [page], kept)
     assert told[:2] == [f"kept: 5 runs in {kept}", f"page: {page}"]
     assert {path.name for path in (tmp_path / "page").iterdir()} == {"curves.png", "strip.png", "plane.png"}
 
@@ -42,7 +42,7 @@ def test_a_page_is_filled_from_runs_and_again_from_what_is_kept_of_them(vsr, tmp
     expected = paired_difference(conditions["mse"], conditions["perceptual"], "psnr")
     assert difference["PSNR (dB)"] == f"{expected.mean:+.2f} ({expected.low:+.2f} to {expected.high:+.2f})"
 
-    assert write_findings([], page, kept) == [f"page: {page}"]
+    assert write_findings([], [page], kept) == [f"page: {page}"]
     assert page.read_text() == text
     assert not [path for path in kept.rglob("*") if path.is_file() and str(tmp_path) in path.read_text()]
     assert sum(path.stat().st_size for path in kept.rglob("*") if path.is_file()) < 100_000
@@ -56,7 +56,7 @@ def test_runs_apart_from_the_largest_group_have_a_row_each(finished, tmp_path):
     (longer / "run.json").write_text(json.dumps(record | {"epochs": 9}))
     page = tmp_path / "page.md"
     page.write_text("<!-- longer_runs --><!-- end of longer_runs -->")
-    write_findings([finished, tmp_path / "longer"], page, tmp_path / "kept")
+    write_findings([finished, tmp_path / "longer"], [page], tmp_path / "kept")
     (row,) = _cells(page.read_text(), "network and loss")
     assert row["trained on"] == "54 windows of 5 in steps of 3"
 

@@ -1,6 +1,6 @@
-"""Fill the tables and figures of a page from runs; keep of each run what they need.
+"""Fill the tables and figures of pages from runs; keep of each run what they need.
 
-python -m vsr_lightning.findings                          # docs/findings.md anew, from what docs/runs keeps
+python -m vsr_lightning.findings                          # docs/findings.md and README.md anew, from docs/runs
 python -m vsr_lightning.findings runs/findings_*          # from these runs: they are kept, and pictures drawn too
 """
 
@@ -10,25 +10,25 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PAGE, KEPT = Path("docs/findings.md"), Path("docs/runs")
+PAGES, KEPT = (Path("docs/findings.md"), Path("README.md")), Path("docs/runs")
 
 
-def write_findings(folders: Sequence[Path], page: Path, kept: Path) -> list[str]:
-    """Keep the runs below the folders and fill the page from all that are kept; return what was done, in lines.
+def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -> list[str]:
+    """Keep the runs below the folders and fill pages from all that are kept; return what was done, in lines.
 
-    The page says in ``<!-- NAME -->`` and ``<!-- end of NAME -->`` where a table belongs; what stands outside is left
-    as it is. Figures go to a folder beside the page, of its name.
+    A page says in ``<!-- NAME -->`` and ``<!-- end of NAME -->`` where a table belongs; what stands outside is left
+    as it is. Figures go to a folder beside the first page, of its name.
 
     Raises:
-        FileNotFoundError: a folder, or the page, is missing or empty.
-        ValueError: the page has a mark of no table, or one without its end.
+        FileNotFoundError: a folder, or a page, is missing or empty.
+        ValueError: a page has a mark of no table, or one without its end.
     """
     from vsr_lightning.provenance import write_bytes, write_text
-    from vsr_lightning.reporting.looks import look
+    from vsr_lightning.reporting.looks import SHOWN, look
     from vsr_lightning.reporting.page import png
     from vsr_lightning.reporting.results import comparable, read_results
     from vsr_lightning.reporting.sections import group_sections
-    from vsr_lightning.reporting.tables_of_findings import keep, tables
+    from vsr_lightning.reporting.tables_of_findings import keep, largest, tables
 
     told = []
     pictures = {}
@@ -37,19 +37,17 @@ def write_findings(folders: Sequence[Path], page: Path, kept: Path) -> list[str]
         for result in results:
             keep(result, kept)
         told.append(f"kept: {len(results)} runs in {kept}")
-        group = comparable(results)[0]
-        pictures = {
-            section.name: section.figure
-            for section in group_sections(group, look(group), several=False)
-            if section.figure
-        }
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    if not text:
-        raise FileNotFoundError(f"{page} is missing: give another --page")
-    write_text(page, filled(text, tables(comparable(read_results([kept])))))
-    told.append(f"page: {page}")
+        group = largest(comparable(results))
+        sections = group_sections(group, look(group, videos=SHOWN), several=False)
+        pictures = {section.name: section.figure for section in sections if section.figure}
+    if missing := [page for page in pages if not page.is_file()]:
+        raise FileNotFoundError(f"{missing[0]} is missing: give another --page")
+    made = tables(comparable(read_results([kept])))
+    for page in pages:
+        write_text(page, filled(page.read_text(encoding="utf-8"), made))
+        told.append(f"page: {page}")
     for name, figure in pictures.items():
-        path = page.with_suffix("") / f"{name}.png"
+        path = pages[0].with_suffix("") / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         write_bytes(path, png(figure))
         told.append(f"figure: {path}")
@@ -72,10 +70,16 @@ def filled(text: str, tables: dict[str, str]) -> str:
 def main() -> None:
     """Read the command line and print where things are."""
     parser = argparse.ArgumentParser(
-        prog="python -m vsr_lightning.findings", description="Fill the tables and figures of a page from runs."
+        prog="python -m vsr_lightning.findings", description="Fill the tables and figures of pages from runs."
     )
     parser.add_argument("runs", nargs="*", type=Path, help="folders of runs to keep and draw (default: none, as kept)")
-    parser.add_argument("--page", type=Path, default=PAGE, help=f"markdown with marks (default: {PAGE})")
+    parser.add_argument(
+        "--page",
+        nargs="+",
+        type=Path,
+        default=PAGES,
+        help=f"markdown with marks (default: {' and '.join(map(str, PAGES))})",
+    )
     parser.add_argument("--kept", type=Path, default=KEPT, help=f"where small files of runs are kept (default: {KEPT})")
     arguments = parser.parse_args()
     try:

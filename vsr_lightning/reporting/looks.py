@@ -41,13 +41,13 @@ class Looks:
     missing: list[str]
 
 
-def look(group: Group) -> Looks | None:
-    """Load the networks of a group and let them predict; None where nothing is finished."""
+def look(group: Group, videos: int = VIDEOS) -> Looks | None:
+    """Load the networks of a group and let them predict so many test videos; None where nothing is finished."""
     finished = [result for result in group.results if result.finished]
     if not finished:
         return None
     try:
-        data, batch = see_test(finished[0], VIDEOS)
+        data, batch = see_test(finished[0], videos)
     except Exception as error:  # a class that is gone, a missing file, weights of another shape
         return Looks(
             {}, {}, 0, (0, 0, 0), [f"The pictures and the losses under each other are missing: {one_line(error)}."]
@@ -56,7 +56,7 @@ def look(group: Group) -> Looks | None:
         return Looks(
             {}, {}, 0, (0, 0, 0), ["The pictures are missing: the data file is not the one that the runs saw."]
         )
-    target, videos = batch.frames, min(VIDEOS, len(data.test_videos))
+    target, videos = batch.frames, min(videos, len(data.test_videos))
     looks = Looks({}, {}, videos, (len(target), *target.shape[-2:]), [])
     losses = _losses(finished, looks.missing)
     each = len(target) // videos
@@ -71,7 +71,7 @@ def look(group: Group) -> Looks | None:
                 if not result.finished:
                     continue
                 if (cut := _cut(result)) not in batches:
-                    batches[cut] = see_test(result, VIDEOS)[1]
+                    batches[cut] = see_test(result, videos)[1]
                 prediction = predict(result, batches[cut])
             except Exception as error:  # as above
                 looks.missing.append(f"{result.path.name} is not shown: {one_line(error)}.")

@@ -42,8 +42,8 @@ def tables(groups: Sequence[Group]) -> dict[str, str]:
     Of the runs from scratch, those of the largest group have their scores and differences, the others a row a run;
     runs that started from another's weights have their own scores and differences.
     """
-    tuned = [group for group in groups if any(result.record.get("init_from") for result in group.results)]
-    main = max((group for group in groups if group not in tuned), key=lambda group: len(group.conditions))
+    main = largest(groups)
+    tuned = [group for group in groups if _tuned(group)]
     others = [group for group in groups if group is not main and group not in tuned]
     trained = [condition for condition in main.conditions if condition.results[0].trained]
     return {
@@ -54,6 +54,15 @@ def tables(groups: Sequence[Group]) -> dict[str, str]:
         "tuned_differences": markdown([row for group in tuned for row in _differences(group)]),
         "longer_runs": markdown([_longer(run) for group in others for run in group.results if run.trained]),
     }
+
+
+def largest(groups: Sequence[Group]) -> Group:
+    """Return the group with the most conditions among those that were trained from scratch."""
+    return max((group for group in groups if not _tuned(group)), key=lambda group: len(group.conditions))
+
+
+def _tuned(group: Group) -> bool:
+    return any(result.record.get("init_from") for result in group.results)
 
 
 def _scores(condition: Condition) -> dict[str, str]:
