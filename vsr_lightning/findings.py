@@ -17,7 +17,7 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
     """Keep the runs below the folders and fill pages from all that are kept; return what was done, in lines.
 
     A page says in ``<!-- NAME -->`` and ``<!-- end of NAME -->`` where a table belongs; what stands outside is left
-    as it is. Figures go to a folder beside the first page, of its name.
+    as it is. Figures that the first page names go to a folder beside it, of its name.
 
     Raises:
         FileNotFoundError: a folder, or a page, is missing or empty.
@@ -47,6 +47,8 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
         write_text(page, filled(page.read_text(encoding="utf-8"), made))
         told.append(f"page: {page}")
     for name, figure in pictures.items():
+        if f"{name}.png" not in pages[0].read_text(encoding="utf-8"):
+            continue
         path = pages[0].with_suffix("") / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         write_bytes(path, png(figure))

@@ -11,6 +11,7 @@ from vsr_lightning.reporting.curves import Curve, read_curves
 from vsr_lightning.reporting.results import Condition, Group
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: seen by all
+MARKERS = "osDv^P"
 LOWER_IS_BETTER = ("lpips", "perceptual")
 
 
@@ -62,10 +63,16 @@ def plane_figure(group: Group, score: str, title: str) -> Figure:
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
     conditions = [condition for condition in group.scored("psnr") if len(condition.scores(score))]
-    colours = iter(COLOURS * len(conditions))
-    for condition in conditions:
-        trained = condition.results[0].trained
-        style = {"color": next(colours), "marker": "o"} if trained else {"color": "black", "marker": "*", "s": 120}
+    models = list(dict.fromkeys(condition.results[0].record["model"] for condition in conditions))
+    names = [condition.label.removeprefix(f"{condition.results[0].record['model']} ") for condition in conditions]
+    kinds = list(dict.fromkeys(names))  # what was trained on has a colour, each network a marker
+    for condition, name in zip(conditions, names, strict=True):
+        first = condition.results[0]
+        marker, colour = (
+            MARKERS[models.index(first.record["model"]) % len(MARKERS)],
+            COLOURS[kinds.index(name) % len(COLOURS)],
+        )
+        style = {"color": colour, "marker": marker} if first.trained else {"color": "black", "marker": "*", "s": 120}
         axes.scatter(condition.scores("psnr"), condition.scores(score), label=condition.label, alpha=0.8, **style)
     if score in LOWER_IS_BETTER:
         axes.invert_yaxis()

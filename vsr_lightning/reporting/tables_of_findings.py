@@ -45,12 +45,12 @@ def tables(groups: Sequence[Group]) -> dict[str, str]:
     main = largest(groups)
     tuned = [group for group in groups if _tuned(group)]
     others = [group for group in groups if group is not main and group not in tuned]
-    trained = [condition for condition in main.conditions if condition.results[0].trained]
+    trained = [condition for condition in _ordered(main) if condition.results[0].trained]
     return {
-        "scores": markdown([_scores(condition) for condition in main.conditions]),
+        "scores": markdown([_scores(condition) for condition in _ordered(main)]),
         "differences": markdown(_differences(main)),
         "made_from": markdown([_made_from(condition) for condition in trained]),
-        "tuned_scores": markdown([_scores(condition) for group in tuned for condition in group.conditions]),
+        "tuned_scores": markdown([_scores(condition) for group in tuned for condition in _ordered(group)]),
         "tuned_differences": markdown([row for group in tuned for row in _differences(group)]),
         "longer_runs": markdown([_longer(run) for group in others for run in group.results if run.trained]),
     }
@@ -59,6 +59,16 @@ def tables(groups: Sequence[Group]) -> dict[str, str]:
 def largest(groups: Sequence[Group]) -> Group:
     """Return the group with the most conditions among those that were trained from scratch."""
     return max((group for group in groups if not _tuned(group)), key=lambda group: len(group.conditions))
+
+
+def _ordered(group: Group) -> list[Condition]:
+    """Return conditions by network, each with MSE first; the baseline comes last."""
+
+    def place(condition: Condition) -> tuple[bool, str, bool, str]:
+        first = condition.results[0]
+        return not first.trained, first.record["model"], first.record["loss"] != BASELINE_LOSS, condition.label
+
+    return sorted(group.conditions, key=place)
 
 
 def _tuned(group: Group) -> bool:
@@ -76,7 +86,7 @@ def _scores(condition: Condition) -> dict[str, str]:
 def _differences(group: Group) -> list[dict[str, str]]:
     """Return a row for each other loss than MSE and each network: mean and interval of the difference to MSE."""
     rows = []
-    trained = [condition for condition in group.conditions if condition.results[0].trained]
+    trained = [condition for condition in _ordered(group) if condition.results[0].trained]
     for base, other in product(trained, trained):
         one, two = base.results[0].record, other.results[0].record
         if one["model"] != two["model"] or one["loss"] != BASELINE_LOSS or two["loss"] == BASELINE_LOSS:
@@ -95,13 +105,11 @@ def _differences(group: Group) -> list[dict[str, str]]:
 def _made_from(condition: Condition) -> dict[str, str]:
     first = condition.results[0].record
     config, data = first["config"], first["data"]
-    seconds = [result.record["wall_time_s"] for result in condition.results]
     return {
         "network and loss": condition.label,
         "windows or clips trained on": _seen(first),
         "learning rate": str(config["optimizer"]["lr"]),
         "precision": first["precision"],
-        "time a run, with its test": duration(float(np.mean(seconds))),
         "test videos": str(data["test_videos"]),
     }
 
