@@ -108,6 +108,7 @@ def test_a_mixed_loss_is_the_weighted_sum(images):
         ({"mse": 0}, r"loss\.terms are all 0: give one a weight, such as loss\.terms\.mse=1"),
         ({"mse": -1}, r"loss\.terms\.mse=-1: give a number, at least 0"),
         ({"mse": float("nan")}, r"loss\.terms\.mse=nan"),
+        ({"mse": "abc"}, r"loss\.terms\.mse=abc: give a number"),
         ({"other": 1}, r"loss\.terms\.other is unknown: choose among mse"),
     ],
 )

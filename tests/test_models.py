@@ -116,6 +116,12 @@ def test_convolutional_networks_refuse_other_scales(name):
         (WINDOWS | CLIPS)[name](scale=3)
 
 
+@pytest.mark.parametrize("name", [*WINDOWS, *CLIPS])
+def test_convolutional_networks_say_which_key_does_not_fit_the_data(name):
+    with pytest.raises(ValueError, match=r"does not fit the data: model\.channels=1, data gives 3$"):
+        (WINDOWS | CLIPS)[name]()(torch.rand(1, 3, 3, 8, 8))
+
+
 def test_a_frame_alone_is_a_clip_too():
     assert CLIPS["recurrent"]()(torch.rand(2, 1, 1, 8, 8)).shape == (2, 1, 1, 16, 16)
 

@@ -22,7 +22,7 @@ class Mixed(nn.Module):
         for name, weight in terms.items():
             if name not in losses:
                 raise ValueError(f"loss.terms.{name} is unknown: choose among {', '.join(losses)}")
-            if not 0 <= weight < inf:
+            if not isinstance(weight, (int, float)) or not 0 <= weight < inf:
                 raise ValueError(f"loss.terms.{name}={weight}: give a number, at least 0")
         self.weights = {name: weight for name, weight in terms.items() if weight}
         if not self.weights:

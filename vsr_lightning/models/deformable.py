@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from vsr_lightning.models.residual_fusion import ResidualBlock, as_small, upsampled, upsampler
+from vsr_lightning.models.residual_fusion import ResidualBlock, as_small, check_fit, upsampled, upsampler
 
 KERNEL = 3
 
@@ -43,7 +43,7 @@ class Deformable(nn.Module):
             raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
         if width % groups:
             raise ValueError(f"model.width={width} is no multiple of model.groups={groups}")
-        self.scale, self.channels, self.taps = scale, channels, groups * KERNEL**2
+        self.scale, self.frames, self.channels, self.taps = scale, frames, channels, groups * KERNEL**2
         self.extract = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), *(ResidualBlock(width) for _ in range(features))
         )
@@ -61,6 +61,7 @@ class Deformable(nn.Module):
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, frames, channels, h, w) -> (B, channels, H, W); not bounded, the scores clamp."""
+        check_fit(low_res, self.channels, self.frames)
         return self.fuse(self.encode(low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2]))
 
     def encode(self, frames: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vsr_lightning.models.flow import Flow, warp
 from vsr_lightning.models.published_basicvsr import read_weights
-from vsr_lightning.models.residual_fusion import ResidualBlock, as_small
+from vsr_lightning.models.residual_fusion import ResidualBlock, as_small, check_fit
 
 
 class Recurrent(nn.Module):
@@ -51,7 +51,7 @@ class Recurrent(nn.Module):
         super().__init__()
         if scale not in (2, 4):
             raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
-        self.width, self.scale, self.coupled = width, scale, coupled
+        self.width, self.scale, self.channels, self.coupled = width, scale, channels, coupled
         self.flow = Flow(channels, flow_levels, flow_width, flow_kernel)
         self.back = trunk(channels + width, width, blocks)
         self.forth = trunk(channels + (1 + coupled) * width, width, blocks)
@@ -68,6 +68,7 @@ class Recurrent(nn.Module):
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, T, channels, h, w) -> (B, T, channels, H, W); not bounded, the scores clamp."""
+        check_fit(low_res, self.channels)
         frames = list(low_res.unbind(1))
         to_next, to_last = self.flow.along(low_res)
         back = self._carry(self.back, frames[::-1], to_next[::-1])[::-1]

@@ -25,16 +25,27 @@ class ResidualFusion(nn.Module):
         super().__init__()
         if scale not in (2, 4):
             raise ValueError(f"model.scale={scale}: choose 2 or 4")
-        self.scale = scale
+        self.scale, self.frames, self.channels = scale, frames, channels
         self.first = nn.Conv2d(frames * channels, width, 3, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.up = upsampler(width, channels, scale)
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, frames, channels, h, w) -> (B, channels, H, W); not bounded, the scores clamp."""
+        check_fit(low_res, self.channels, self.frames)
         features = self.first(low_res.flatten(1, 2))
         missing: Tensor = self.up(features + self.blocks(features))
         return missing + upsampled(low_res[:, low_res.shape[1] // 2], self.scale)
+
+
+def check_fit(low_res: Tensor, channels: int, frames: int | None = None) -> None:
+    """Raise ValueError unless (B, T, C, h, w) has the channels, and the frames, that a network was made for."""
+    wanted = {
+        "model.frames": (frames or low_res.shape[1], low_res.shape[1]),
+        "model.channels": (channels, low_res.shape[2]),
+    }
+    if wrong := [f"{name}={mine}, data gives {theirs}" for name, (mine, theirs) in wanted.items() if mine != theirs]:
+        raise ValueError(f"the network does not fit the data: {'; '.join(wrong)}")
 
 
 class ResidualBlock(nn.Module):
