@@ -24,7 +24,7 @@ class ResidualFusion(nn.Module):
     def __init__(self, width: int = 64, blocks: int = 6, frames: int = 5, scale: int = 2, channels: int = 1) -> None:
         super().__init__()
         if scale not in (2, 4):
-            raise ValueError(f"model.scale={scale}: choose 2 or 4")
+            raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
         self.scale, self.frames, self.channels = scale, frames, channels
         self.first = nn.Conv2d(frames * channels, width, 3, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
