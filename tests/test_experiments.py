@@ -15,7 +15,7 @@ SMALL = (
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
 def test_each_experiment_trains(vsr, tmp_path, name):
-    conv = "residual_fusion" in name or "recurrent" in name
+    conv = any(of in name for of in ("residual_fusion", "recurrent", "finetune"))
     small = ["model.width=8", "model.blocks=1"] if conv else ["model.widths=[2,4]", "model.pools=[true,false]"]
     vsr(f"experiment={name}", *SMALL, *small, tiny=False)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
