@@ -21,7 +21,7 @@ def test_a_loss_is_one_class_one_yaml_and_one_test(vsr, tmp_path, monkeypatch):
     vsr("-m", "loss=mse,edge", f"hydra.searchpath=[file://{tmp_path}/conf]", "trainer.max_epochs=1",
         "hydra.sweep.dir=sweep")  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "sweep" / "report" / "losses.csv").open()))
-    assert [row["trained on"] for row in rows] == ["mse", "edge", "bicubic"]
+    assert [row["condition"] for row in rows] == ["mse", "edge", "bicubic"]
     assert all(0 < float(row["edge"]) < 1 for row in rows)
 
     namespace = {}

@@ -148,7 +148,7 @@ def test_a_sweep_over_a_weight_labels_its_runs_by_it(vsr, tmp_path):
     vsr("-m", "loss=mixed", "loss.terms.perceptual=0,0.1", "loss.losses.perceptual.taps=[relu1_1]",
         "trainer.max_epochs=1", "hydra.sweep.dir=sweep")  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "sweep" / "report" / "table_1.csv").open()))
-    assert [row["trained on"] for row in rows] == [
+    assert [row["condition"] for row in rows] == [
         "mixed loss.terms.perceptual=0", "mixed loss.terms.perceptual=0.1", "bicubic",
     ]  # fmt: skip
 

@@ -14,7 +14,8 @@ from vsr_lightning.frame_table import write_frames
 from vsr_lightning.provenance import write_json
 from vsr_lightning.report import main, write_report
 from vsr_lightning.reporting.results import comparable, read_results
-from vsr_lightning.reporting.statistics import loss_pairs, paired_difference
+from vsr_lightning.reporting.sections import with_interval
+from vsr_lightning.reporting.statistics import Difference, paired_difference, pairs
 
 DEGRADATION = {"scale": 2, "interpolation": "bicubic", "kernel_size": 3, "sigma": [0.1, 2.0]}
 DATA = {"name": "generated", "description": "made up", "checksum": "c" * 32, "train_videos": 6, "test_videos": 3,
@@ -59,7 +60,7 @@ def sweep(tmp_path):
 
 def test_table_1_has_mean_spread_and_number_of_seeds(sweep):
     write_report([sweep], sweep / "report")
-    rows = {row["trained on"]: row for row in _table(sweep / "report", "table_1")}
+    rows = {row["condition"]: row for row in _table(sweep / "report", "table_1")}
     assert list(rows) == ["mse", "perceptual", "bicubic"]
     for label, psnr in {"mse": [20, 21, 22], "perceptual": [18, 20, 22]}.items():
         assert rows[label]["n"] == "3"
@@ -67,7 +68,7 @@ def test_table_1_has_mean_spread_and_number_of_seeds(sweep):
         assert float(rows[label]["psnr_sd"]) == pytest.approx(np.std(psnr, ddof=1))
     text = (sweep / "report" / "report.md").read_text()
     assert "| 3 of 3 | 20.00 ± 2.00 " in text
-    assert "perceptual trained on what the column perceptual looks through" in text
+    assert "Trained on what the column perceptual looks through: perceptual." in text
     assert "Data: made up." in text
 
 
@@ -149,7 +150,7 @@ def test_runs_whose_configs_differ_are_told_apart_whatever_the_command_said(tmp_
     (group,) = comparable(read_results([tmp_path]))
     labels = [f"{loss} optimizer.lr={lr}" for loss in ("mse", "perceptual") for lr in (0.0001, 0.01)]
     assert [condition.label for condition in group.conditions] == labels
-    assert [(one.label, two.label) for one, two in loss_pairs(group)] == [
+    assert [(one.label, two.label) for one, two in pairs(group)] == [
         (labels[0], labels[2]),
         (labels[1], labels[3]),
     ]
@@ -160,9 +161,45 @@ def test_a_key_that_only_one_loss_has_leaves_the_losses_comparable(tmp_path):
     for number, taps in ((1, "all"), (2, "published")):
         _run(tmp_path, str(number), "perceptual", config={"loss": {"_target_": "b", "taps": taps}})
     (group,) = comparable(read_results([tmp_path]))
-    pairs = [(one.label, two.label) for one, two in loss_pairs(group)]
-    assert ("mse", "perceptual loss.taps=all") in pairs
-    assert ("mse", "perceptual loss.taps=published") in pairs
+    found = [(one.label, two.label) for one, two in pairs(group)]
+    assert ("mse", "perceptual loss.taps=all") in found
+    assert ("mse", "perceptual loss.taps=published") in found
+
+
+def test_networks_are_compared_under_the_same_loss(tmp_path):
+    for model, gain in (("plain", 0), ("deep", 3)):
+        _run(tmp_path, f"{model}_mse", model=model, psnr=20.0 + gain)
+        for taps in ("all", "published"):
+            config = {"loss": {"taps": taps}, "model": {"width": gain}}
+            _run(tmp_path, f"{model}_{taps}", "perceptual", model=model, config=config, psnr=18.0 + gain)
+    (group,) = comparable(read_results([tmp_path]))
+    found = [(one.label, two.label) for one, two in pairs(group)]
+    networks = ("mse", "perceptual loss.taps=all", "perceptual loss.taps=published")
+    assert {(f"deep {loss}", f"plain {loss}") for loss in networks} <= set(found)
+    assert ("deep mse", "plain perceptual loss.taps=all") not in found
+    write_report([tmp_path], tmp_path / "report")
+    rows = {(row["difference"], row["score"]): row["mean"] for row in _table(tmp_path / "report", "differences")}
+    assert float(rows["plain mse minus deep mse", "PSNR (dB)"]) == pytest.approx(-3)
+
+
+def test_a_sum_of_losses_is_told_with_its_weights(tmp_path):
+    _run(tmp_path, "0", "mixed", config={"loss": {"terms": {"mse": 1, "l1": 0, "perceptual": 0.01}}})
+    write_report([tmp_path], tmp_path / "report")
+    (row,) = _table(tmp_path / "report", "made_from")
+    assert row["loss"] == "mixed (mse 1, perceptual 0.01)"
+
+
+@pytest.mark.parametrize(
+    ("ends", "text"),
+    [
+        ((-1.9634, -2.0231, -1.9149), "-1.96 (-2.02 to -1.91)"),
+        ((0.0001234, 0.0001191, 0.0001304), "+0.000123 (+0.000119 to +0.000130)"),
+        ((12.3, -40.0, 70.0), "+12 (-40 to +70)"),
+        ((0.5, 0.5, 0.5), "+0.5000 (+0.5000 to +0.5000)"),
+    ],
+)
+def test_an_interval_has_the_digits_that_tell_its_ends_apart(ends, text):
+    assert with_interval(Difference(*ends, videos=9, seeds=1)) == text
 
 
 def test_a_report_leaves_nothing_of_an_earlier_one(sweep, tmp_path):
@@ -223,7 +260,7 @@ def test_a_sweep_ends_with_a_page_that_holds_its_pictures_and_tables(vsr, capsys
     assert page.tables == 4
     for name in ("curves", "strip", "plane"):
         assert Image.open(BytesIO((report / f"{name}.png").read_bytes())).width > 300
-    losses = {row["trained on"]: row for row in _table(report, "losses")}
+    losses = {row["condition"]: row for row in _table(report, "losses")}
     assert list(losses) == ["mse", "perceptual", "bicubic"]
     # two test videos are all that there are, so the mean over them is the run's own test loss
     runs = [json.loads(path.read_text()) for path in sorted((tmp_path / "sweep").glob("[0-9]*/run.json"))]

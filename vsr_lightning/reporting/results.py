@@ -96,10 +96,12 @@ class Condition:
     Attributes:
         label: what tells it from the other conditions of its group.
         results: one a seed, in the seeds' order.
+        varied: ``key=value`` of what tells it from them beside network and loss.
     """
 
     label: str
     results: tuple[Result, ...]
+    varied: tuple[str, ...] = ()
 
     def scores(self, name: str) -> np.ndarray:
         """Return ``name`` of each finished run, one a seed."""
@@ -126,20 +128,20 @@ class Group:
         """Its runs by what they repeat, in the order of the jobs; of two with the same seed the later one counts."""
         keys = _varying([result for result in self.results if result.trained])
         models = {result.record["model"] for result in self.results if result.trained}
-        by_label: dict[str, dict[int, Result]] = {}
+        by_name: dict[tuple[str, tuple[str, ...]], dict[int, Result]] = {}
         for result in self.results:
+            name = result.record["model"]
+            varied: tuple[str, ...] = ()
             if result.trained:
-                parts = [result.record["model"]] if len(models) > 1 else []
-                parts += [result.record["loss"]]
-                parts += [f"{key}={result.choices[key]}" for key in keys if key in result.choices]
-            else:
-                parts = [result.record["model"]]
-            by_seed = by_label.setdefault(" ".join(parts), {})
+                name = f"{name} {result.record['loss']}" if len(models) > 1 else result.record["loss"]
+                varied = tuple(f"{key}={result.choices[key]}" for key in keys if key in result.choices)
+            by_seed = by_name.setdefault((name, varied), {})
             seed = result.record.get("seed", 0) if result.trained else 0
             if seed not in by_seed or result.finished or not by_seed[seed].finished:
                 by_seed[seed] = result
         return tuple(
-            Condition(label, tuple(by_seed[seed] for seed in sorted(by_seed))) for label, by_seed in by_label.items()
+            Condition(" ".join((name, *varied)), tuple(by_seed[seed] for seed in sorted(by_seed)), varied)
+            for (name, varied), by_seed in by_name.items()
         )
 
     def scored(self, name: str) -> list[Condition]:

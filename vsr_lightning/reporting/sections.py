@@ -1,7 +1,9 @@
 """What a report says about a group of comparable runs: tables and figures, each with the sentence that explains it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,7 +12,7 @@ from vsr_lightning.callbacks import duration
 from vsr_lightning.reporting.figures import curves_figure, perceptual_judge, plane_figure, strip_figure
 from vsr_lightning.reporting.looks import Looks
 from vsr_lightning.reporting.results import Group, Result
-from vsr_lightning.reporting.statistics import loss_pairs, paired_difference, spread
+from vsr_lightning.reporting.statistics import Difference, paired_difference, pairs, spread
 from vsr_lightning.table import SCORES, WHOLE
 
 Rows = list[dict[str, str]]
@@ -78,7 +80,7 @@ def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Sec
         )
     if looks and looks.losses:
         rows = [
-            {"trained on": label, **{name: f"{value:.4g}" for name, value in values.items()}}
+            {"condition": label, **{name: f"{value:.4g}" for name, value in values.items()}}
             for label, values in looks.losses.items()
         ]
         sections.append(
@@ -103,7 +105,7 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
     rows, numbers = [], []
     for condition in group.conditions:
         n = len(condition.scores("psnr"))
-        row = {"trained on": condition.label, "n": f"{n} of {len(condition.results)}"}
+        row = {"condition": condition.label, "n": f"{n} of {len(condition.results)}"}
         number: dict[str, str] = {}
         for name in names:
             scores = condition.scores(name)
@@ -111,7 +113,7 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
             row[SCORES[name]] = with_spread(mean, sd)
             number |= {name: f"{mean:.7g}", f"{name}_sd": f"{sd:.7g}"}
         rows.append(row)
-        numbers.append({"trained on": condition.label, "n": str(n), **number})
+        numbers.append({"condition": condition.label, "n": str(n), **number})
     text = [
         "Mean and standard deviation over seeds; n counts the finished runs. Each run's score is the mean over all "
         "frames of its test videos. PSNR, SSIM, Eq. 1 and HaarPSI: higher is better; perceptual, GMSD, LPIPS and "
@@ -124,7 +126,7 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
         for condition in group.conditions
         if (condition.results[0].record.get("features") or {}).get("checksum") in judges
     ]:
-        text.append(f"{' and '.join(own)} trained on what the column perceptual looks through: judge by HaarPSI.")
+        text.append(f"Trained on what the column perceptual looks through: {', '.join(own)}. Judge these by HaarPSI.")
     if (seen := group.results[0].facets["PSNR and SSIM of"]) != WHOLE:
         text.append(f"PSNR and SSIM: {seen}; the other scores see whole frames.")
     if group.reason:
@@ -133,18 +135,19 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
 
 
 def differences(group: Group, suffix: str, of: str) -> Section:
-    """Paired differences between losses, with intervals."""
+    """Paired differences between losses and between networks, with intervals."""
     rows, numbers = [], []
-    for one, two in loss_pairs(group):
-        for name in (
-            name for name in SCORES if name not in ("psnr_eq2", "ssim_eq1", "psnr_published", "ssim_published")
-        ):
-            if difference := paired_difference(one, two, name):
-                mean, low, high, videos, seeds = difference
-                what = {"difference": f"{two.label} minus {one.label}", "score": SCORES[name]}
-                rest = {"videos": str(videos), "seeds": str(seeds)}
-                rows.append({**what, "mean": f"{mean:+.3f}", "95 %": f"{low:+.3f} to {high:+.3f}", **rest})
-                numbers.append({**what, "mean": f"{mean:.7g}", "low": f"{low:.7g}", "high": f"{high:.7g}", **rest})
+    names = [name for name in SCORES if name not in ("psnr_eq2", "ssim_eq1", "psnr_published", "ssim_published")]
+    for one, two in pairs(group):
+        found = {name: paired_difference(one, two, name) for name in names if group.scored(name)}
+        if not any(found.values()):
+            continue
+        label = f"{two.label} minus {one.label}"
+        rows.append({"difference": label, **{SCORES[name]: with_interval(value) for name, value in found.items()}})
+        for name, value in found.items():
+            if value:
+                told = {key: f"{number:.7g}" for key, number in value._asdict().items()}
+                numbers.append({"difference": label, "score": SCORES[name], **told})
     text = (
         "Mean over test videos of the difference on the same video, averaged over the seeds that both have, with a "
         "95 % bootstrap interval over videos. It tells what other test videos would change; for other trainings see "
@@ -195,7 +198,7 @@ def made_from(results: Sequence[Result], groups: Sequence[Group]) -> Section:
                 "run": result.path.name,
                 "group": " ".join(group.name for group in groups if result in group.results),
                 "model": record["model"],
-                "loss": record["loss"],
+                "loss": _with_weights(record),
                 "seed": str(record.get("seed", "")),
                 "status": record["status"],
                 "epochs": str(record.get("epochs", "")),
@@ -211,6 +214,23 @@ def made_from(results: Sequence[Result], groups: Sequence[Group]) -> Section:
             }
         )
     return Section("made_from", "What each run was made from", (), rows)
+
+
+def _with_weights(record: dict[str, Any]) -> str:
+    """Return a loss by its name, a sum with the weights of its terms."""
+    terms = ((record.get("config") or {}).get("loss") or {}).get("terms") or {}
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in terms.items() if weight)
+    return f"{record['loss']} ({weights})" if weights else str(record["loss"])
+
+
+def with_interval(difference: Difference | None) -> str:
+    """Return ``mean (low to high)`` with as many digits as tell the ends of the interval apart."""
+    if difference is None:
+        return "-"
+    width = difference.high - difference.low
+    digits = min(max(1 - math.floor(math.log10(width)), 0), 7) if width > 0 else 4
+    mean, low, high = (f"{value:+.{digits}f}" for value in difference[:3])
+    return f"{mean} ({low} to {high})"
 
 
 def with_spread(mean: float, sd: float) -> str:

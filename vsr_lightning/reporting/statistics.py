@@ -1,6 +1,5 @@
 """Spread over seeds, and differences on the same test videos."""
 
-from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -71,14 +70,18 @@ def by_video(result: Result, score: str) -> np.ndarray:
     return np.bincount(inverse, result.frames[score][there]) / frames
 
 
-def loss_pairs(group: Group) -> list[tuple[Condition, Condition]]:
-    """Return the pairs of conditions that differ in nothing but the loss."""
+def pairs(group: Group) -> list[tuple[Condition, Condition]]:
+    """Return the pairs of conditions that differ in nothing but the loss, then those in nothing but the network."""
     trained = [condition for condition in group.conditions if condition.results[0].trained]
-    return [(one, two) for one, two in combinations(trained, 2) if _but_loss(one) == _but_loss(two)]
+    return [
+        (one, two)
+        for choice in ("loss", "model")
+        for one, two in combinations(trained, 2)
+        if _without(choice, one) == _without(choice, two)
+    ]
 
 
-def _but_loss(condition: Condition) -> tuple[str, Sequence[str]]:
-    record = condition.results[0].record
-    label = condition.label.split(" ")
-    told = (record["loss"], record["model"])
-    return record["model"], [part for part in label if part not in told and not part.startswith("loss.")]
+def _without(choice: str, condition: Condition) -> tuple[str, list[str]]:
+    """Return what tells a condition from others, but for its loss or its model and that one's keys."""
+    other = condition.results[0].record["model" if choice == "loss" else "loss"]
+    return other, [part for part in condition.varied if not part.startswith(f"{choice}.")]

@@ -11,7 +11,7 @@ from vsr_lightning.callbacks import duration
 from vsr_lightning.frame_table import FRAMES_FILE, write_frames
 from vsr_lightning.provenance import RUN_FILE, write_text
 from vsr_lightning.reporting.results import Condition, Group, Result
-from vsr_lightning.reporting.sections import with_spread
+from vsr_lightning.reporting.sections import with_interval, with_spread
 from vsr_lightning.reporting.statistics import by_video, paired_difference, spread
 from vsr_lightning.table import SCORES, markdown
 
@@ -93,11 +93,7 @@ def _differences(group: Group) -> list[dict[str, str]]:
             continue
         row = {"difference": f"{other.label} minus {BASELINE_LOSS}"}
         for name in SHOWN:
-            found = paired_difference(base, other, name)
-            digits = 2 if name == "psnr" else 4
-            row[SCORES[name]] = (
-                f"{found.mean:+.{digits}f} ({found.low:+.{digits}f} to {found.high:+.{digits}f})" if found else "-"
-            )
+            row[SCORES[name]] = with_interval(paired_difference(base, other, name))
         rows.append(row)
     return rows
 
