@@ -1,3 +1,4 @@
+import gc
 import io
 import json
 import math
@@ -192,6 +193,20 @@ def test_the_log_file_has_one_plain_line_an_epoch(finished):
     epochs = [line for line in lines if " epoch " in line]
     assert [line.split(" epoch ")[1].split()[0] for line in epochs] == ["1/2", "2/2"]
     assert all("val/psnr" in line and "an epoch" in line and "\x1b" not in line for line in epochs)
+
+
+def test_a_finished_job_leaves_no_videos_in_memory(vsr):
+    def held():
+        return {id(thing) for thing in gc.get_objects() if type(thing) is MovingMNIST}
+
+    gc.collect()
+    before = held()
+    gc.disable()  # as in a short job, where Python has no reason to look for cycles
+    try:
+        vsr("trainer.max_epochs=1")
+        assert held() <= before
+    finally:
+        gc.enable()
 
 
 def test_the_fast_trainer_trains_and_scores_in_bfloat16(vsr, tmp_path):

@@ -4,6 +4,8 @@ python -m vsr_lightning.train -m loss=mse,perceptual
 python -m vsr_lightning.train model=frame_fusion_fig1 loss=mse trainer.max_epochs=8
 """
 
+import gc
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -41,6 +43,7 @@ def main(cfg: DictConfig) -> None:
         launch(cfg, job, processes)
     else:
         run(cfg, job)
+    gc.collect()  # data and trainer hold each other: the next job of a sweep would load its frames beside these
     if not job.sweep and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         print(f"\n{write_table(job.folder)}\nrun: {job.folder}")
 
