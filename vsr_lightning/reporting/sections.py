@@ -140,10 +140,12 @@ def differences(group: Group, suffix: str, of: str) -> Section:
     names = [name for name in SCORES if name not in ("psnr_eq2", "ssim_eq1", "psnr_published", "ssim_published")]
     for one, two in pairs(group):
         found = {name: paired_difference(one, two, name) for name in names if group.scored(name)}
-        if not any(found.values()):
+        if not (some := next(filter(None, found.values()), None)):
             continue
         label = f"{two.label} minus {one.label}"
-        rows.append({"difference": label, **{SCORES[name]: with_interval(value) for name, value in found.items()}})
+        rest = {"videos": str(some.videos), "seeds": str(some.seeds)}
+        shown = {SCORES[name]: with_interval(value) for name, value in found.items()}
+        rows.append({"difference": label, **shown, **rest})
         for name, value in found.items():
             if value:
                 told = {key: f"{number:.7g}" for key, number in value._asdict().items()}
