@@ -9,7 +9,8 @@ import pytest
 
 from vsr_lightning.findings import filled, main, write_findings
 from vsr_lightning.provenance import read_runs
-from vsr_lightning.reporting.results import comparable, read_results
+from vsr_lightning.reporting.figures import plane_figure
+from vsr_lightning.reporting.results import Group, Result, comparable, read_results
 from vsr_lightning.reporting.statistics import paired_difference
 
 MARKS = "".join(f"<!-- {name} -->\nold\n<!-- end of {name} -->\n" for name in ("scores", "differences", "made_from"))
@@ -26,10 +27,10 @@ def _cells(page, title):
 def test_a_page_is_filled_from_runs_and_again_from_what_is_kept_of_them(vsr, tmp_path):
     vsr("-m", "loss=mse,perceptual", "seed=0,1", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
     page, kept = tmp_path / "page.md", tmp_path / "kept"
-    page.write_text(f"before ![](page/strip.png)\n{MARKS}after\n")
+    page.write_text(f"before ![](page/strip.png) ![](page/plane.png)\n{MARKS}after\n")
     told = write_findings([tmp_path / "sweep"], [page], kept)
     assert told[:2] == [f"kept: 5 runs in {kept}", f"page: {page}"]
-    assert [path.name for path in (tmp_path / "page").iterdir()] == ["strip.png"]
+    assert sorted(path.name for path in (tmp_path / "page").iterdir()) == ["plane.png", "strip.png"]
 
     text = page.read_text()
     assert text.startswith("before ")
@@ -44,7 +45,7 @@ def test_a_page_is_filled_from_runs_and_again_from_what_is_kept_of_them(vsr, tmp
     shown = [float(number) for number in re.findall(r"[-+][\d.]+", difference["PSNR (dB)"])]
     assert shown == pytest.approx(expected[:3], rel=0.05)
 
-    assert write_findings([], [page], kept) == [f"page: {page}"]
+    assert write_findings([], [page], kept) == [f"page: {page}", f"figure: {tmp_path / 'page' / 'plane.png'}"]
     assert page.read_text() == text
     assert not [path for path in kept.rglob("*") if path.is_file() and str(tmp_path) in path.read_text()]
     assert sum(path.stat().st_size for path in kept.rglob("*") if path.is_file()) < 100_000
@@ -61,6 +62,19 @@ def test_runs_apart_from_the_largest_group_have_a_row_each(finished, tmp_path):
     write_findings([finished, tmp_path / "longer"], [page], tmp_path / "kept")
     (row,) = _cells(page.read_text(), "network and loss")
     assert row["trained on"] == "54 windows of 5 in steps of 3"
+
+
+def test_a_sweep_over_a_weight_is_a_line_in_the_order_of_the_weights(tmp_path):
+    def run(loss, psnr, haarpsi, weight=None):
+        scores = {"psnr": psnr, "haarpsi": haarpsi}
+        config = {"loss": {"terms": {"mse": 1, "perceptual": weight}}} if weight is not None else {}
+        record = {"status": "finished", "model": "net", "loss": loss, "seed": 0, "scores": scores, "config": config}
+        return Result(tmp_path / f"{loss}{weight}", record)
+
+    runs = [run("mse", 30, 0.9), run("mixed", 28, 0.95, 1), run("mixed", 29, 0.92, 0.01), run("mixed", 26, 0.97, 10)]
+    (axes,) = plane_figure(Group("A", "", tuple(runs)), "haarpsi", "HaarPSI").axes
+    (line,) = axes.lines
+    assert line.get_xydata().tolist() == [[29, 0.92], [28, 0.95], [26, 0.97]]
 
 
 @pytest.mark.parametrize(

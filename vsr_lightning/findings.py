@@ -1,7 +1,7 @@
 """Fill the tables and figures of pages from runs; keep of each run what they need.
 
 python -m vsr_lightning.findings                          # docs/findings.md and README.md anew, from docs/runs
-python -m vsr_lightning.findings runs/findings_*          # from these runs: they are kept, and pictures drawn too
+python -m vsr_lightning.findings runs/findings_*          # from these runs: they are kept, and their pictures shown
 """
 
 import argparse
@@ -24,25 +24,25 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
         ValueError: a page has a mark of no table, or one without its end.
     """
     from vsr_lightning.provenance import write_bytes, write_text
+    from vsr_lightning.reporting.figures import strip_figure
     from vsr_lightning.reporting.looks import SHOWN, look
     from vsr_lightning.reporting.page import png
     from vsr_lightning.reporting.results import comparable, read_results
-    from vsr_lightning.reporting.sections import group_sections
-    from vsr_lightning.reporting.tables_of_findings import keep, largest, tables
+    from vsr_lightning.reporting.tables_of_findings import keep, largest, planes, tables
 
     told = []
-    pictures = {}
-    if folders:
-        results = [result for result in read_results(folders) if result.finished]
-        for result in results:
-            keep(result, kept)
+    results = [result for result in read_results(folders) if result.finished]
+    for result in results:
+        keep(result, kept)
+    if results:
         told.append(f"kept: {len(results)} runs in {kept}")
-        group = largest(comparable(results))
-        sections = group_sections(group, look(group, videos=SHOWN), several=False)
-        pictures = {section.name: section.figure for section in sections if section.figure}
     if missing := [page for page in pages if not page.is_file()]:
         raise FileNotFoundError(f"{missing[0]} is missing: give another --page")
-    made = tables(comparable(read_results([kept])))
+    groups = comparable(read_results([kept]))
+    made, pictures = tables(groups), planes(groups)
+    if results:
+        looks = look(largest(comparable(results)), videos=SHOWN)
+        pictures |= {"strip": strip_figure(looks.strip)} if looks and looks.strip else {}
     for page in pages:
         write_text(page, filled(page.read_text(encoding="utf-8"), made))
         told.append(f"page: {page}")

@@ -59,7 +59,10 @@ def strip_figure(strip: dict[str, Tensor]) -> Figure:
 
 
 def plane_figure(group: Group, score: str, title: str) -> Figure:
-    """PSNR against a perceptual score (Blau and Michaeli 2018): a point a run, better towards the upper right."""
+    """PSNR against a perceptual score (Blau and Michaeli 2018): a point a run, better towards the upper right.
+
+    A line joins the means of runs that differ in the weight of one term of a sum of losses only.
+    """
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
     conditions = [condition for condition in group.scored("psnr") if len(condition.scores(score))]
@@ -74,6 +77,9 @@ def plane_figure(group: Group, score: str, title: str) -> Figure:
         )
         style = {"color": colour, "marker": marker} if first.trained else {"color": "black", "marker": "*", "s": 120}
         axes.scatter(condition.scores("psnr"), condition.scores(score), label=condition.label, alpha=0.8, **style)
+    for curve in _over_a_weight(conditions):
+        points = [[condition.scores(name).mean() for condition in curve] for name in ("psnr", score)]
+        axes.plot(*points, color="gray", linewidth=1, zorder=0)
     if score in LOWER_IS_BETTER:
         axes.invert_yaxis()
     axes.set(xlabel="PSNR (dB): fewer wrong pixels to the right", ylabel=f"{title}: better looking upwards")
@@ -87,6 +93,23 @@ def perceptual_judge(conditions: Sequence[Condition]) -> str:
     """Return the score to judge looks by: LPIPS where all have it, else HaarPSI; nobody here trains on either."""
     runs = [result for condition in conditions for result in condition.results if result.finished]
     return "lpips" if runs and all("lpips" in run.record["scores"] for run in runs) else "haarpsi"
+
+
+def _over_a_weight(conditions: Sequence[Condition]) -> list[list[Condition]]:
+    """Return the conditions that differ in one loss.terms weight only, in its order."""
+    curves: dict[tuple[str, ...], list[tuple[float, Condition]]] = {}
+    for condition in conditions:
+        parts = [part.partition("=") for part in condition.varied]
+        weights = [(key, float(value)) for key, _, value in parts if key.startswith("loss.terms.")]
+        if len(weights) == 1:
+            ((key, weight),) = weights
+            rest = (part for part in condition.varied if not part.startswith(f"{key}="))
+            curves.setdefault((condition.results[0].record["model"], key, *rest), []).append((weight, condition))
+    return [
+        [condition for _, condition in sorted(curve, key=lambda place: place[0])]
+        for curve in curves.values()
+        if len(curve) > 1
+    ]
 
 
 def _mean_curve(seeds: list[Curve]) -> Curve:

@@ -72,7 +72,7 @@ def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Sec
                 f"Pixels against looks{of}",
                 [
                     f"A point a run. {SCORES[score]} is a perceptual score that no run here was trained on; better is "
-                    "up and to the right."
+                    "up and to the right. A line joins what differs in one weight of a sum of losses only."
                 ],
                 figure=plane_figure(group, score, SCORES[score]),
                 alt=f"PSNR against {SCORES[score]}, a point a run",

@@ -6,10 +6,12 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from vsr_lightning.callbacks import duration
 from vsr_lightning.frame_table import FRAMES_FILE, write_frames
 from vsr_lightning.provenance import RUN_FILE, write_text
+from vsr_lightning.reporting.figures import perceptual_judge, plane_figure
 from vsr_lightning.reporting.results import Condition, Group, Result
 from vsr_lightning.reporting.sections import with_interval, with_spread
 from vsr_lightning.reporting.statistics import by_video, paired_difference, spread
@@ -43,22 +45,31 @@ def tables(groups: Sequence[Group]) -> dict[str, str]:
     runs that started from another's weights have their own scores and differences.
     """
     main = largest(groups)
-    tuned = [group for group in groups if _tuned(group)]
-    others = [group for group in groups if group is not main and group not in tuned]
+    from_weights = [group for group in groups if tuned(group)]
+    others = [group for group in groups if group is not main and group not in from_weights]
     trained = [condition for condition in _ordered(main) if condition.results[0].trained]
     return {
         "scores": markdown([_scores(condition) for condition in _ordered(main)]),
         "differences": markdown(_differences(main)),
         "made_from": markdown([_made_from(condition) for condition in trained]),
-        "tuned_scores": markdown([_scores(condition) for group in tuned for condition in _ordered(group)]),
-        "tuned_differences": markdown([row for group in tuned for row in _differences(group)]),
+        "tuned_scores": markdown([_scores(condition) for group in from_weights for condition in _ordered(group)]),
+        "tuned_differences": markdown([row for group in from_weights for row in _differences(group)]),
         "longer_runs": markdown([_longer(run) for group in others for run in group.results if run.trained]),
     }
 
 
 def largest(groups: Sequence[Group]) -> Group:
     """Return the group with the most conditions among those that were trained from scratch."""
-    return max((group for group in groups if not _tuned(group)), key=lambda group: len(group.conditions))
+    return max((group for group in groups if not tuned(group)), key=lambda group: len(group.conditions))
+
+
+def planes(groups: Sequence[Group]) -> dict[str, Figure]:
+    """Return pixels against looks of the largest group, and of one that started from another's weights."""
+    of = {"plane": largest(groups)}
+    if from_weights := next(filter(tuned, groups), None):
+        of["tuned_plane"] = from_weights
+    judged = {name: (group, perceptual_judge(group.conditions)) for name, group in of.items()}
+    return {name: plane_figure(group, score, SCORES[score]) for name, (group, score) in judged.items()}
 
 
 def _ordered(group: Group) -> list[Condition]:
@@ -71,7 +82,8 @@ def _ordered(group: Group) -> list[Condition]:
     return sorted(group.conditions, key=place)
 
 
-def _tuned(group: Group) -> bool:
+def tuned(group: Group) -> bool:
+    """Return whether any of its runs started from another's weights."""
     return any(result.record.get("init_from") for result in group.results)
 
 
