@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -68,8 +69,12 @@ def planes(groups: Sequence[Group]) -> dict[str, Figure]:
     of = {"plane": largest(groups)}
     if from_weights := next(filter(tuned, groups), None):
         of["tuned_plane"] = from_weights
-    judged = {name: (group, perceptual_judge(group.conditions)) for name, group in of.items()}
-    return {name: plane_figure(group, score, SCORES[score]) for name, (group, score) in judged.items()}
+    figures = {}
+    for name, group in of.items():
+        results = tuple(result for condition in _ordered(group) for result in condition.results)
+        score = perceptual_judge(group.conditions)
+        figures[name] = plane_figure(replace(group, results=results), score, SCORES[score])
+    return figures
 
 
 def _ordered(group: Group) -> list[Condition]:
