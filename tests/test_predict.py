@@ -59,6 +59,10 @@ def test_twenty_frames_of_any_kind_become_sixteen_or_twenty_of_twice_the_size(
     )
     video = torch.from_numpy(low_res).float()[:, None] / 255
     expected = to_uint8(super_resolve(load_trained(finished).network(), video, 5, edges))[:, 0].numpy()
+    if kind == "png":  # named by their place in the input
+        first = (20 - frames) // 2
+        assert (tmp_path / "made" / "out" / f"{first:04d}.png").exists()
+        assert not (tmp_path / "made" / "out" / f"{first + frames:04d}.png").exists()
     if kind == "mp4":
         assert np.abs(back.astype(float) - expected).mean() < 2
     else:

@@ -48,7 +48,7 @@ def run(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]:
     if cfg.degrade:
         return _compared(cfg, model, video, fps, output, clip)
     predicted = _predicted(cfg, model, map(as_tensor, video), video.shape, video.length, to_uint8)
-    return [_told(write_video(output, map(as_array, predicted), fps), model, output)]
+    return [_told(write_video(output, map(as_array, predicted), fps, _first(cfg, model)), model, output)]
 
 
 class _Model(NamedTuple):
@@ -98,6 +98,12 @@ def _predicted(
     return stream(step, frames, cut, (height, width), tile, cfg.overlap, length)
 
 
+def _first(cfg: DictConfig, model: _Model) -> int:
+    """Return the number of the first frame that is predicted, so that PNG frames are named as those of the input."""
+    windows = model.data.get("targets", "middle") == "middle" and cfg.edges == "crop"
+    return int(model.data.frames) // 2 if windows else 0
+
+
 def _check_size(network: nn.Module, given: tuple[int, int], cfg: DictConfig) -> None:
     *_, height, width = getattr(network, "input_shape", given)
     if given != (height, width):
@@ -113,7 +119,7 @@ def _compared(cfg: DictConfig, model: _Model, video: Video, fps: float, output: 
 
     sharp = to_unit_range(torch.stack([*map(as_tensor, video)])).float()
     made = compare(sharp, instantiate(model.data.degradation), cfg.blur, predict)
-    shape = write_video(output, map(as_array, to_uint8(made.prediction)), fps)
+    shape = write_video(output, map(as_array, to_uint8(made.prediction)), fps, _first(cfg, model))
     write_video(clip, map(as_array, to_uint8(made.clip)), fps)
     *about, last = made.about
     return [_told(shape, model, output), *about, f"{last}: {clip}"]

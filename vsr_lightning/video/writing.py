@@ -20,7 +20,7 @@ from vsr_lightning.video.reading import kind
 Write = Callable[[np.ndarray], object]
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> tuple[int, ...]:
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, first: int = 0) -> tuple[int, ...]:
     """Write frames as they come, by the name's suffix; without one a folder of PNG frames.
 
     ``.npy`` and PNG are exact, GIF is where the frames are grey: in colour each frame has a palette of 256. The file or
@@ -30,6 +30,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> tuple[i
         path: where.
         frames: (H, W) grey or (H, W, 3) colour each, uint8.
         fps: frames a second of a ``.gif`` or ``.mp4``.
+        first: number of the first PNG frame.
 
     Returns:
         The shape of the video, (T, H, W) or (T, H, W, 3).
@@ -40,21 +41,23 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> tuple[i
     """
     check_output(path)
     frames = iter(frames)
-    first = next(frames)  # before anything is made: what can't be computed leaves no folder behind
-    if first.ndim != 2 and first.shape[2:] != (3,):
-        raise ValueError(f"frames of {first.shape} can't be written: give (H, W), grey, or (H, W, 3), colour")
+    begin = next(frames)  # before anything is made: what can't be computed leaves no folder behind
+    shape = begin.shape
+    if len(shape) != 2 and shape[2:] != (3,):
+        raise ValueError(f"frames of {shape} can't be written: give (H, W), grey, or (H, W, 3), colour")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     length = 0
     try:
-        with _WRITERS[path.suffix.lower()](part, first.shape, fps) as write:
-            for frame in chain([first], frames):
+        writer = _WRITERS[path.suffix.lower()](part, shape, fps) if path.suffix else _folder(part, first)
+        with writer as write:
+            for frame in chain([begin], frames):
                 write(frame)
                 length += 1
         os.replace(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
-    return (length, *first.shape)
+    return (length, *shape)
 
 
 def check_output(path: Path) -> None:
@@ -78,9 +81,9 @@ def _npy(path: Path, shape: tuple[int, ...], fps: float) -> Iterator[Write]:
 
 
 @contextmanager
-def _folder(path: Path, shape: tuple[int, ...], fps: float) -> Iterator[Write]:
+def _folder(path: Path, first: int) -> Iterator[Write]:
     path.mkdir()
-    numbers = count()
+    numbers = count(first)
     yield lambda frame: Image.fromarray(frame).save(path / f"{next(numbers):04d}.png")
 
 
@@ -132,7 +135,6 @@ def _with_palette(frame: np.ndarray) -> av.VideoFrame:
 
 
 _WRITERS: dict[str, Callable[[Path, tuple[int, ...], float], AbstractContextManager[Write]]] = {
-    "": _folder,
     ".npy": _npy,
     ".gif": _gif,
     ".mp4": _mp4,
