@@ -155,7 +155,7 @@ def differences(group: Group, suffix: str, of: str) -> Section:
         "95 % bootstrap interval over videos. It tells what other test videos would change; for other trainings see "
         "the spread over seeds."
         if rows
-        else "There are no two losses with scores from the same seed to compare."
+        else "There are no two losses or networks with scores from the same seed to compare."
     )
     return Section(f"differences{suffix}", f"Paired differences{of}", [text], rows, numbers)
 
