@@ -64,6 +64,22 @@ def test_runs_apart_from_the_largest_group_have_a_row_each(finished, tmp_path):
     assert row["trained on"] == "54 windows of 5 in steps of 3"
 
 
+def test_runs_from_weights_of_another_are_apart_and_may_come_alone(finished, tmp_path):
+    page, kept = tmp_path / "page.md", tmp_path / "kept"
+    page.write_text("<!-- scores --><!-- end of scores --><!-- tuned_scores --><!-- end of tuned_scores -->")
+    write_findings([finished], [page], kept)
+    record = json.loads((finished / "run.json").read_text())
+    on = tmp_path / "on" / "run"
+    on.mkdir(parents=True)
+    (on / "frames.csv").write_bytes((finished / "frames.csv").read_bytes())
+    (on / "run.json").write_text(json.dumps(record | {"init_from": {"path": "a.ckpt"}, "epochs": 9, "loss": "other"}))
+    write_findings([tmp_path / "on"], [page], kept)
+    scratch, went_on = page.read_text().split("<!-- tuned_scores -->")
+    assert "perceptual" in scratch
+    assert "other" not in scratch
+    assert "| other " in went_on
+
+
 def test_a_sweep_over_a_weight_is_a_line_in_the_order_of_the_weights(tmp_path):
     def run(loss, psnr, haarpsi, weight=None):
         scores = {"psnr": psnr, "haarpsi": haarpsi}

@@ -28,7 +28,7 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
     from vsr_lightning.reporting.looks import SHOWN, look
     from vsr_lightning.reporting.page import png
     from vsr_lightning.reporting.results import comparable, read_results
-    from vsr_lightning.reporting.tables_of_findings import keep, largest, planes, tables
+    from vsr_lightning.reporting.tables_of_findings import keep, largest, planes, tables, tuned
 
     told = []
     results = [result for result in read_results(folders) if result.finished]
@@ -40,8 +40,8 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
         raise FileNotFoundError(f"{missing[0]} is missing: give another --page")
     groups = comparable(read_results([kept]))
     made, pictures = tables(groups), planes(groups)
-    if results:
-        looks = look(largest(comparable(results)), videos=SHOWN)
+    if from_scratch := [group for group in comparable(results) if not tuned(group)]:
+        looks = look(largest(from_scratch), videos=SHOWN)
         pictures |= {"strip": strip_figure(looks.strip)} if looks and looks.strip else {}
     for page in pages:
         write_text(page, filled(page.read_text(encoding="utf-8"), made))
