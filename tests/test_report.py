@@ -14,7 +14,7 @@ from vsr_lightning.frame_table import write_frames
 from vsr_lightning.provenance import write_json
 from vsr_lightning.report import main, write_report
 from vsr_lightning.reporting.results import comparable, read_results
-from vsr_lightning.reporting.sections import with_interval
+from vsr_lightning.reporting.sections import with_interval, with_spread
 from vsr_lightning.reporting.statistics import Difference, paired_difference, pairs
 
 DEGRADATION = {"scale": 2, "interpolation": "bicubic", "kernel_size": 3, "sigma": [0.1, 2.0]}
@@ -180,6 +180,19 @@ def test_networks_are_compared_under_the_same_loss(tmp_path):
     write_report([tmp_path], tmp_path / "report")
     rows = {(row["difference"], row["score"]): row["mean"] for row in _table(tmp_path / "report", "differences")}
     assert float(rows["plain mse minus deep mse", "PSNR (dB)"]) == pytest.approx(-3)
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "text"),
+    [
+        (33.2897, 0.0042, "33.290 ± 0.004"),
+        (18.9, 0.47, "18.90 ± 0.47"),
+        (0.5, float("nan"), "0.500"),
+        (0.5, 0, "0.500 ± 0.000"),
+    ],
+)
+def test_a_spread_has_a_digit_that_tells_something(mean, sd, text):
+    assert with_spread(mean, sd) == text
 
 
 def test_a_sum_of_losses_is_told_with_its_weights(tmp_path):

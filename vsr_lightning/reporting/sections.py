@@ -236,8 +236,10 @@ def with_interval(difference: Difference | None) -> str:
 
 
 def with_spread(mean: float, sd: float) -> str:
-    """Return ``mean ± sd`` with as many digits as tell something."""
+    """Return ``mean ± sd`` with as many digits as tell something, and as show a digit of the spread."""
     if np.isnan(mean):
         return "-"
     digits = 2 if abs(mean) >= 10 else 3 if abs(mean) >= 0.01 else 6
+    if sd > 0:
+        digits = min(max(digits, -math.floor(math.log10(sd))), 7)
     return f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")

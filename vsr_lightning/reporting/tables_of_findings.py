@@ -68,7 +68,8 @@ def planes(groups: Sequence[Group]) -> dict[str, Figure]:
     """Return pixels against looks of the largest group, and of one that started from another's weights."""
     of = {"plane": largest(groups)}
     if from_weights := next(filter(tuned, groups), None):
-        of["tuned_plane"] = from_weights
+        close = tuple(result for result in from_weights.results if result.trained)  # bicubic is far from these
+        of["tuned_plane"] = replace(from_weights, results=close)
     figures = {}
     for name, group in of.items():
         results = tuple(result for condition in _ordered(group) for result in condition.results)
