@@ -60,7 +60,7 @@ def test_runs_apart_from_the_largest_group_have_a_row_each(finished, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("<!-- longer_runs --><!-- end of longer_runs -->")
     write_findings([finished, tmp_path / "longer"], [page], tmp_path / "kept")
-    (row,) = _cells(page.read_text(), "network and loss")
+    (row,) = _cells(page.read_text(), "run")
     assert row["trained on"] == "54 windows of 5 in steps of 3"
 
 

@@ -130,8 +130,10 @@ def _made_from(condition: Condition) -> dict[str, str]:
 
 def _longer(result: Result) -> dict[str, str]:
     record = result.record
-    scores = {SCORES[name]: f"{record['scores'][name]:.4g}" for name in SHOWN if name in record["scores"]}
+    told = ((name, record["scores"].get(name)) for name in SHOWN)
+    scores = {SCORES[name]: with_spread(score, float("nan")) for name, score in told if score is not None}
     return {
+        "run": result.path.name,
         "network and loss": f"{record['model']} {record['loss']}",
         "trained on": _seen(record),
         "test videos": str(record["data"]["test_videos"]),
