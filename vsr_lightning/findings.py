@@ -46,8 +46,9 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
     for page in pages:
         write_text(page, filled(page.read_text(encoding="utf-8"), made))
         told.append(f"page: {page}")
+    first = pages[0].read_text(encoding="utf-8")
     for name, figure in pictures.items():
-        if f"{name}.png" not in pages[0].read_text(encoding="utf-8"):
+        if f"{name}.png" not in first:
             continue
         path = pages[0].with_suffix("") / f"{name}.png"
         path.parent.mkdir(exist_ok=True)

@@ -71,10 +71,8 @@ def plane_figure(group: Group, score: str, title: str) -> Figure:
     kinds = list(dict.fromkeys(names))  # what was trained on has a colour, each network a marker
     for condition, name in zip(conditions, names, strict=True):
         first = condition.results[0]
-        marker, colour = (
-            MARKERS[models.index(first.record["model"]) % len(MARKERS)],
-            COLOURS[kinds.index(name) % len(COLOURS)],
-        )
+        marker = MARKERS[models.index(first.record["model"]) % len(MARKERS)]
+        colour = COLOURS[kinds.index(name) % len(COLOURS)]
         style = {"color": colour, "marker": marker} if first.trained else {"color": "black", "marker": "*", "s": 120}
         axes.scatter(condition.scores("psnr"), condition.scores(score), label=condition.label, alpha=0.8, **style)
     for curve in _over_a_weight(conditions):

@@ -137,9 +137,10 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
 def differences(group: Group, suffix: str, of: str) -> Section:
     """Paired differences between losses and between networks, with intervals."""
     rows, numbers = [], []
-    names = [name for name in SCORES if name not in ("psnr_eq2", "ssim_eq1", "psnr_published", "ssim_published")]
+    other = ("psnr_eq2", "ssim_eq1", "psnr_published", "ssim_published")
+    names = [name for name in SCORES if name not in other and group.scored(name)]
     for one, two in pairs(group):
-        found = {name: paired_difference(one, two, name) for name in names if group.scored(name)}
+        found = {name: paired_difference(one, two, name) for name in names}
         if not (some := next(filter(None, found.values()), None)):
             continue
         label = f"{two.label} minus {one.label}"
