@@ -16,7 +16,7 @@ import torch
 import vsr_lightning
 from benchmarks import gpu, perceptual, startup, steps, videos, windows
 from benchmarks.rows import Row, table
-from vsr_lightning.losses.features import Features, random_layers
+from vsr_lightning.losses.vgg import Features, random_layers
 
 
 def imagenet_size() -> Features:

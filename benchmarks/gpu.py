@@ -23,7 +23,7 @@ from benchmarks.rows import Row
 from benchmarks.steps import by_trainer, composed, floor
 from vsr_lightning.experiment import make_module
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.features import LAYERS, Features
+from vsr_lightning.losses.vgg import LAYERS, Features
 
 PAPER = ("experiment=paper", "data.source=generated", "trainer=fast")
 BATCHES = (20, 320)  # the paper's, and one that fills a large GPU

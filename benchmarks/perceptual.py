@@ -10,8 +10,8 @@ from benchmarks.measure import DEVICE, peak_bytes, side_by_side, small_pages
 from benchmarks.plain import HookedLoss, torchvision_network
 from benchmarks.rows import Row, faster
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.features import LAYERS, Features
 from vsr_lightning.losses.perceptual import TAPS
+from vsr_lightning.losses.vgg import LAYERS, Features
 
 BATCH = 20
 

@@ -14,7 +14,7 @@ from torchvision.models import vgg19
 from torchvision.transforms import InterpolationMode, v2
 
 from benchmarks.measure import DEVICE, Laps
-from vsr_lightning.losses.features import IMAGENET_MEAN, IMAGENET_STD, LAYERS, Features
+from vsr_lightning.losses.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYERS, Features
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

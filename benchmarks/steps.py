@@ -18,14 +18,14 @@ from benchmarks.measure import DEVICE, Laps, side_by_side, small_pages
 from benchmarks.plain import HookedLoss, OneWindowAtATime, torchvision_network
 from benchmarks.rows import Row, faster, slower
 from vsr_lightning import degradation
-from vsr_lightning.config import CONF
 from vsr_lightning.data import VideoWindows
-from vsr_lightning.data.generated import generate
+from vsr_lightning.data.moving_mnist.generated import generate
 from vsr_lightning.experiment import make_module
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.features import Features
 from vsr_lightning.losses.perceptual import TAPS
+from vsr_lightning.losses.vgg import Features
 from vsr_lightning.module import SuperResolution
+from vsr_lightning.utils.config import CONF
 
 NETWORKS = ("frame_fusion_fig1", "frame_fusion")
 LIGHT_STEPS, HEAVY_STEPS = (30, 30) if torch.cuda.is_available() else (10, 4)  # heavy: through all of VGG-19

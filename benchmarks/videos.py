@@ -10,7 +10,7 @@ from benchmarks.measure import DEVICE, side_by_side, small_pages
 from benchmarks.plain import plainly, window_by_window
 from benchmarks.rows import Row, faster
 from benchmarks.steps import NETWORKS, composed
-from vsr_lightning.inference import super_resolve
+from vsr_lightning.inference.super_resolve import super_resolve
 
 
 def benchmark(repeats: int) -> Iterator[Row]:

@@ -14,8 +14,8 @@ from benchmarks.plain import OneWindowASample
 from benchmarks.rows import Row, faster
 from benchmarks.steps import composed
 from vsr_lightning.data import MovingMNIST
-from vsr_lightning.data.generated import generate
-from vsr_lightning.data.published import SHAPE, path_under
+from vsr_lightning.data.moving_mnist.generated import generate
+from vsr_lightning.data.moving_mnist.published import SHAPE, path_under
 
 BATCH = 20
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from vsr_lightning import download
-from vsr_lightning.cli import run_cli
-from vsr_lightning.data import published
-from vsr_lightning.losses.features import LAYERS, Features
+from vsr_lightning.data.moving_mnist import published
+from vsr_lightning.launch.cli import run_cli
+from vsr_lightning.losses.vgg import LAYERS, Features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.train import main
+from vsr_lightning.utils import download
 
 # the smallest job that trains, validates and tests
 TINY = (

@@ -6,9 +6,8 @@ import torch
 from benchmarks import gpu
 from benchmarks.measure import Laps, peak_bytes, side_by_side
 from benchmarks.rows import Row, faster, slower, table
-from vsr_lightning.losses.features import LAYERS
-
-from .conftest import TINY
+from tests.conftest import TINY
+from vsr_lightning.losses.vgg import LAYERS
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from vsr_lightning.cli import run_cli
 from vsr_lightning.evaluate import main
-from vsr_lightning.frame_table import read_frames
-from vsr_lightning.trained import load_trained
+from vsr_lightning.launch.cli import run_cli
+from vsr_lightning.runs.frames import read_frames
+from vsr_lightning.runs.trained import load_trained
 
 CPU = "trainer.accelerator=cpu"
 

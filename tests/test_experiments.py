@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vsr_lightning.config import CONF
+from vsr_lightning.utils.config import CONF
 
 SMALL = (
     "data.source=generated", "data.train_videos=4", "data.test_videos=1", "data.batch_size=2", "features=random",

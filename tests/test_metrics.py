@@ -5,9 +5,9 @@ from scipy.signal import convolve2d
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from vsr_lightning.data.generated import generate
+from vsr_lightning.data.moving_mnist.generated import generate
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.scores import alexnet_path
+from vsr_lightning.losses.metric_losses import alexnet_path
 from vsr_lightning.metrics import MAX_DB, flicker, frame_scores, perceptual_scores
 
 

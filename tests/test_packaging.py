@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vsr_lightning.losses.features import BUNDLED
-
-from .conftest import TINY
+from tests.conftest import TINY
+from vsr_lightning.losses.vgg import BUNDLED
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,7 +46,7 @@ def test_the_wheel_carries_the_bundled_weights_and_their_card(installed):
 
 @pytest.mark.slow
 def test_the_installed_command_runs_from_an_empty_folder(installed, tmp_path):
-    code = "import vsr_lightning.config as c; print(c.CONF)"
+    code = "import vsr_lightning.utils.config as c; print(c.CONF)"
     env = {**os.environ, "PYTHONPATH": str(installed)}
     where = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True

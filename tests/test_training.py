@@ -14,18 +14,18 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
 
-from vsr_lightning.callbacks import StopOnNaN
+from vsr_lightning.callbacks.last_checkpoint import LastCheckpoint
+from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.experiment import train
-from vsr_lightning.frame_table import read_frames
-from vsr_lightning.last_checkpoint import LastCheckpoint
+from vsr_lightning.images import gif, grid, to_uint8
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.metrics import flicker, frame_scores, perceptual_scores
 from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.module import SuperResolution
-from vsr_lightning.pictures import gif, grid, to_uint8
 from vsr_lightning.reporting.figures import strip_figure
+from vsr_lightning.runs.frames import read_frames
 
 SCORES = ("loss", "psnr", "ssim", "psnr_eq2", "ssim_eq1")
 TEST_SCORES = (*SCORES, "perceptual", "haarpsi", "gmsd", "flicker")

@@ -8,8 +8,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vsr_lightning.cli import record_errors, run_cli
-from vsr_lightning.config import CONF
+from vsr_lightning.launch.cli import record_errors, run_cli
+from vsr_lightning.utils.config import CONF
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")

@@ -7,11 +7,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from vsr_lightning.data.video_data import VideoData
-from vsr_lightning.experiment import made_from, make_module, make_trainer, recorded, score
-from vsr_lightning.provenance import write_text
-from vsr_lightning.table import Run, markdown, notes, score_rows
-from vsr_lightning.trained import Trained, load_trained
+from vsr_lightning.data.datamodule import VideoData
+from vsr_lightning.experiment import make_module, make_trainer, score
+from vsr_lightning.reporting.score_table import Run, notes, score_rows
+from vsr_lightning.runs.record import made_from, recorded
+from vsr_lightning.runs.trained import Trained, load_trained
+from vsr_lightning.utils.files import write_text
+from vsr_lightning.utils.formatting import markdown
 
 METRICS_FILE = "metrics.json"
 

@@ -12,7 +12,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.scores import alexnet_path, ssim
+from vsr_lightning.losses.metric_losses import alexnet_path, ssim
 
 SSIM_WINDOW = 11
 PIXELS_AT_ONCE = 80 * 64**2
@@ -167,3 +167,21 @@ def ssim_eq1(prediction: Tensor, target: Tensor, k1: float = 0.01, k2: float = 0
     variances = x.var(1, correction=0) + y.var(1, correction=0)
     luminance = (2 * mean_x * mean_y + k1) / (mean_x.square() + mean_y.square() + k1)
     return (luminance * (2 * covariance + k2) / (variances + k2)).float()
+
+
+SCORES = {
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "psnr_eq2": "Eq. 2 (dB)",
+    "ssim_eq1": "Eq. 1",
+    "perceptual": "perceptual",
+    "haarpsi": "HaarPSI",
+    "gmsd": "GMSD",
+    "lpips": "LPIPS",
+    "flicker": "flicker",
+    "psnr_published": "published PSNR",
+    "ssim_published": "published SSIM",
+}
+
+
+NOT_ALWAYS = ("gmsd", "lpips", "flicker", "psnr_published", "ssim_published")

@@ -8,11 +8,11 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from vsr_lightning.data.checks import check_number
-from vsr_lightning.data.video_data import VideoData
+from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import Mixed
 from vsr_lightning.metrics import Scoring, flicker, frame_scores, in_parts, perceptual_scores
+from vsr_lightning.utils.checks import check_number
 
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
 

@@ -8,14 +8,15 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vsr_lightning.cli import one_line, run_cli
-from vsr_lightning.config import CONF
+from vsr_lightning.launch.cli import run_cli
+from vsr_lightning.utils.config import CONF
+from vsr_lightning.utils.errors import one_line
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
 def main(cfg: DictConfig) -> None:
     """Write the video and say where it is."""
-    from vsr_lightning.prediction import run  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.inference.predict_video import run  # here, so that --help and --cfg need no PyTorch
 
     try:
         print("\n".join(run(cfg, tuple(HydraConfig.get().overrides.task))))

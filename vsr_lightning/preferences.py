@@ -7,8 +7,8 @@ python -m vsr_lightning.preferences frames=200 features=[bundled,my_weights.safe
 import hydra
 from omegaconf import DictConfig
 
-from vsr_lightning.cli import record_errors, run_cli
-from vsr_lightning.config import CONF
+from vsr_lightning.launch.cli import record_errors, run_cli
+from vsr_lightning.utils.config import CONF
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="preferences")
@@ -17,7 +17,7 @@ def main(cfg: DictConfig) -> None:
     """Print the table, and leave it with a picture in the run's folder."""
     from pathlib import Path
 
-    from vsr_lightning.equal_psnr import run  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.feature_network.equal_psnr import run  # here, so that --help and --cfg need no PyTorch
 
     print(f"\n{run(cfg, Path(cfg.output_dir))}\nrun: {cfg.output_dir}")
 

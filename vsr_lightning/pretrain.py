@@ -11,8 +11,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vsr_lightning.cli import record_errors, run_cli
-from vsr_lightning.config import CONF
+from vsr_lightning.launch.cli import record_errors, run_cli
+from vsr_lightning.utils.config import CONF
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="pretrain")
@@ -21,7 +21,10 @@ def main(cfg: DictConfig) -> None:
     """Train, score on held-out digits, and leave the weights and their card in the run's folder."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    from vsr_lightning.pretraining import CARD_FILE, run  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.feature_network.pretraining import (
+        CARD_FILE,  # here, so that --help and --cfg need no PyTorch
+        run,
+    )
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)

@@ -6,35 +6,9 @@ python -m vsr_lightning.report runs/TIME_sweep runs/OTHER_sweep --output report
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-REPORT_FOLDER = "report"
-
-
-def write_report(folders: Sequence[Path], output: Path) -> Path:
-    """Write a report of all runs below the folders; return its HTML page.
-
-    Raises:
-        FileNotFoundError: a folder is missing or holds no run.
-    """
-    from vsr_lightning.reporting.looks import look
-    from vsr_lightning.reporting.page import write_page
-    from vsr_lightning.reporting.results import comparable, read_results
-    from vsr_lightning.reporting.sections import group_sections, made_from, stand_ins, unfinished
-    from vsr_lightning.reporting.table_1 import compared
-
-    results = read_results(folders)
-    groups = comparable(results)
-    sections = [section for section in (unfinished(results), compared(groups)) if section]
-    for group in groups:
-        sections += group_sections(group, look(group), several=len(groups) > 1)
-    sections.append(made_from(results, groups))
-    finished = sum(result.finished for result in results)
-    summary = [f"{finished} finished runs of {len(results)}, from {', '.join(map(str, folders))}.", *stand_ins(results)]
-    if len(groups) > 1:
-        summary.append(f"They make {len(groups)} groups that can't be compared with each other; each says why.")
-    return write_page(output, "Video super-resolution: what each loss makes", summary, sections)
+from vsr_lightning.reporting import REPORT_FOLDER
 
 
 def main() -> None:
@@ -49,6 +23,8 @@ def main() -> None:
         help=f"folder of the report (default: {REPORT_FOLDER} in the sweep; of several, {REPORT_FOLDER} here)",
     )
     arguments = parser.parse_args()
+    from vsr_lightning.reporting.report import write_report  # here, so that --help needs no PyTorch
+
     try:
         default = arguments.sweep[0] / REPORT_FOLDER if len(arguments.sweep) == 1 else Path(REPORT_FOLDER)
         page = write_report(arguments.sweep, arguments.output or default)

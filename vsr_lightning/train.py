@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vsr_lightning.cli import record_errors, run_cli
-from vsr_lightning.config import CONF
-from vsr_lightning.folders import check_inside
+from vsr_lightning.launch.cli import record_errors, run_cli
+from vsr_lightning.launch.resolvers import check_inside
+from vsr_lightning.utils.config import CONF
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -24,9 +24,12 @@ def main(cfg: DictConfig) -> None:
 
     from lightning.pytorch.utilities import rank_zero_only
 
-    from vsr_lightning.experiment import Job, run  # here, so that --help and --cfg need no PyTorch
-    from vsr_lightning.processes import launch, processes_to_start, take_a_gpu
-    from vsr_lightning.table import write_table
+    from vsr_lightning.experiment import (
+        Job,  # here, so that --help and --cfg need no PyTorch
+        run,
+    )
+    from vsr_lightning.launch.processes import launch, processes_to_start, take_a_gpu
+    from vsr_lightning.reporting.score_table import write_table
 
     hydra_cfg = HydraConfig.get()
     job = Job(

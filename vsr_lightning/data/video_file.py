@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from torchvision.datasets.utils import calculate_md5
 
-from vsr_lightning.data.checks import check_number
-from vsr_lightning.data.source import Videos
-from vsr_lightning.data.video_windows import VideoWindows
+from vsr_lightning.data.array_videos import VideoWindows
+from vsr_lightning.data.videos import Videos
 from vsr_lightning.data.windows import WHOLE_SET
 from vsr_lightning.degradation import Degradation
+from vsr_lightning.utils.checks import check_number
 
 
 class VideoFile(VideoWindows):

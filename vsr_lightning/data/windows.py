@@ -1,16 +1,14 @@
 """Which frames are seen when: pure functions of (seed, epoch, video), so nothing else can change them."""
 
 import mmap
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
-Plan = TypeVar("Plan", bound=tuple[np.ndarray, ...])  # a NamedTuple of columns of equal length
-Served = TypeVar("Served")
+from vsr_lightning.data.loader import FrameBatch
+
 RELEASE_EVERY = 20  # batches: faulting the pages in again costs more than the rest of a batch
 WHOLE_SET = 10_000  # drawn for every video, used or not, so that a video's window does not depend on the split
 
@@ -27,20 +25,6 @@ class Windows(NamedTuple):
     video: np.ndarray
     start: np.ndarray
     blur: np.ndarray
-
-
-class FrameBatch(NamedTuple):
-    """What the loader yields.
-
-    Attributes:
-        frames: (B, T, C, H, W) uint8, or (B, T, C, h, w) float in [0, 1] where they were shrunk before.
-        target: (B, C, H, W) uint8, the middle frame; or (B, K, C, H, W), the K middle frames of a clip.
-        blur: (B,) float32 in [0, 1), the place in the range of blur widths.
-    """
-
-    frames: torch.Tensor
-    target: torch.Tensor
-    blur: torch.Tensor
 
 
 def training_windows(epoch: int, *, seed: int, videos: range, starts: int) -> Windows:
@@ -67,95 +51,6 @@ def whole_videos(epoch: int, *, videos: range) -> Windows:
 def _draw(seed: tuple[int, ...], shape: tuple[int, ...], starts: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     return rng.integers(starts, size=shape), rng.random(shape, np.float32)
-
-
-class PlanSampler(Sampler[Plan], Generic[Plan]):
-    """Yields whole batches of an epoch's plan; each device takes its share of the same global batch.
-
-    Args:
-        plan: epoch -> what to serve, such as :class:`Windows`: columns of equal length.
-        batch_size: rows a step, over all devices.
-        rank, world_size: this device, and how many there are.
-
-    Raises:
-        ValueError: a device would get nothing of some batch.
-    """
-
-    def __init__(self, plan: Callable[[int], Plan], batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        self.plan, self.batch_size, self.rank, self.world_size = plan, batch_size, rank, world_size
-        self.epoch = 0
-        self.entered_at = (0, 0)  # an epoch, and its first batch where a checkpoint was saved within it
-        rows = len(plan(0)[0])
-        if min(rows, batch_size) < world_size or 0 < rows % batch_size < world_size:
-            raise ValueError(
-                f"{rows} windows in batches of {batch_size} leave some of {world_size} devices nothing to do in a "
-                "batch: change data.batch_size, the number of videos, or trainer.devices"
-            )
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch, also after a resume."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[Plan]:
-        plan, (epoch, batch) = self.plan(self.epoch), self.entered_at
-        begin = batch * self.batch_size if epoch == self.epoch else 0
-        for first in range(begin, len(plan[0]), self.batch_size):
-            mine = slice(first + self.rank, first + self.batch_size, self.world_size)
-            yield type(plan)(*(column[mine] for column in plan))
-
-    def __len__(self) -> int:
-        return -(-len(self.plan(0)[0]) // self.batch_size)
-
-
-class PlanLoader(DataLoader[Served]):
-    """A loader of whole batches that a resumed training enters where the checkpoint was saved.
-
-    Args:
-        dataset: makes a batch of what the sampler yields.
-        sampler: the plan.
-        num_workers: processes.
-        trainer: whose progress counts.
-    """
-
-    sampler: PlanSampler[Any]
-
-    def __init__(
-        self, dataset: Dataset[Served], sampler: PlanSampler[Any], num_workers: int, trainer: pl.Trainer | None
-    ) -> None:
-        # no batch size: the sampler yields whole batches; a generator, to leave the network's own random numbers alone
-        super().__init__(
-            dataset, batch_size=None, sampler=sampler, num_workers=num_workers, generator=torch.Generator()
-        )
-        self.trainer = trainer
-
-    def __iter__(self) -> Any:
-        if self.trainer:  # Lightning tells a resumed epoch's number too late for workers, who fetch ahead
-            progress: Any = self.trainer.fit_loop.epoch_progress.current
-            self.sampler.set_epoch(progress.processed)
-        return super().__iter__()
-
-    def state_dict(self) -> dict[str, int]:
-        """Return the epoch and how many of its batches have been trained on; Lightning puts it into checkpoints."""
-        assert self.trainer is not None
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress
-        batch = 0 if progress.is_last_batch else progress.current.ready
-        return {"epoch": self.trainer.current_epoch, "batch": batch}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Start that epoch that many batches in, however often Lightning begins to iterate over it."""
-        self.sampler.entered_at = (state["epoch"], state["batch"])
-
-
-def plan_loader(
-    dataset: Dataset[Served],
-    plan: Callable[[int], Plan],
-    batch_size: int,
-    num_workers: int,
-    trainer: pl.Trainer | None,
-) -> DataLoader[Served]:
-    """Return a loader in which ``dataset`` makes each batch of the plan in one go, this device's share of it."""
-    rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-    return PlanLoader(dataset, PlanSampler(plan, batch_size, rank, world_size), num_workers, trainer)
 
 
 class Cut(NamedTuple):

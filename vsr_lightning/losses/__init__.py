@@ -3,9 +3,9 @@
 A new loss is a class here, a file in ``conf/loss`` that names it, and a test. PyTorch's own need only the file.
 """
 
-from vsr_lightning.losses.mixed import Mixed
+from vsr_lightning.losses.metric_losses import LPIPS, PSNR, SSIM
 from vsr_lightning.losses.perceptual import Perceptual
 from vsr_lightning.losses.pixel import Charbonnier, Frequency
-from vsr_lightning.losses.scores import LPIPS, PSNR, SSIM
+from vsr_lightning.losses.weighted_sum import Mixed
 
 __all__ = ["LPIPS", "PSNR", "SSIM", "Charbonnier", "Frequency", "Mixed", "Perceptual"]

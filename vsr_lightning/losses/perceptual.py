@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from vsr_lightning.losses.features import LAYERS, Features, Normalise, load_features
+from vsr_lightning.losses.vgg import LAYERS, Features, Normalise, load_features
 
 ORDERS = {"absolute": 1, "squared": 2}  # of the norm
 TAPS = {

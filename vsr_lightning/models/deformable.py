@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from vsr_lightning.models.residual_fusion import ResidualBlock, as_small, check_fit, upsampled, upsampler
+from vsr_lightning.models.blocks import ResidualBlock, as_small, check_fit, upsampled, upsampler
 
 KERNEL = 3
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vsr_lightning.models.linear import Linear
+from vsr_lightning.models.onednn_linear import Linear
 
 MAP_WIDTH = 256  # a frame's features are reshaped to (rows, 256); 32 rows at the paper's sizes
 

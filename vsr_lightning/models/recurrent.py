@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr_lightning.models.flow import Flow, warp
-from vsr_lightning.models.published_basicvsr import read_weights
-from vsr_lightning.models.residual_fusion import ResidualBlock, as_small, check_fit
+from vsr_lightning.models.basicvsr_weights import read_weights
+from vsr_lightning.models.blocks import ResidualBlock, as_small, check_fit
+from vsr_lightning.models.spynet import Flow, warp
 
 
 class Recurrent(nn.Module):
@@ -29,7 +29,7 @@ class Recurrent(nn.Module):
         flow_levels: of the pyramid in which flow is estimated.
         flow_width: channels of its convolutions, at most twice as many.
         flow_kernel: size of its convolutions, odd.
-        weights: a published checkpoint of BasicVSR to start from; see :mod:`vsr_lightning.models.published_basicvsr`.
+        weights: a published checkpoint of BasicVSR to start from; see :mod:`vsr_lightning.models.basicvsr_weights`.
 
     Raises:
         ValueError: another scale, or weights that do not fit.

@@ -10,9 +10,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from vsr_lightning.provenance import write_bytes, write_text
 from vsr_lightning.reporting.sections import Rows, Section
-from vsr_lightning.table import markdown
+from vsr_lightning.utils.files import write_bytes, write_text
+from vsr_lightning.utils.formatting import markdown
 
 PAGE_FILE = "index.html"
 OURS = re.compile(

@@ -1,6 +1,5 @@
 """What a report says about a group of comparable runs: tables and figures, each with the sentence that explains it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,12 +7,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from vsr_lightning.callbacks import duration
+from vsr_lightning.metrics import SCORES
 from vsr_lightning.reporting.figures import curves_figure, perceptual_judge, plane_figure, strip_figure
-from vsr_lightning.reporting.looks import Looks
+from vsr_lightning.reporting.predictions import Looks
 from vsr_lightning.reporting.results import Group, Result
-from vsr_lightning.reporting.statistics import Difference, paired_difference, pairs, spread
-from vsr_lightning.table import SCORES, WHOLE
+from vsr_lightning.reporting.statistics import paired_difference, pairs, spread
+from vsr_lightning.runs.comparable import WHOLE
+from vsr_lightning.utils.formatting import duration, with_interval, with_spread
 
 Rows = list[dict[str, str]]
 
@@ -145,7 +145,7 @@ def differences(group: Group, suffix: str, of: str) -> Section:
             continue
         label = f"{two.label} minus {one.label}"
         rest = {"videos": str(some.videos), "seeds": str(some.seeds)}
-        shown = {SCORES[name]: with_interval(value) for name, value in found.items()}
+        shown = {SCORES[name]: with_interval(*value[:3]) if value else "-" for name, value in found.items()}
         rows.append({"difference": label, **shown, **rest})
         for name, value in found.items():
             if value:
@@ -224,23 +224,3 @@ def _with_weights(record: dict[str, Any]) -> str:
     terms = ((record.get("config") or {}).get("loss") or {}).get("terms") or {}
     weights = ", ".join(f"{name} {weight:g}" for name, weight in terms.items() if weight)
     return f"{record['loss']} ({weights})" if weights else str(record["loss"])
-
-
-def with_interval(difference: Difference | None) -> str:
-    """Return ``mean (low to high)`` with as many digits as tell the ends of the interval apart."""
-    if difference is None:
-        return "-"
-    width = difference.high - difference.low
-    digits = min(max(1 - math.floor(math.log10(width)), 0), 7) if width > 0 else 4
-    mean, low, high = (f"{value:+.{digits}f}" for value in difference[:3])
-    return f"{mean} ({low} to {high})"
-
-
-def with_spread(mean: float, sd: float) -> str:
-    """Return ``mean ± sd`` with as many digits as tell something, and as show a digit of the spread."""
-    if np.isnan(mean):
-        return "-"
-    digits = 2 if abs(mean) >= 10 else 3 if abs(mean) >= 0.01 else 6
-    if sd > 0:
-        digits = min(max(digits, -math.floor(math.log10(sd))), 7)
-    return f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")

@@ -1,0 +1,410 @@
+import csv
+import json
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vsr_lightning.data import FrameFolders
+from vsr_lightning.data.frame_folders import clips
+from vsr_lightning.data.frame_folders.crops import training_crops, turned, whole_clips
+from vsr_lightning.data.loader import PlanSampler
+from vsr_lightning.degradation import Degradation
+from vsr_lightning.reporting.report import write_report
+from vsr_lightning.runs.frames import read_frames
+
+SIZE = (20, 28)  # height and width
+
+
+def _write_clip(folder, frames, size=SIZE, name="{:08d}.png", first=0):
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(zlib.crc32(folder.as_posix().encode())).integers(
+        0, 256, (frames, *size, 3), np.uint8
+    )
+    for number, frame in enumerate(pixels, first):
+        Image.fromarray(frame).save(folder / name.format(number))
+    return pixels
+
+
+@pytest.fixture
+def reds(tmp_path):
+    """REDS with eight training clips, two validation clips, of nine frames."""
+    names = [f"train_sharp/{name}" for name in ("000", "001", "002", "003", "011", "012", "015", "020")]
+    for name in (*names, "val_sharp/000", "val_sharp/001"):
+        _write_clip(tmp_path / "REDS" / name, 9)
+    return tmp_path / "REDS"
+
+
+@pytest.fixture
+def vimeo(tmp_path):
+    """Vimeo-90K with three training and two test septuplets."""
+    root = tmp_path / "vimeo"
+    lists = {"train": ("00001/0001", "00001/0003", "00002/0001"), "test": ("00001/0002", "00002/0002")}
+    for part, names in lists.items():
+        for name in names:
+            _write_clip(root / "sequences" / name, 7, name="im{}.png", first=1)
+        (root / f"sep_{part}list.txt").write_text("\n".join(names) + "\n\n")
+    return root
+
+
+def _data(root, **changes):
+    degradation = Degradation(changes.pop("scale", 2), kernel_size=1)
+    return FrameFolders(degradation, root, **{"crop": 16, "batch_size": 4, "seed": 7, **changes})
+
+
+def _pixels(root, clip, frames):
+    """(T, C, H, W) uint8, read in the plainest way."""
+    files = sorted((root / clip).iterdir())
+    return np.stack([np.array(Image.open(files[frame])) for frame in frames]).transpose(0, 3, 1, 2)
+
+
+def _epoch(data, epoch=0):
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return [(plan, batch) for plan, batch in zip(loader.sampler, loader, strict=True)]
+
+
+def _folders(data, numbers):
+    return [data.videos.clips[number].folder for number in numbers]
+
+
+def test_reds_keeps_four_training_clips_for_tests(reds):
+    data = _data(reds)
+    assert _folders(data, data.test_videos) == [f"train_sharp/{name}" for name in ("000", "011", "015", "020")]
+    assert _folders(data, data.train_videos) == [f"train_sharp/{name}" for name in ("001", "002", "003", "012")]
+    assert _data(reds, train_videos=2, test_videos=1, val_videos=1).val_videos == data.train_videos[1:2]
+
+
+def test_the_official_split_of_reds_tests_on_its_validation_clips(reds):
+    data = _data(reds, layout="reds_official")
+    assert len(data.train_videos) == 8
+    assert _folders(data, data.test_videos) == ["val_sharp/000", "val_sharp/001"]
+
+
+def test_vimeo_follows_its_lists_and_has_the_fourth_frame_as_target(vimeo):
+    for frames in (7, 5):
+        data = _data(vimeo, layout="vimeo", frames=frames)
+        assert _folders(data, data.train_videos) == [
+            f"sequences/{n}" for n in ("00001/0001", "00001/0003", "00002/0001")
+        ]
+        assert data.scored == range(3, 4)
+        targets = [data.on_after_batch_transfer(batch, 0).target for batch in data.test_dataloader()]
+        expected = [_pixels(vimeo, f"sequences/{name}", [3]) for name in ("00001/0002", "00002/0002")]
+        np.testing.assert_allclose(np.concatenate(targets), np.concatenate(expected) / 255, atol=1e-6)
+        assert all((plan.start + frames // 2 == 3).all() for plan, _ in _epoch(data))
+
+
+def test_any_folder_of_clips_has_lists_or_numbers(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        _write_clip(tmp_path / name, 5 + ord(name) % 4, name="frame{}.png", first=8)  # 8.png comes before 10.png
+    data = _data(tmp_path, layout="folders", test_videos=1)
+    assert (_folders(data, data.train_videos), _folders(data, data.test_videos)) == (["a", "b", "c"], ["d"])
+    assert data.videos.clips[0].files[:3] == ("frame8.png", "frame9.png", "frame10.png")
+    assert {int(start) for epoch in range(50) for plan, _ in [next(iter(_epoch(data, epoch)))]
+            for start in plan.start[plan.video == 2]} == {0, 1, 2, 3}  # clip c has eight frames  # fmt: skip
+    (tmp_path / "train.txt").write_text("d\nb\n")
+    (tmp_path / "test.txt").write_text("a\n")
+    data = _data(tmp_path, layout="folders")
+    assert (_folders(data, data.train_videos), _folders(data, data.test_videos)) == (["d", "b"], ["a"])
+
+
+@pytest.mark.parametrize("targets", ["middle", "all"])
+def test_training_windows_are_exact_crops_flipped_and_transposed(reds, targets):
+    data, turns = _data(reds, targets=targets, frames=3), set()
+    for epoch in range(12):
+        for plan, batch in _epoch(data, epoch):
+            for row, (video, start, frames, _, top, left, turn) in enumerate(zip(*plan, strict=True)):
+                y, x = int(top * (SIZE[0] - 16 + 1)), int(left * (SIZE[1] - 16 + 1))
+                crop = _pixels(reds, *_folders(data, [video]), range(start, start + frames))[
+                    ..., y : y + 16, x : x + 16
+                ]
+                crop = crop[..., ::-1] if turn & 1 else crop
+                crop = crop[..., ::-1, :] if turn & 2 else crop
+                crop = crop.swapaxes(-1, -2) if turn & 4 else crop
+                assert np.array_equal(batch.frames[row], crop)
+                assert np.array_equal(batch.target[row], crop[1] if targets == "middle" else crop)
+                turns.add(int(turn))
+    assert turns == set(range(8))
+    assert {int(turn) for plan, _ in _epoch(_data(reds, flips=False)) for turn in plan.turn} == {0}
+
+
+def test_a_crop_is_a_pure_function_of_seed_epoch_and_clip():
+    def plan(epoch=3, seed=1, clips=9, **changes):
+        spans = np.array([(number, 0, 100) for number in range(clips)])
+        crops = training_crops(
+            epoch, **{"seed": seed, "spans": spans, "frames": 5, "windows": 2, "turns": 8, **changes}
+        )
+        return {tuple(map(float, row)) for row in zip(*crops, strict=True)}
+
+    few, many = plan(), plan(clips=240)
+    assert (len(few), len(many)) == (18, 480)
+    assert few < many  # the same windows of the first clips, others beside them
+    assert plan() == few
+    assert not plan(epoch=4) & few
+    assert not plan(seed=2) & few
+
+
+def test_devices_share_the_crops_of_one_device(reds):
+    plan = _data(reds).train_dataloader().sampler.plan
+    (alone,), *shares = (list(PlanSampler(plan, 4, rank, size)) for rank, size in ((0, 1), (0, 2), (1, 2)))
+    together = [np.concatenate(columns) for columns in zip(*(share for (share,) in shares), strict=True)]
+    rows = [sorted(map(tuple, zip(*columns, strict=True))) for columns in (alone, together)]
+    assert rows[0] == rows[1]
+
+
+def test_workers_do_not_change_the_batches(reds):
+    alone, shared = (_epoch(_data(reds, num_workers=workers), 2) for workers in (0, 2))
+    for (_, one), (_, other) in zip(alone, shared, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_resumed_epoch_goes_on_with_the_same_crops(reds):
+    whole, loader = _epoch(_data(reds, batch_size=1), 1), _data(reds, batch_size=1, num_workers=1).train_dataloader()
+    loader.load_state_dict({"epoch": 1, "batch": 2})
+    loader.sampler.set_epoch(1)
+    for (_, expected), batch in zip(whole[2:], loader, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(expected, batch, strict=True))
+
+
+def test_only_the_frames_of_a_window_are_read(reds, monkeypatch):
+    read = []
+    original = clips.Image.open
+    monkeypatch.setattr(clips.Image, "open", lambda path, **how: (read.append(path), original(path, **how))[1])
+    data = _data(reds)
+    assert len(read) == 8  # a header of each clip in use
+    read.clear()
+    next(iter(data.train_dataloader()))
+    assert len(read) == 4 * 5
+    read.clear()
+    next(iter(data.test_dataloader()))
+    assert len(set(read)) == len(read) == 9
+    read.clear()
+    data.test_windows(2)
+    assert len(read) == 2 * 9
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("grey", [False, True])
+def test_batches_have_the_colours_and_the_scale(reds, scale, grey):
+    data = _data(reds, scale=scale, grey=grey)
+    channels = 1 if grey else 3
+    _, batch = _epoch(data)[0]
+    low_res, target = data.on_after_batch_transfer(batch, 0)
+    assert low_res.shape == (4, 5, channels, 16 // scale, 16 // scale)
+    assert target.shape == (4, channels, 16, 16)
+    test = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
+    assert test.low_res.shape == (5, 5, channels, 20 // scale, 28 // scale)
+    if grey:
+        expected = np.array(Image.open(reds / "train_sharp" / "000" / "00000002.png").convert("L"))
+        np.testing.assert_allclose(test.target[0, 0], expected / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "scored"),
+    [
+        ({}, range(2, 7)),
+        ({"test_frames": 2}, range(2, 7)),
+        ({"targets": "all"}, range(9)),
+        ({"targets": "all", "test_frames": 4}, range(9)),
+        ({"targets": "all", "edge": 2, "test_frames": 2}, range(2, 7)),
+        ({"targets": "all", "clip": [1, 8], "test_frames": None}, range(1, 8)),
+    ],
+)
+def test_a_test_has_every_scored_frame_once_as_target(reds, changes, scored):
+    data = _data(reds, test_videos=2, **changes)
+    loader = data.test_dataloader()
+    assert data.scored == scored
+    seen = []
+    for plan, part in zip(loader.sampler, loader, strict=True):
+        batch = data.on_after_batch_transfer(part, 0)
+        video, frame = data.frames_of(plan)
+        assert data.in_a_row(len(batch.frames)) == len(frame) <= (data.test_frames or 9)
+        expected = _pixels(reds, *_folders(data, video[:1]), frame)
+        np.testing.assert_allclose(batch.frames.numpy(), expected / 255, atol=1e-6)
+        middle = data.degradation.shrink(torch.from_numpy(expected)[None])[0]
+        torch.testing.assert_close(batch.pick(batch.low_res), middle)
+        seen += zip(video, frame, strict=True)
+    assert seen == [(number, frame) for number in data.test_videos for frame in scored]
+
+
+def test_a_clip_has_one_blur_in_all_its_pieces():
+    spans = np.array([(3, 0, 9), (5, 2, 9)])
+    plan = whole_clips(0, spans=spans, margin=1, most=3)
+    assert list(zip(plan.video, plan.start, plan.frames, strict=True)) == [
+        (3, 0, 5), (3, 3, 5), (3, 6, 3), (5, 2, 5), (5, 5, 4)]  # fmt: skip
+    assert [len(set(plan.blur[plan.video == video])) for video in (3, 5)] == [1, 1]
+    assert len(set(plan.blur)) == 2
+
+
+def test_validation_is_the_middle_of_each_test_clips_picture(reds):
+    batches = [[data.on_after_batch_transfer(b, 0) for b in data.val_dataloader()] for data in [_data(reds)] * 2]
+    (one,), (other,) = batches
+    assert one.target.shape == (4, 3, 16, 16)
+    assert torch.equal(one.low_res, other.low_res)
+    frames = _pixels(reds, "train_sharp/000", range(9))[..., 2:18, 6:22] / 255
+    assert min(np.abs(frames - one.target[0].numpy()).max((1, 2, 3))) < 1e-6
+
+
+def test_what_is_looked_at_is_few_frames_of_clips_of_any_size(tmp_path):
+    _write_clip(tmp_path / "a", 9, (30, 24))
+    _write_clip(tmp_path / "b", 9, (30, 24))
+    _write_clip(tmp_path / "c", 30, (40, 50))
+    for targets in ("middle", "all"):
+        data = _data(tmp_path, layout="folders", test_videos=2, targets=targets)
+        batch = data.test_windows(2)
+        assert batch.frames.shape == (10, 3, 24, 24)
+        expected = _pixels(tmp_path, "b", range(2, 7))[..., 3:27, :]
+        np.testing.assert_allclose(batch.frames[:5].numpy(), expected / 255, atol=1e-6)
+    (tmp_path / "train.txt").write_text("b\nc\n")
+    (tmp_path / "test.txt").write_text("a\n")
+    with pytest.raises(ValueError, match=r"different sizes make no batch: give data\.crop, or data\.batch_size=1"):
+        _epoch(_data(tmp_path, layout="folders", crop=None))
+
+
+def test_a_turn_keeps_every_pixel():
+    window = torch.arange(2 * 3 * 4 * 4).reshape(2, 3, 4, 4)
+    ways = [turned(window, turn) for turn in range(8)]
+    assert all(torch.equal(way.flatten().sort().values, window.flatten()) for way in ways)
+    assert len({tuple(way.flatten().tolist()) for way in ways}) == 8
+
+
+def test_the_checksum_tells_frames_and_split_but_not_where_they_lie(reds, tmp_path):
+    data = _data(reds)
+    checksum, found = data.videos.checksum, data.videos
+    assert "RGB: 4 clips to train and 4 clips to test, 72 frames; the checksum is over the split" in found.description
+    assert found.name == f"reds {checksum[:8]}"
+    data.videos.check_unchanged()
+    others = [_data(reds, **changes) for changes in ({"grey": True}, {"train_videos": 3}, {"layout": "reds_official"})]
+    assert len({checksum, *(other.videos.checksum for other in others)}) == 4
+    reds.rename(tmp_path / "elsewhere")
+    assert _data(tmp_path / "elsewhere").videos.checksum == checksum
+    Image.new("RGB", (28, 20)).save(tmp_path / "elsewhere" / "train_sharp" / "001" / "00000009.png")
+    assert _data(tmp_path / "elsewhere").videos.checksum != checksum
+
+
+def test_frames_that_change_while_in_use_are_refused(reds):
+    data = _data(reds)
+    (reds / "train_sharp" / "001" / "00000008.png").unlink()
+    with pytest.raises(ValueError, match="was changed while it was in use"):
+        data.videos.check_unchanged()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "changes", "message"),
+    [
+        (None, {"root": "gone"}, r"data\.root=gone is missing: give the folder of the set"),
+        ("train_sharp/011", {}, r"the clip folder .*train_sharp/011 is missing"),
+        ("train_sharp/*/*.png", {}, r"the clip folder .*train_sharp/001 holds no PNG frame"),
+        (
+            None,
+            {"layout": "vimeo90k"},
+            r"data\.layout=vimeo90k is unknown: choose one of reds, reds_official, vimeo, fo",
+        ),
+        (None, {"layout": "vimeo"}, r"sep_trainlist\.txt is missing, which lists a clip folder a line"),
+        (None, {"layout": "folders"}, r"no train\.txt and test\.txt.*data\.test_videos how many of the last"),
+        ("val_sharp", {"layout": "reds_official"}, r"data\.root=.* has no folder val_sharp"),
+        (None, {"frames": 11}, r"data\.frames=11 needs 11 frames, train_sharp/001 has 9: lower it"),
+        (None, {"targets": "all", "edge": 5}, r"data\.edge=5 needs 11 frames"),
+        (None, {"crop": 22}, r"data\.crop=22 is larger than the frames of train_sharp/001, 20x28: lower it"),
+        (None, {"crop": 15}, r"data\.crop=15 can't be divided by data\.degradation\.scale=2"),
+        (
+            None,
+            {"clip": [3, 10]},
+            r"data\.clip=\[3, 10\] is not \[first, last \+ 1\] within the 9 frames of train_sharp",
+        ),
+        (None, {"train_videos": 5}, r"data\.train_videos=5 is out of range: choose a whole number, 1 to 4"),
+        (None, {"test_frames": 0}, r"data\.test_frames=0 is out of range"),
+        (None, {"frames": 4}, r"data\.frames=4 has no middle frame"),
+    ],
+)
+def test_what_cannot_be_used_is_one_clear_line(reds, spoil, changes, message):
+    if spoil:
+        for path in reds.glob(spoil):
+            path.rename(reds / f"away_{path.parent.name}_{path.name}")
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        _data(**{"root": reds, **changes})
+
+
+def test_a_list_that_names_an_absent_clip_or_one_twice_is_refused(vimeo):
+    with (vimeo / "sep_testlist.txt").open("a") as file:
+        file.write("00009/0009\n")
+    with pytest.raises(FileNotFoundError, match=r"the clip folder .*sequences/00009/0009 is missing"):
+        _data(vimeo, layout="vimeo")
+    (vimeo / "sep_testlist.txt").write_text("00001/0001\n")
+    with pytest.raises(ValueError, match=r"has sequences/00001/0001 in both parts of the split"):
+        _data(vimeo, layout="vimeo")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: Image.new("RGB", (30, 20)).save(path), r"00000004\.png is 20x30, the first frame there 20x28"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:200]),
+            r"00000004\.png can't be read: it is missing, damaged",
+        ),
+        (lambda path: Image.new("I;16", (28, 20)).save(path), r"00000004\.png has more than 8 bits: convert it"),
+    ],
+)
+def test_a_frame_that_cannot_be_used_ends_a_run_in_one_clear_line(reds, vsr, damage, message, workers):
+    damage(reds / "train_sharp" / "000" / "00000004.png")
+    with pytest.raises(SystemExit, match=rf"^error: /.*{message}.*") as end:
+        vsr("data=frames", f"data.root={reds}", "data.crop=16", "model=bicubic", f"data.num_workers={workers}",
+            "trainer.accelerator=cpu", "hydra.run.dir=run", tiny=False)  # fmt: skip
+    assert "Traceback" not in str(end.value)
+
+
+NETWORK = ("model=residual_fusion", "model.channels=3", "model.width=8", "model.blocks=1", "trainer.accelerator=cpu",
+           "trainer.max_epochs=1", "features=random")  # fmt: skip
+
+
+def test_a_sweep_on_reds_ends_with_scores_of_each_frame_and_a_report(reds, vsr, tmp_path):
+    vsr("-m", *NETWORK, "loss=mse,perceptual", "data=frames", f"data.root={reds}", "data.crop=16", "module.border=2",
+        "data.test_frames=3", "module.luminance=true", "hydra.sweep.dir=sweep", tiny=False)  # fmt: skip
+    rows = list(csv.DictReader((tmp_path / "sweep" / "scores.csv").open()))
+    told = [(row["model"], row["status"], row["compare"]) for row in rows]
+    assert told == [(name, "finished", "A") for name in ("residual_fusion", "residual_fusion", "bicubic")]
+    assert all(float(row["PSNR (dB)"]) > 5 for row in rows)
+    scores = [read_frames(path)["flicker"] for path in (tmp_path / "sweep").glob("bicubic/frames.csv")]
+    assert float(rows[-1]["flicker"]) == pytest.approx(np.nanmean(scores), abs=1e-4)
+    table = (tmp_path / "sweep" / "scores.md").read_text()
+    assert "PSNR and SSIM: luminance only (BT.601, 16 to 235), without 2 pixels at each side" in table
+    assert "Data: reds in " in table
+    (run,) = (tmp_path / "sweep").glob("0_*")
+    frames = list(csv.DictReader((run / "frames.csv").open()))
+    assert [(row["video"], row["frame"]) for row in frames] == [(v, str(f)) for v in "0467" for f in range(2, 7)]
+    assert [row["flicker"] == "nan" for row in frames] == 4 * [True, False, False, True, False]  # a piece's first frame
+    page = (tmp_path / "sweep" / "report" / "report.md").read_text()
+    assert "Mean over 20 frames, 20x20 pixels of each, of 4 test videos" in page
+    assert "Left out" not in page
+
+
+def test_a_run_on_vimeo_scores_the_fourth_frame_of_each_test_clip(vimeo, vsr, tmp_path):
+    vsr(*NETWORK, "data=frames", f"data.root={vimeo}", "data.layout=vimeo", "data.frames=7", "data.crop=16",
+        "hydra.run.dir=run", tiny=False)  # fmt: skip
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (run["data"]["clip"], run["data"]["scored"]) == ([0, 7], [3, 4])
+    assert run["data"]["name"].startswith("vimeo ")
+    frames = list(csv.DictReader((tmp_path / "run" / "frames.csv").open()))
+    assert [(row["video"], row["frame"]) for row in frames] == [("1", "3"), ("4", "3")]
+    assert run["scores"]["psnr"] == pytest.approx(np.mean([float(row["psnr"]) for row in frames]), abs=1e-4)
+    write_report([tmp_path / "run"], tmp_path / "report")
+    assert "Left out" not in (tmp_path / "report" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("edge", "scored"), [(0, range(7)), (3, range(3, 4))])
+def test_a_network_that_takes_clips_is_compared_with_bicubic_on_the_same_frames(vimeo, vsr, tmp_path, edge, scored):
+    vsr("-m", "model=recurrent", "model.channels=3", "model.width=4", "model.blocks=1", "model.flow_levels=1",
+        "features=random", "loss=mse", "data=frames", f"data.root={vimeo}", "data.layout=vimeo", "data.frames=3",
+        "data.crop=16", "data.targets=all", f"data.edge={edge}", "trainer.accelerator=cpu", "trainer.max_epochs=1",
+        "hydra.sweep.dir=sweep", tiny=False)  # fmt: skip
+    rows = list(csv.DictReader((tmp_path / "sweep" / "scores.csv").open()))
+    assert [row["compare"] for row in rows] == ["A", "A"]
+    assert ("flicker" in rows[0]) == (edge == 0)  # one frame alone has none
+    for path in (tmp_path / "sweep").glob("*/frames.csv"):
+        frames = [(row["video"], row["frame"]) for row in csv.DictReader(path.open())]
+        assert frames == [(video, str(frame)) for video in "14" for frame in scored]
+    assert "Left out" not in (tmp_path / "sweep" / "report" / "report.md").read_text()

@@ -1,0 +1,59 @@
+import json
+
+import numpy as np
+import pytest
+
+from tests.conftest import TINY
+from vsr_lightning.data import VideoFile
+from vsr_lightning.degradation import Degradation
+
+
+@pytest.fixture
+def path(tmp_path):
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).integers(0, 256, (7, 9, 64, 64), np.uint8))
+    return tmp_path / "own.npy"
+
+
+def test_the_first_videos_train_and_the_last_test(path):
+    data = VideoFile(Degradation(kernel_size=1), path, test_videos=2)
+    assert (list(data.train_videos), list(data.test_videos), data.starts) == ([0, 1, 2, 3, 4], [5, 6], 5)
+    frames = np.load(path)
+    targets = data.test_windows(2).target.unflatten(0, (2, 5)).numpy()[:, :, 0]
+    np.testing.assert_allclose(targets, frames[5:, 2:7] / 255, atol=1e-6)
+    assert list(VideoFile(Degradation(), path, test_videos=2, train_videos=3).train_videos) == [0, 1, 2]
+
+
+def test_a_sweep_on_your_own_file_names_it(vsr, path, tmp_path):
+    small = [arg for arg in TINY if not arg.startswith("data.")]
+    vsr(*small, "data=video_file", f"data.path={path}", "data.test_videos=2", "hydra.run.dir=run", tiny=False)
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["data"]["name"].startswith("own.npy ")
+    assert (run["data"]["train_videos"], run["data"]["test_videos"]) == (5, 2)
+    assert "own.npy, 7 videos of 9 frames" in (tmp_path / "run" / "scores.md").read_text()
+
+
+def test_a_missing_path_is_asked_for(vsr):
+    with pytest.raises(SystemExit, match=r"error: data\.(path|test_videos)= is missing: give it on the command line"):
+        vsr("data=video_file", "model=frame_fusion_fig1", tiny=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        (None, {}, r"data\.path=.* is missing: give a \.npy file of uint8"),
+        (b"no", {}, r"can't be read .*: give a \.npy file"),
+        (np.zeros((3, 4, 64), np.uint8), {}, r"is \(3, 4, 64\) of uint8: give"),
+        (np.zeros((3, 4, 8, 8)), {}, r"of float64: give"),
+        (np.zeros((3, 9, 8, 8), np.uint8), {"test_videos": 3}, r"data\.test_videos=3 is out of range: .* 1 to 2"),
+        (np.zeros((3, 9, 8, 8), np.uint8), {"train_videos": 3}, r"data\.train_videos=3 is out of range: .* 1 to 2"),
+        (np.zeros((3, 4, 8, 8), np.uint8), {}, r"data\.frames=5 is out of range: .* 1 to 4"),
+    ],
+)
+def test_what_cannot_be_used_is_one_clear_line(tmp_path, content, arguments, message):
+    path = tmp_path / "videos.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        VideoFile(Degradation(), path, **{"test_videos": 1, **arguments})

@@ -1,0 +1,176 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vsr_lightning.data import MovingMNIST
+from vsr_lightning.data.loader import PlanSampler
+from vsr_lightning.data.moving_mnist.generated import generate
+from vsr_lightning.data.windows import fixed_windows, training_windows, whole_videos
+from vsr_lightning.degradation import Batch, Degradation
+
+
+def _by_video(windows):
+    return {video: (start, blur) for video, start, blur in zip(*windows, strict=True)}
+
+
+def _data(**changes):
+    chosen = {"source": "generated", "train_videos": 12, "test_videos": 3, "batch_size": 4, "seed": 7, **changes}
+    return MovingMNIST(Degradation(), **chosen)
+
+
+def _epoch(data, epoch=0):
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return [data.on_after_batch_transfer(batch, 0) for batch in loader]
+
+
+def test_a_training_window_is_a_pure_function_of_seed_epoch_and_video():
+    few = _by_video(training_windows(3, seed=1, videos=range(50), starts=16))
+    many = _by_video(training_windows(3, seed=1, videos=range(8000), starts=16))
+    assert all(many[video] == window for video, window in few.items())
+    assert few != _by_video(training_windows(4, seed=1, videos=range(50), starts=16))
+    assert few != _by_video(training_windows(3, seed=2, videos=range(50), starts=16))
+
+
+def test_training_starts_and_blurs_are_uniform():
+    windows = training_windows(0, seed=0, videos=range(8000), starts=16)
+    assert sorted(windows.video) == list(range(8000))
+    counts = np.bincount(windows.start, minlength=16)
+    assert len(counts) == 16
+    assert counts.min() > 400  # 500 expected, standard deviation 22
+    assert windows.blur.min() >= 0
+    assert windows.blur.max() < 1
+    assert abs(windows.blur.mean() - 0.5) < 0.02
+
+
+def test_the_test_is_each_video_under_one_blur_the_same_every_time():
+    plan = whole_videos(0, videos=range(8000, 8003))
+    assert list(plan.video) == [8000, 8001, 8002]
+    assert not plan.start.any()
+    assert len(set(plan.blur)) == 3
+    assert np.array_equal(whole_videos(9, videos=range(8001, 8002)).blur, plan.blur[1:2])
+
+
+def _tested(data):
+    return [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
+
+
+def test_windows_and_clips_are_tested_on_the_same_frames():
+    windows, clips = _data(test_videos=12), _data(test_videos=12, frames=20, targets="all")
+    assert windows.scored == clips.scored == range(2, 18)
+    one, two = (_tested(data) for data in (windows, clips))
+    assert [batch.low_res.shape for batch in one] == [(80, 5, 1, 32, 32)] * 2 + [(32, 5, 1, 32, 32)]
+    assert [batch.low_res.shape for batch in two] == [(5, 20, 1, 32, 32)] * 2 + [(2, 20, 1, 32, 32)]
+    for a, b in zip(one, two, strict=True):
+        assert b.target.ndim == 5
+        assert torch.equal(a.frames, b.frames)
+        torch.testing.assert_close(a.pick(a.low_res), b.pick(b.low_res))
+    shown = torch.cat([batch.low_res for batch in two])
+    torch.testing.assert_close(clips.test_windows(12).low_res, shown)
+    video, frame = windows.frames_of(whole_videos(0, videos=range(8000, 8002)))
+    assert list(zip(video, frame, strict=True)) == [(v, f) for v in (8000, 8001) for f in range(2, 18)]
+
+
+@pytest.mark.parametrize("shrink_once", [False, True])
+def test_a_clip_has_all_its_frames_as_targets(shrink_once):
+    data = _data(frames=7, targets="all", shrink_once=shrink_once)
+    plan, batch = next(zip(data.train_dataloader().sampler, _epoch(data), strict=False))
+    videos = generate(range(12))
+    expected = np.stack([videos[v, s : s + 7] for v, s in zip(plan.video, plan.start, strict=True)])
+    assert torch.equal(batch.target[:, :, 0], torch.from_numpy(expected).float() / 255)
+    assert batch.low_res.shape == (4, 7, 1, 32, 32)
+    assert data.starts == 14
+
+
+def test_a_prediction_meets_the_frames_that_it_is_of():
+    low_res, target = torch.rand(2, 6, 1, 4, 4), torch.rand(2, 2, 1, 8, 8)
+    prediction = torch.rand(2, 6, 1, 8, 8)
+    ours, theirs = Batch(low_res, target).pair(prediction)
+    assert torch.equal(ours, torch.cat([prediction[0, 2:4], prediction[1, 2:4]]))
+    assert torch.equal(theirs, torch.cat([target[0], target[1]]))
+    with pytest.raises(ValueError, match=r"predicts one frame of what it is given: choose data\.targets=middle"):
+        Batch(low_res, target).pair(prediction[:, 0])
+    with pytest.raises(ValueError, match=r"predicts every frame of what it is given: choose data\.targets=all"):
+        Batch(low_res, target[:, 0]).pair(prediction)
+
+
+def test_validation_is_one_window_a_video_the_same_in_every_epoch():
+    windows = fixed_windows(0, videos=range(8000, 8020), starts=16)
+    assert list(windows.video) == list(range(8000, 8020))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(windows, fixed_windows(5, videos=range(8000, 8020), starts=16), strict=True)
+    )
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_devices_share_the_batches_of_one_device(world_size):
+    def plan(epoch):
+        return training_windows(epoch, seed=0, videos=range(21), starts=16)
+
+    alone = [list(batch.video) for batch in PlanSampler(plan, 6)]
+    shares = [PlanSampler(plan, 6, rank, world_size) for rank in range(world_size)]
+    together = [sorted(v for share in step for v in share.video) for step in zip(*shares, strict=True)]
+    assert together == [sorted(batch) for batch in alone]
+    assert len(shares[0]) == len(alone)
+
+
+@pytest.mark.parametrize("changes", [{"num_workers": 2}, {"batch_size": 5}])
+def test_workers_and_batch_size_do_not_change_the_windows(changes):
+    plain, changed = _epoch(_data(), 2), _epoch(_data(**changes), 2)
+    for field in (0, 1):
+        assert torch.equal(torch.cat([b[field] for b in plain]), torch.cat([b[field] for b in changed]))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"val_videos": 5}, {"clip": (3, 15), "frames": 3}, {"frames": 6, "targets": "all"}]
+)
+def test_frames_shrunk_once_make_the_same_batches(changes):
+    each_time, once = (_data(shrink_once=once, **changes) for once in (False, True))
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        for a, b in zip(getattr(each_time, name)(), getattr(once, name)(), strict=True):
+            expected, batch = each_time.on_after_batch_transfer(a, 0), once.on_after_batch_transfer(b, 0)
+            assert torch.equal(batch.target, expected.target)
+            torch.testing.assert_close(batch.low_res, expected.low_res, rtol=0, atol=1e-6)
+
+
+def test_the_target_is_the_sharp_middle_frame_of_the_window():
+    data = _data()
+    (windows, batch) = next(zip(data.train_dataloader().sampler, _epoch(data), strict=False))
+    videos = generate(range(12))
+    expected = np.stack([videos[video, start + 2] for video, start in zip(windows.video, windows.start, strict=True)])
+    assert torch.equal(batch.target[:, 0], torch.from_numpy(expected).float() / 255)
+    assert batch.low_res.shape == (4, 5, 1, 32, 32)
+
+
+def test_videos_held_out_for_validation_are_not_trained_on():
+    data = _data(val_videos=5)
+    assert (data.train_videos, data.val_videos, data.test_videos) == (range(7), range(7, 12), range(8000, 8003))
+    assert _data().val_videos == range(8000, 8003)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("train_videos", 8001), ("train_videos", 0), ("test_videos", 2001), ("val_videos", 12), ("batch_size", 0),
+     ("frames", 21), ("frames", 4), ("targets", "last"), ("edge", 10), ("seed", -1),
+     ("train_videos", "many"), ("num_workers", -1)],
+)  # fmt: skip
+def test_a_count_out_of_range_names_the_key_and_the_choices(key, value):
+    with pytest.raises(ValueError, match=rf"data\.{key}={value}.*choose"):
+        _data(**{key: value})
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux to tell what is resident")
+def test_a_mapped_file_does_not_fill_the_memory(published_root):
+    def resident_mb():
+        text = Path("/proc/self/smaps").read_text().split("mnist_test_seq.npy")
+        return sum(int(part.split("Rss:")[1].split()[0]) for part in text[1:]) / 1000
+
+    data = _data(source="published", root=published_root, download=False, train_videos=400, batch_size=20)
+    untouched = np.asarray(data.videos.frames[:400]).max()
+    assert untouched == 255
+    assert resident_mb() > 20  # reading through the mapping does fill it
+    _epoch(data)
+    assert resident_mb() < 5

@@ -1,0 +1,262 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+from PIL import Image
+
+from vsr_lightning.data import MovingMNIST
+from vsr_lightning.degradation import Degradation
+from vsr_lightning.images import to_uint8
+from vsr_lightning.inference import open_video, read_video, write_video
+from vsr_lightning.inference.color import to_ycbcr
+from vsr_lightning.inference.super_resolve import super_resolve
+from vsr_lightning.launch.cli import run_cli
+from vsr_lightning.models import Bicubic, Recurrent
+from vsr_lightning.predict import main
+from vsr_lightning.runs.trained import load_trained
+
+
+@pytest.fixture
+def predict(monkeypatch, tmp_path):
+    """Run ``python -m vsr_lightning.predict`` in this process, from an empty folder; return that folder."""
+
+    def call(*args):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["predict", *args, "device=cpu"])
+        run_cli(main, "predict")
+        return tmp_path
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def sharp():
+    data = MovingMNIST(Degradation(), source="generated", train_videos=1, test_videos=1)
+    return data.videos.frames[8000]
+
+
+@pytest.fixture
+def low_res(sharp):
+    small = Degradation()(torch.from_numpy(sharp)[None, :, None], torch.tensor([0.5])).low_res
+    return to_uint8(small[0, :, 0]).numpy()
+
+
+@pytest.mark.parametrize("kind", ["npy", "png", "gif", "mp4"])
+@pytest.mark.parametrize(("edges", "frames"), [("crop", 16), ("replicate", 20)])
+def test_twenty_frames_of_any_kind_become_sixteen_or_twenty_of_twice_the_size(
+    finished, predict, low_res, tmp_path, capsys, kind, edges, frames
+):
+    suffix = "" if kind == "png" else f".{kind}"
+    write_video(tmp_path / f"in{suffix}", low_res, 10)
+    predict(f"run={finished}", f"input=in{suffix}", f"output=made/out{suffix}", f"edges={edges}")
+    back = read_video(tmp_path / "made" / f"out{suffix}")
+    assert back.shape == (frames, 64, 64)
+    assert capsys.readouterr().out.startswith(
+        f"{frames} frames of 64x64 by frame_fusion_fig1 under perceptual, 2 epochs"
+    )
+    video = torch.from_numpy(low_res).float()[:, None] / 255
+    expected = to_uint8(super_resolve(load_trained(finished).network(), video, 5, edges))[:, 0].numpy()
+    if kind == "png":  # named by their place in the input
+        first = (20 - frames) // 2
+        assert (tmp_path / "made" / "out" / f"{first:04d}.png").exists()
+        assert not (tmp_path / "made" / "out" / f"{first + frames:04d}.png").exists()
+    if kind == "mp4":
+        assert np.abs(back.astype(float) - expected).mean() < 2
+    else:
+        assert np.array_equal(back, expected)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"in{suffix}", "made"]  # and nothing else
+
+
+def test_a_sharp_video_is_degraded_first_and_shown_beside_what_came_of_it(
+    finished, predict, sharp, low_res, tmp_path, capsys
+):
+    write_video(tmp_path / "sharp.npy", sharp, 10)
+    predict(f"run={finished}", "input=sharp.npy", "output=out.npy", "degrade=true")
+    write_video(tmp_path / "low.npy", low_res, 10)
+    predict(f"run={finished}", "input=low.npy", "output=from_low.npy")
+    ours, theirs = (np.load(tmp_path / name).astype(int) for name in ("out.npy", "from_low.npy"))
+    assert np.abs(ours - theirs).max() <= 2  # the low-res file was rounded to 8 bits
+    clip = Image.open(tmp_path / "out_side_by_side.gif")
+    assert (clip.n_frames, clip.size) == (16, (2 * (4 * 64 + 3 * 2), 2 * 64))
+    truth = read_video(tmp_path / "out_side_by_side.gif")[:, ::2, -128::2]
+    assert np.array_equal(truth, sharp[2:-2])
+    out = capsys.readouterr().out
+    assert "bicubic: psnr 2" in out
+    assert "low-res, bicubic, prediction, truth side by side: out_side_by_side.gif" in out
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Leave a folder as training leaves it, and return its network."""
+
+    def leave(target="vsr_lightning.models.ResidualFusion", targets="middle", **settings):
+        network = instantiate({"_target_": target, **settings})
+        for parameter in network.parameters():
+            parameter.data.mul_(2)  # so that it does something
+        degradation = {"_target_": "vsr_lightning.degradation.Degradation"}
+        data = {"frames": 5, "targets": targets, "degradation": degradation}
+        record = {"model": "mine", "loss": "mse", "config": {"model": {"_target_": target, **settings}, "data": data}}
+        (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+        (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+        weights = {f"model.{name}": value for name, value in network.state_dict().items()}
+        torch.save({"state_dict": weights, "epoch": 2}, tmp_path / "run" / "checkpoints" / "last.ckpt")
+        return network
+
+    return leave
+
+
+def _colours(frames=7, height=21, width=30):
+    return np.random.default_rng(0).integers(0, 256, (frames, height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["npy", "png", "gif", "mp4"])
+def test_a_colour_network_super_resolves_colour_of_any_kind(predict, trained, tmp_path, kind):
+    network, suffix = trained(width=4, blocks=1, channels=3), "" if kind == "png" else f".{kind}"
+    write_video(tmp_path / f"in{suffix}", _colours(), 10)
+    given = read_video(tmp_path / f"in{suffix}")
+    predict("run=run", f"input=in{suffix}", f"output=out{suffix}")
+    back = read_video(tmp_path / f"out{suffix}")
+    video = torch.from_numpy(given).permute(0, 3, 1, 2).float() / 255
+    expected = to_uint8(super_resolve(network, video)).permute(0, 2, 3, 1).numpy()
+    assert back.shape == expected.shape
+    off = np.abs(back.astype(int) - expected)
+    assert off.max() <= 1 if kind in ("npy", "png") else off.mean() < 40  # noise is the worst case of both
+
+
+def test_a_grey_network_super_resolves_the_luminance_of_colour(predict, trained, tmp_path):
+    network = trained(width=4, blocks=1)
+    write_video(tmp_path / "in.npy", 64 + _colours() // 2, 10)
+    predict("run=run", "input=in.npy", "output=out.npy")
+    video = torch.from_numpy(np.load("in.npy")).permute(0, 3, 1, 2).float() / 255
+    made = torch.from_numpy(np.load("out.npy")).permute(0, 3, 1, 2) / 255
+    assert made.shape == (3, 3, 42, 60)
+    inside = ((made > 0.01) & (made < 0.99)).all(1)  # elsewhere what is out of range was cut off
+    assert inside.float().mean() > 0.5
+    expected = super_resolve(network, to_ycbcr(video)[:, :1])[:, 0]
+    torch.testing.assert_close(to_ycbcr(made)[:, 0][inside], expected[inside], rtol=0, atol=0.01)
+    chroma = to_ycbcr(super_resolve(Bicubic(), video))[:, 1:].movedim(1, -1)
+    assert (to_ycbcr(made)[:, 1:].movedim(1, -1) - chroma)[inside].abs().mean() < 0.01
+
+
+def test_tiles_make_no_difference(predict, trained, tmp_path):
+    trained(width=4, blocks=1, channels=3)
+    write_video(tmp_path / "in.npy", _colours(), 10)
+    for tile in (8, "null"):
+        predict("run=run", "input=in.npy", f"output={tile}.npy", f"tile={tile}", "overlap=6", "edges=replicate")
+    small, whole = (np.load(tmp_path / f"{tile}.npy").astype(int) for tile in (8, "null"))
+    assert small.shape == (7, 42, 60, 3)
+    assert np.abs(small - whole).max() <= 1  # of 255: sums in another order, rounded
+
+
+@pytest.mark.parametrize("edges", ["crop", "replicate"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_of_whole_clips_predicts_every_frame(predict, trained, tmp_path, capsys, edges, channels):
+    network = trained("tests.test_inference.Clip", "all", channels=channels)
+    video = _colours(23) if channels == 3 else _colours(23)[..., 0]
+    write_video(tmp_path / "in.npy", video, 10)
+    predict("run=run", "input=in.npy", "output=out.npy", f"edges={edges}", "clip_frames=12", "tile=16")
+    assert capsys.readouterr().out.startswith("23 frames of 60x42 by mine under mse, 3 epochs")
+    frames = torch.from_numpy(video.reshape(23, 21, 30, channels)).permute(0, 3, 1, 2)[None] / 255
+    with torch.no_grad():
+        expected = to_uint8(network(frames)[0]).permute(0, 2, 3, 1).numpy().reshape(23, 42, 60, channels)
+    made = np.load(tmp_path / "out.npy").reshape(expected.shape)
+    assert np.abs(made.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("targets", ["middle", "all"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_sharp_colour_video_of_odd_size_is_cropped_and_compared(
+    predict, trained, tmp_path, capsys, targets, channels
+):
+    if targets == "all":
+        trained("tests.test_inference.Clip", targets, channels=channels)
+    else:
+        trained(width=4, blocks=1, channels=channels)
+    write_video(tmp_path / "in.npy", _colours(9, 33, 41), 10)
+    predict("run=run", "input=in.npy", "output=out.npy", "degrade=true")
+    frames = 9 if targets == "all" else 5
+    assert np.load(tmp_path / "out.npy").shape == (frames, 32, 40, 3)
+    assert read_video(tmp_path / "out_side_by_side.gif").shape == (frames, 64, 2 * (4 * 40 + 3 * 2), 3)
+    out = capsys.readouterr().out
+    assert "cropped from 41x33 to 40x32, which scale 2 divides\n" in out
+    assert "prediction: psnr" in out
+
+
+@pytest.mark.parametrize(("args", "fps"), [([], 25), (["fps=5"], 5)])
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_the_inputs_frame_rate_is_kept(predict, tmp_path, args, fps, suffix):
+    write_video(tmp_path / "in.mp4", _colours(), 25)
+    predict("input=in.mp4", f"output=out{suffix}", *args)
+    assert open_video(tmp_path / f"out{suffix}").fps == fps
+
+
+def test_a_network_of_one_size_is_not_tiled(finished, predict, low_res, tmp_path):
+    write_video(tmp_path / "in.npy", low_res, 10)
+    predict(f"run={finished}", "input=in.npy", "output=out.npy", "tile=8")
+    assert np.load(tmp_path / "out.npy").shape == (16, 64, 64)
+
+
+def test_a_video_that_breaks_off_leaves_nothing(predict, tmp_path):
+    write_video(tmp_path / "in", _colours(80), 10)
+    last = tmp_path / "in" / "0079.png"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(SystemExit, match="input=in can't be read: it is damaged"):
+        predict("input=in", "output=out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_published_weights_need_no_run(predict, tmp_path):
+    network = Recurrent(width=8, blocks=1, channels=3, scale=4)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    frames = np.random.default_rng(0).integers(0, 256, (3, 10, 14, 3), np.uint8)
+    write_video(tmp_path / "in.npy", frames, 10)
+    predict("model=recurrent", "model.width=8", "model.blocks=1", "model.channels=3", "data.degradation.scale=4",
+            "model.weights=weights.pth", "input=in.npy", "output=out.npy")  # fmt: skip
+    with torch.no_grad():
+        expected = network(torch.from_numpy(frames).movedim(-1, 1)[None].float() / 255)[0]
+    assert np.abs(np.load("out.npy").astype(int) - to_uint8(expected).movedim(1, -1).numpy().astype(int)).max() <= 1
+
+
+def test_bicubic_needs_no_run_and_takes_any_size(predict, tmp_path):
+    write_video(tmp_path / "in.npy", np.random.default_rng(0).integers(0, 256, (6, 10, 14), np.uint8), 10)
+    predict("input=in.npy", "output=out.npy")
+    assert np.load(tmp_path / "out.npy").shape == (2, 20, 28)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["input=in.npy"], r"output= is missing: give a \.npy, \.gif or \.mp4 file, or a folder"),
+        (["output=out.npy"], r"input= is missing"),
+        (["input=gone.npy", "output=out.npy"], r"input=gone\.npy is missing"),
+        (["input=in.npy", "output=in.npy"], r"output=in\.npy exists: choose another name"),
+        (["input=in.npy", "output=out.avi"], r"output=out\.avi is of no known kind"),
+        (["input=in.npy", "output=out.npy", "edges=wrap"], r"edges=wrap is unknown: choose one of crop, replicate"),
+        (["input=in.npy", "output=out.npy", "degrade=true", "blur=2"], r"blur=2 is out of range"),
+        (["input=in.npy", "output=out.npy", "fps=0"], r"fps=0 is out of range"),
+        (["input=in.npy", "output=out.npy", "tile=0"], r"tile=0 and overlap=16: choose a tile of at least 1"),
+        (
+            ["input=in.npy", "output=out.npy", "data.targets=all", "clip_frames=10"],
+            r"clip_frames=10 is too few for clip_overlap=5: choose more than twice as many",
+        ),
+        (
+            ["input=in.npy", "output=out.npy", "run={run}"],
+            r"frames of 64x64, the network takes 32x32: a sharp video needs",
+        ),
+        (["input=short.npy", "output=out.npy"], r"the video has 3 frames, a window 5: give more, or edges=replicate"),
+        (["input=in.npy", "output=out.npy", "model=frame_fusion"], r"a network needs its weights: give run=FOLDER"),
+        (["input=in.npy", "output=out.npy", "run={run}", "data.frames=3"], r"data\.frames=3 is the run's own affair"),
+        (["input=in.npy", "output=out.npy", "run=gone"], r"run=gone holds no run\.json"),
+        (["input=in.npy", "output=in.npy/out.npy"], r"can't write .*choose another folder with output"),
+        (["imput=in.npy", "output=out.npy"], r"there is no key imput: did you mean input\?"),
+    ],
+)
+def test_bad_input_ends_in_one_clear_line_and_leaves_nothing(finished, predict, tmp_path, args, message):
+    for name, frames in (("in", 20), ("short", 3)):
+        np.save(tmp_path / f"{name}.npy", np.zeros((frames, 64, 64), np.uint8))
+    with pytest.raises(SystemExit, match=message):
+        predict(*(arg.format(run=finished) for arg in args))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.npy", "short.npy"]

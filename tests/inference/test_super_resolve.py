@@ -1,0 +1,184 @@
+import weakref
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from vsr_lightning.inference import super_resolve as inference
+from vsr_lightning.inference.chunking import Clips, Windows
+from vsr_lightning.inference.super_resolve import stream, super_resolve
+from vsr_lightning.inference.tiling import parts, tiled
+from vsr_lightning.models import Bicubic, FrameFusion, ResidualFusion
+
+
+class Clip(nn.Module):
+    """Predicts every frame of a clip; what is further than three frames or three pixels away has no say."""
+
+    def __init__(self, channels=1, width=4, layers=3):
+        super().__init__()
+        widths = [channels, *[width] * (layers - 1), 4 * channels]
+        convs = (nn.Conv3d(before, after, 3, padding=1) for before, after in pairwise(widths))
+        self.layers = nn.Sequential(*(layer for conv in convs for layer in (conv, nn.Sigmoid())))
+
+    def forward(self, low_res):
+        """(B, T, C, h, w) -> (B, T, C, 2h, 2w)."""
+        return nn.functional.pixel_shuffle(self.layers(low_res.movedim(1, 2)).movedim(2, 1), 2)
+
+
+class Recurrent(nn.Module):
+    """As wide and as hungry as a bidirectional network of the field: it keeps the features of all frames."""
+
+    def __init__(self, width=64, channels=3):
+        super().__init__()
+        self.width = width
+        self.ways = nn.ModuleList(nn.Conv2d(channels + width, width, 3, padding=1) for _ in range(2))
+        self.up = nn.Conv2d(2 * width, 4 * channels, 3, padding=1)
+
+    def forward(self, low_res):
+        """(B, T, C, h, w) -> (B, T, C, 2h, 2w)."""
+        features = []
+        for way, frames in zip(self.ways, (low_res, low_res.flip(1)), strict=True):
+            state, states = low_res.new_zeros(len(low_res), self.width, *low_res.shape[-2:]), []
+            for frame in frames.unbind(1):
+                state = way(torch.cat([frame, state], 1)).tanh()
+                states.append(state)
+            features.append(states)
+        both = zip(features[0], features[1][::-1], strict=True)
+        return torch.stack([nn.functional.pixel_shuffle(self.up(torch.cat(pair, 1)), 2) for pair in both], 1)
+
+
+def _network():
+    torch.manual_seed(0)
+    return FrameFusion((2, 4), (True, False)).eval()
+
+
+@pytest.mark.parametrize("network", [_network(), Bicubic()], ids=["split", "by windows"])
+@pytest.mark.parametrize("edges", ["crop", "replicate"])
+@pytest.mark.parametrize("length", [5, 11, 20])
+def test_a_video_is_predicted_as_its_windows_are(monkeypatch, network, edges, length):
+    monkeypatch.setattr(inference, "CHUNK", 4)  # smaller than a window, and no divisor of the length
+    video = torch.rand(length, 1, 32, 32)
+    padded = video[[0, 0, *range(length), -1, -1]] if edges == "replicate" else video
+    windows = torch.stack([padded[start : start + 5] for start in range(len(padded) - 4)])
+    expected = network(windows).clamp(0, 1)
+    prediction = super_resolve(network, video, 5, edges)
+    assert len(prediction) == (length if edges == "replicate" else length - 4)
+    torch.testing.assert_close(prediction, expected, rtol=0, atol=1e-6)
+
+
+def test_each_frame_of_a_chunk_is_encoded_once(monkeypatch):
+    network, seen = _network(), []
+    monkeypatch.setattr(
+        network, "encode", lambda frames: seen.append(len(frames)) or FrameFusion.encode(network, frames)
+    )
+    super_resolve(network, torch.rand(20, 1, 32, 32))
+    assert seen == [20]
+    monkeypatch.setattr(inference, "CHUNK", 8)
+    super_resolve(network, torch.rand(20, 1, 32, 32))
+    assert seen[1:] == [12, 12]  # of sixteen windows eight at a time
+
+
+@pytest.mark.parametrize("size", [(40, 53), (16, 70), (9, 9)])
+@pytest.mark.parametrize("tile", [8, 16, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiles_leave_no_seam_where_the_overlap_reaches_as_far_as_the_network(size, tile, channels):
+    network = ResidualFusion(width=8, blocks=2, channels=channels)  # looks 1 + 2 * 2 + 1 pixels around
+    nn.init.normal_(network.up[0].weight)  # at first it adds next to nothing
+    video, cut = torch.rand(7, channels, *size), Windows()
+    step = cut.step(network)
+    (whole,) = (step(chunk) for chunk, _ in cut.chunks(video))
+    cut_up = torch.stack([*stream(step, video, cut, size, tile, overlap=7, length=7)])
+    torch.testing.assert_close(cut_up, whole, rtol=0, atol=1e-5)
+    if tile < max(size) // 2:
+        seams = tiled(step, tile, overlap=2)(video)
+        assert (seams - whole).abs().max() > 1e-3
+
+
+def test_tiles_of_a_clip_leave_no_seam():
+    network, video, cut = Clip(), torch.rand(6, 1, 30, 21), Clips()
+    made = torch.stack([*stream(cut.step(network), video, cut, (30, 21), tile=8, overlap=3)])
+    torch.testing.assert_close(made, network(video[None])[0], rtol=0, atol=1e-5)
+
+
+def test_a_side_is_cut_in_parts_of_about_the_same_length():
+    assert parts(10, 4) == [(0, 3), (3, 6), (6, 10)]
+    assert parts(4, 4) == parts(4, 99) == [(0, 4)]
+
+
+@pytest.mark.parametrize("length", [1, 9, 10, 11, 13, 14, 15, 33])
+def test_a_clip_in_chunks_is_as_the_whole_one_where_the_context_reaches_as_far_as_the_network(length):
+    network, video, lengths = Clip(), torch.rand(length, 1, 8, 8), []
+    cut = Clips(frames=10, context=3)
+
+    def step(chunk):
+        lengths.append(len(chunk))
+        return cut.step(network)(chunk)
+
+    made = torch.stack([*stream(step, video, cut, (8, 8))])
+    torch.testing.assert_close(made, network(video[None])[0], rtol=0, atol=1e-5)
+    assert max(lengths) == min(length, 10)
+    assert len(lengths) == cut.count(length)
+
+
+@pytest.mark.parametrize("edges", ["crop", "replicate"])
+@pytest.mark.parametrize("length", [5, 11, 12, 13])
+def test_chunks_are_foretold(edges, length):
+    cut = Windows(5, edges, at_once=4)
+    assert cut.count(length) == len([*cut.chunks(torch.rand(length, 1, 2, 2))])
+
+
+@pytest.mark.parametrize(
+    ("cut", "network", "at_most"), [(Windows(at_once=4), Bicubic(), 9), (Clips(10, 3), Clip(), 11)]
+)
+def test_few_frames_are_in_memory_at_a_time_however_long_the_video(cut, network, at_most):
+    alive, most, number = set(), 0, 0
+
+    def frames():
+        nonlocal most, number
+        for number in range(200):
+            frame = torch.rand(1, 8, 8)
+            alive.add(number)
+            weakref.finalize(frame, alive.discard, number)
+            most = max(most, len(alive))
+            yield frame
+
+    made = stream(cut.step(network), frames(), cut, (8, 8), tile=4)
+    next(made)
+    assert number < at_most  # the rest has not been read
+    assert sum(1 for _ in made) >= 190
+    assert most <= at_most
+
+
+def test_the_memory_of_a_clip_is_bounded_by_the_tile():
+    network, cut = Recurrent(width=8), Clips(6, 1)
+    seen = []
+    step = cut.step(network)
+    frames = stream(
+        lambda chunk: seen.append(chunk.shape) or step(chunk), torch.rand(9, 3, 64, 96), cut, (64, 96), 16, 4
+    )
+    assert [tuple(frame.shape) for frame in frames] == 9 * [(3, 128, 192)]
+    assert max(shape.numel() for shape in seen) == 6 * 3 * 24 * 24
+
+
+@pytest.mark.parametrize("cut", [Windows(), Clips()])
+def test_a_network_of_the_other_kind_is_refused(cut):
+    network, choice = (Clip(), "all") if isinstance(cut, Windows) else (Bicubic(), "middle")
+    with pytest.raises(ValueError, match=rf"choose data\.targets={choice}"):
+        cut.step(network)(torch.rand(5, 1, 8, 8))
+
+
+def test_a_long_video_shows_its_progress(monkeypatch, capsys):
+    assert len(super_resolve(Bicubic(), torch.rand(20, 1, 8, 8))) == 16
+    assert not capsys.readouterr().out
+    monkeypatch.setattr(inference, "LONG", 20)
+    assert len(super_resolve(Bicubic(), torch.rand(20, 1, 8, 8))) == 16
+    out = capsys.readouterr().out
+    assert "super-resolving" in out
+    assert "100%" in out
+
+
+def test_few_large_frames_are_long_too(capsys):
+    cut = Windows(1)
+    list(stream(cut.step(Bicubic()), torch.rand(2, 1, 1440, 1440), cut, (1440, 1440), tile=256, length=2))
+    assert "super-resolving" in capsys.readouterr().out

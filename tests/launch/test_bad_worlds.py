@@ -1,0 +1,162 @@
+"""What a run meets outside: full disks, damaged and hostile files, files that change, others that want the same."""
+
+import ast
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import TINY
+from vsr_lightning.data.moving_mnist.source import load_videos
+from vsr_lightning.module import SuperResolution
+from vsr_lightning.runs.record import RUN_FILE
+from vsr_lightning.utils.errors import one_line
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+USED = (range(3), range(8000, 8002))
+
+
+class _RunsCode:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("key", ["ckpt_path", "init_from", "features"])
+def test_a_pickle_that_would_run_code_is_refused_and_does_not(key, vsr, tmp_path):
+    torch.save({"state_dict": _RunsCode(tmp_path / "pwned"), "epoch": 1}, tmp_path / "evil.pth")
+    with pytest.raises(SystemExit, match=r"error: .*evil\.pth is not a"):
+        vsr("loss=perceptual", f"{key}={tmp_path}/evil.pth")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_full_disk_ends_in_one_line_keeps_the_last_checkpoint_and_the_run_goes_on_with_room(vsr, tmp_path):
+    command = [sys.executable, "-m", "vsr_lightning.train", *TINY]
+
+    def full():  # files may not grow beyond 20 MB, a checkpoint takes 50
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000_000, 20_000_000))
+
+    done = subprocess.run(
+        [*command, "hydra.run.dir=run"], cwd=tmp_path, env=ENVIRONMENT, preexec_fn=full, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "make room, or choose another folder" in errors[0]
+    assert json.loads((tmp_path / "run" / RUN_FILE).read_text())["status"] == "failed"
+    assert not list(tmp_path.rglob("*.part"))
+    vsr("resume=run")
+    assert json.loads((tmp_path / "run" / RUN_FILE).read_text())["status"] == "finished"
+    assert not (tmp_path / "run" / "error.txt").exists()
+
+
+def test_a_data_file_that_changes_under_a_run_fails_it(vsr, tmp_path, monkeypatch):
+    path = tmp_path / "videos.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (6, 8, 64, 64), np.uint8))
+    monkeypatch.setattr(SuperResolution, "on_fit_end", lambda self: os.utime(path, (0, 0)), raising=False)
+    with pytest.raises(SystemExit, match=r"videos\.npy was changed while it was in use"):
+        vsr(
+            "data=video_file",
+            f"data.path={path}",
+            "data.test_videos=2",
+            *(o for o in TINY if "data." not in o),
+            tiny=False,
+        )
+
+
+def test_of_two_processes_that_need_the_same_generated_set_one_makes_it(tmp_path):
+    code = f"""
+import time
+from vsr_lightning.data import generated, source
+make = generated.generate
+def slowly(*args):
+    print("made", flush=True)
+    time.sleep(1)
+    return make(*args)
+generated.generate = slowly
+print(source.load_videos("generated", "", {USED}, cache={str(tmp_path)!r}).checksum)
+"""
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = sorted((process.communicate()[0].split() for process in started), key=len)
+    checksum = load_videos("generated", "", USED).checksum
+    assert said == [[checksum], ["made", "made", checksum]]  # two ranges of videos, by one process
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "no checksum"])
+def test_a_damaged_generated_set_is_made_anew(damage, tmp_path, caplog):
+    fresh = load_videos("generated", "", USED, seed=3)
+    first = load_videos("generated", "", USED, seed=3, cache=tmp_path)
+    assert first.checksum == fresh.checksum
+    assert np.array_equal(first.frames[8001], fresh.frames[8001])
+    (path,) = tmp_path.glob("*.npy")
+    if damage == "cut":
+        os.truncate(path, 1000)
+    elif damage == "changed":
+        with path.open("r+b") as file:
+            file.seek(128)
+            file.write(b"\xff" * 4096)
+    else:
+        path.with_suffix(".md5").unlink()
+    from vsr_lightning.data.moving_mnist import source
+
+    source._generated.cache_clear()
+    again = load_videos("generated", "", USED, seed=3, cache=tmp_path)
+    assert np.array_equal(again.frames[:3], fresh.frames[:3])
+    assert "is damaged; making it anew" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of ..."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_too_little_memory_says_what_to_lower(error):
+    assert one_line(error).startswith("out of memory: lower data.batch_size")
+    assert "\n" not in one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra.sweep.subdir=../../out", r"hydra\.sweep\.subdir=\.\./\.\./out leads out"),
+        ("hydra.sweep.subdir=/out", "leads out"),
+        ("output_dir=../out", "1 of the jobs failed"),
+        ("callbacks.last.dirpath=../out", "1 of the jobs failed"),
+        ("logger.tensorboard.save_dir=../out", "1 of the jobs failed"),
+    ],
+)
+def test_a_sweeps_overrides_do_not_lead_out_of_its_folder(override, message, vsr, tmp_path):
+    with pytest.raises(SystemExit, match=message):
+        vsr("-m", override, "hydra.sweep.dir=sweep")
+    assert {path.name for path in tmp_path.iterdir()} <= {"sweep"}
+
+
+def test_a_value_in_a_folders_name_does_not_lead_out(vsr, tmp_path):
+    with pytest.raises(SystemExit, match="1 of the jobs failed"):
+        vsr("-m", "seed=../../x", "hydra.sweep.dir=sweep")
+    assert {path.name for path in tmp_path.iterdir()} == {"sweep"}
+    assert next((tmp_path / "sweep").glob("0_*")).name.endswith("seed.._.._x")
+
+
+def test_the_package_runs_no_text_and_unpickles_nothing():
+    hostile = re.compile(r"pickle\.loads?\(|weights_only=False|yaml\.load\(|shell=True|[\"']http://")
+    for path in (ROOT / "vsr_lightning").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not hostile.search(text), path
+        calls = [node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+        assert not {call.id for call in calls if isinstance(call, ast.Name)} & {"eval", "exec", "compile"}, path

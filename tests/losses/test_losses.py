@@ -1,0 +1,168 @@
+"""Losses other than Eq. 5: their values against independent references, and every one of them in training."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
+from torchvision.models import alexnet
+
+from tests.conftest import assert_it_learns
+from vsr_lightning.losses import LPIPS, PSNR, SSIM, Charbonnier, Frequency, Mixed
+from vsr_lightning.losses.metric_losses import alexnet_path
+from vsr_lightning.models import FrameFusion, ResidualFusion
+from vsr_lightning.module import SuperResolution
+from vsr_lightning.utils.config import CONF, load_group
+
+PLAIN = ["mse", "l1", "charbonnier", "psnr", "ssim", "frequency", "perceptual", "johnson"]
+
+
+@pytest.fixture
+def images():
+    return torch.rand(2, 3, 3, 24, 20)
+
+
+@pytest.fixture
+def backbone():
+    """An AlexNet of random weights where torchvision would cache its own."""
+    alexnet_path().parent.mkdir(parents=True)
+    torch.save(alexnet(weights=None).state_dict(), alexnet_path())
+
+
+def test_charbonnier_is_the_formula(images):
+    prediction, target = images
+    expected = np.mean([np.hypot(p - t, 0.01) for p, t in zip(prediction.numpy(), target.numpy(), strict=True)])
+    assert Charbonnier(0.01)(prediction, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_frequency_matches_numpy(images):
+    prediction, target = (image.double().numpy() for image in images)
+    difference = np.fft.rfft2(prediction, norm="ortho") - np.fft.rfft2(target, norm="ortho")
+    expected = (np.abs(difference.real) + np.abs(difference.imag)).mean() / 2
+    assert Frequency()(*images).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_psnr_loss_is_minus_skimages_psnr(images):
+    expected = [peak_signal_noise_ratio(t, p, data_range=1) for p, t in zip(*(i.numpy() for i in images), strict=True)]
+    assert PSNR(eps=0)(*images).item() == pytest.approx(-np.mean(expected), rel=1e-5)
+    assert PSNR()(images[1], images[1]).item() == pytest.approx(-60, abs=1e-3)
+
+
+def test_ssim_matches_skimage(images):
+    expected = [
+        structural_similarity(
+            t, p, data_range=1, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        for p, t in zip(*(image.double().numpy() for image in images), strict=True)
+    ]
+    assert SSIM()(*images).item() == pytest.approx(1 - np.mean(expected), abs=1e-4)
+
+
+def test_ssim_pulls_back_what_left_the_range(images):
+    prediction = (images[0] - 2).requires_grad_()
+    SSIM()(prediction, images[1]).backward()
+    assert prediction.grad.abs().sum() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lpips_matches_torchmetrics_and_stays_out_of_checkpoints(channels, backbone):
+    prediction, target = torch.rand(2, 3, channels, 64, 64)
+    expected = learned_perceptual_image_patch_similarity(
+        *(image.expand(-1, 3, -1, -1) for image in (prediction, target)), net_type="alex", normalize=True
+    )
+    loss = LPIPS()
+    torch.testing.assert_close(loss(prediction, target), expected)
+    assert not list(loss.parameters())
+    assert not loss.state_dict()
+    prediction.requires_grad_()
+    loss(prediction - 0.5, target).backward()
+    assert prediction.grad.abs().sum() > 0
+
+
+def test_lpips_without_its_backbone_says_what_to_do():
+    with pytest.raises(FileNotFoundError, match=r"LPIPS needs AlexNet's weights: put alexnet-.*\.pth in .*, or choose"):
+        LPIPS()
+
+
+def test_a_mixed_loss_is_the_weighted_sum(images):
+    made = {"mse": torch.nn.MSELoss, "l1": torch.nn.L1Loss, "never": lambda: pytest.fail("made without a weight")}
+    loss = Mixed({"mse": 2, "l1": 0.5, "never": 0}, made)
+    prediction, target = (image.numpy() for image in images)
+    mse, l1 = np.square(prediction - target).mean(), np.abs(prediction - target).mean()
+    assert loss(*images).item() == pytest.approx(2 * mse + 0.5 * l1, rel=1e-5)
+    terms = loss.terms(*images)
+    assert [*terms] == ["mse", "l1"]
+    assert terms["l1"].item() == pytest.approx(l1, rel=1e-5)
+    assert loss.total(terms) == loss(*images)
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"mse": 0}, r"loss\.terms are all 0: give one a weight, such as loss\.terms\.mse=1"),
+        ({"mse": -1}, r"loss\.terms\.mse=-1: give a number, at least 0"),
+        ({"mse": float("nan")}, r"loss\.terms\.mse=nan"),
+        ({"mse": "abc"}, r"loss\.terms\.mse=abc: give a number"),
+        ({"other": 1}, r"loss\.terms\.other is unknown: choose among mse"),
+    ],
+)
+def test_weights_that_make_no_loss_are_refused(terms, message):
+    with pytest.raises(ValueError, match=message):
+        Mixed(terms, {"mse": torch.nn.MSELoss})
+
+
+def test_every_loss_has_a_test_here():
+    assert {path.stem for path in (CONF / "loss").glob("*.yaml")} == {*PLAIN, "mixed", "lpips"}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", PLAIN)
+def test_each_loss_trains_at_another_size_scale_and_channel_count(name, channels):
+    cfg = load_group("loss", name)
+    if "features" in cfg:
+        cfg.features = "random"
+    low_res, target = torch.rand(2, 3, channels, 6, 8), torch.rand(2, channels, 24, 32)
+    network = ResidualFusion(width=8, blocks=1, frames=3, scale=4, channels=channels)
+    assert_it_learns(SuperResolution(network, instantiate(cfg)), low_res, target)
+
+
+def test_a_mixed_loss_trains_and_logs_its_terms(vsr, tmp_path):
+    vsr("loss=mixed", "loss.terms.l1=0.5", "loss.losses.perceptual.taps=[relu1_1]", "logger=csv", "hydra.run.dir=run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    scores = record["scores"]
+    total = scores["loss_mse"] + 0.5 * scores["loss_l1"] + 0.01 * scores["loss_perceptual"]
+    assert scores["loss"] == pytest.approx(total, rel=1e-5)
+    assert record["features"]["name"] == "random"
+    (table,) = (tmp_path / "run").rglob("metrics.csv")
+    titles = csv.DictReader(table.open()).fieldnames
+    assert {f"{stage}/loss_{term}" for stage in ("train", "val") for term in ("mse", "l1", "perceptual")} <= {*titles}
+
+
+def test_a_sweep_over_a_weight_labels_its_runs_by_it(vsr, tmp_path):
+    vsr("-m", "loss=mixed", "loss.terms.perceptual=0,0.1", "loss.losses.perceptual.taps=[relu1_1]",
+        "trainer.max_epochs=1", "hydra.sweep.dir=sweep")  # fmt: skip
+    rows = list(csv.DictReader((tmp_path / "sweep" / "report" / "table_1.csv").open()))
+    assert [row["condition"] for row in rows] == [
+        "mixed loss.terms.perceptual=0", "mixed loss.terms.perceptual=0.1", "bicubic",
+    ]  # fmt: skip
+
+
+def test_the_papers_fusion_starves_under_pytorchs_initialisation_and_not_under_ours():
+    """One channel into the last ReLU: where it starts below zero everywhere, nothing before it can learn."""
+    low_res = torch.rand(8, 5, 1, 32, 32) * (torch.rand(8, 5, 1, 32, 32) < 0.1)  # mostly black, as digits are
+    starved = {}
+    for init in ("torch", "kaiming"):
+        counts = []
+        for seed in range(20):
+            torch.manual_seed(seed)
+            network = FrameFusion(widths=(8, 32), pools=(True, False), init=init)
+            network(low_res).square().mean().backward()
+            counts.append(network.encoder[0].weight.grad.abs().sum() == 0)
+        starved[init] = sum(counts)
+    assert starved["torch"] > 0
+    assert starved["kaiming"] == 0

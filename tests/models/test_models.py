@@ -1,0 +1,315 @@
+import itertools
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.functional as TF
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from scipy.ndimage import map_coordinates
+from torchvision.transforms import InterpolationMode
+
+from tests.conftest import assert_it_learns
+from vsr_lightning.models import Bicubic, Deformable, FrameFusion, Recurrent, ResidualFusion
+from vsr_lightning.models import onednn_linear as linear
+from vsr_lightning.models.basicvsr_weights import our_name
+from vsr_lightning.models.spynet import Flow, warp
+from vsr_lightning.module import SuperResolution
+from vsr_lightning.utils.config import CONF
+
+FIG1 = {"widths": (8, 32), "pools": (True, False)}
+
+
+@pytest.mark.parametrize("sizes", [{}, FIG1], ids=["text", "fig1"])
+def test_the_papers_sizes(sizes):
+    network = FrameFusion(**sizes)
+    features = []
+    network.encoder.register_forward_hook(lambda layer, args, output: features.append(tuple(output.shape)))
+    assert network(torch.rand(2, 5, 1, 32, 32)).shape == (2, 1, 64, 64)
+    assert features == [(10, 32, 256)]  # section 3.2: (32, 256) a frame
+    assert (network.head.in_features, network.head.out_features) == (8192, 4096)
+
+
+def test_fig1_has_the_layer_sizes_it_draws():
+    shapes = []
+    network = FrameFusion(**FIG1)
+    for layer in network.encoder:
+        layer.register_forward_hook(
+            lambda layer, args, output: shapes.append((type(layer).__name__, *output.shape[1:]))
+        )
+    network(torch.rand(1, 5, 1, 32, 32))
+    assert shapes[:5] == [
+        ("Conv2d", 8, 32, 32),
+        ("MaxPool2d", 8, 16, 16),
+        ("ELU", 8, 16, 16),
+        ("Conv2d", 32, 16, 16),
+        ("ELU", 32, 16, 16),
+    ]
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"frames": 3, "channels": 3}, {"low_res": 16, "scale": 4, "widths": (32, 64, 256)}, {"frames": 7}]
+)
+def test_other_sizes_come_from_the_arguments(sizes):
+    network = FrameFusion(**sizes)
+    frames, channels, size = sizes.get("frames", 5), sizes.get("channels", 1), sizes.get("low_res", 32)
+    prediction = network(torch.rand(2, frames, channels, size, size))
+    assert prediction.shape == (2, channels, size * sizes.get("scale", 2), size * sizes.get("scale", 2))
+
+
+@pytest.mark.parametrize("sizes", [{}, FIG1], ids=["text", "fig1"])
+def test_gradients_reach_every_parameter(sizes):
+    network = FrameFusion(**sizes)
+    network(torch.rand(4, 5, 1, 32, 32)).square().mean().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+WINDOWS = {
+    "residual_fusion": partial(ResidualFusion, width=8, blocks=2, frames=3),
+    "deformable": partial(Deformable, width=8, blocks=1, groups=2, frames=3),
+}
+CLIPS = {
+    "recurrent": partial(Recurrent, width=8, blocks=1),
+    "recurrent, not coupled": partial(Recurrent, width=8, blocks=1, flow_levels=2, coupled=False),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("size", [(8, 8), (7, 13)])
+@pytest.mark.parametrize("name", [*WINDOWS, *CLIPS])
+def test_convolutional_networks_take_any_size_scale_and_channels(name, size, scale, channels):
+    network = (WINDOWS | CLIPS)[name](scale=scale, channels=channels)
+    prediction = network(torch.rand(2, 3, channels, *size))
+    frames = (3,) if name in CLIPS else ()
+    assert prediction.shape == (2, *frames, channels, scale * size[0], scale * size[1])
+    prediction.square().mean().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+OTHERS = {
+    "frame_fusion": partial(FrameFusion, (4, 8, 512), frames=3, low_res=16),
+    "frame_fusion_fig1": partial(FrameFusion, **FIG1, frames=3, low_res=16),
+    "basicvsr": partial(Recurrent, width=8, blocks=1, flow_levels=6, flow_width=32, flow_kernel=7, coupled=False),
+}
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *WINDOWS, "recurrent"])
+def test_each_network_trains_at_another_size_scale_and_channel_count(name):
+    size = (16, 16) if name.startswith("frame") else (12, 16)
+    frames = (3,) if name in ("recurrent", "basicvsr") else ()
+    network = (OTHERS | WINDOWS | CLIPS)[name](scale=4, channels=3)
+    target = torch.rand(2, *frames, 3, 4 * size[0], 4 * size[1])
+    lr = 1e-4 if name.startswith("frame") else 1e-3
+    assert_it_learns(SuperResolution(network, torch.nn.MSELoss()), torch.rand(2, 3, 3, *size), target, lr=lr)
+
+
+def test_every_network_has_a_test_here():
+    names = {path.stem for path in (CONF / "model").glob("*.yaml")}
+    assert names == {*OTHERS, *WINDOWS, "recurrent", "bicubic"}
+
+
+@pytest.mark.parametrize("name", [*WINDOWS, *CLIPS])
+def test_convolutional_networks_refuse_other_scales(name):
+    with pytest.raises(ValueError, match=r"scale=3: choose 2 or 4"):
+        (WINDOWS | CLIPS)[name](scale=3)
+
+
+@pytest.mark.parametrize("name", [*WINDOWS, *CLIPS])
+def test_convolutional_networks_say_which_key_does_not_fit_the_data(name):
+    with pytest.raises(ValueError, match=r"does not fit the data: model\.channels=1, data gives 3$"):
+        (WINDOWS | CLIPS)[name]()(torch.rand(1, 3, 3, 8, 8))
+
+
+def test_a_frame_alone_is_a_clip_too():
+    assert CLIPS["recurrent"]()(torch.rand(2, 1, 1, 8, 8)).shape == (2, 1, 1, 16, 16)
+
+
+@pytest.mark.parametrize("changed", [0, 5])
+def test_every_frame_of_a_clip_sees_all_others(changed):
+    torch.manual_seed(0)
+    network, clip = CLIPS["recurrent"](), torch.rand(1, 6, 1, 8, 8)
+    other = clip.clone()
+    other[:, changed] = torch.rand(1, 1, 8, 8)
+    differences = (network(other) - network(clip)).abs().amax((0, 2, 3, 4))
+    assert (differences > 0).all()
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_clips_come_out_the_same_without_gradients_in_less_memory(name):
+    network, clip = CLIPS[name](), torch.rand(2, 4, 1, 8, 8)
+    expected = network(clip)
+    with torch.no_grad():
+        torch.testing.assert_close(network(clip), expected)
+
+
+def test_deformable_encodes_each_frame_once():
+    network, low_res = WINDOWS["deformable"](), torch.rand(2, 3, 1, 8, 8)
+    encoded = torch.stack([network.encode(low_res[:, t]) for t in range(3)], 1)
+    torch.testing.assert_close(network.fuse(encoded), network(low_res))
+
+
+def test_alignment_by_zero_offsets_is_a_convolution():
+    network = WINDOWS["deformable"]()
+    for parameter in network.offsets[-1].parameters():
+        parameter.data.zero_()
+    features = torch.rand(3, 8, 6, 7)
+    told = network.offsets(features.repeat(1, 2, 1, 1))
+    torch.testing.assert_close(network._aligned(features, told), network.align(features))
+
+
+def test_deformable_refuses_a_width_that_its_groups_do_not_divide():
+    with pytest.raises(ValueError, match=r"model\.width=10 is no multiple of model\.groups=4"):
+        Deformable(width=10)
+
+
+def test_warping_by_whole_pixels_shifts():
+    images, flow = torch.rand(2, 3, 6, 7), torch.zeros(2, 2, 6, 7)
+    flow[:, 0], flow[:, 1] = 2, -1  # from two to the right, and one up
+    warped = warp(images, flow)
+    torch.testing.assert_close(warped[:, :, 1:, :-2], images[:, :, :-1, 2:])
+    assert warped[:, :, 0].abs().max() < 1e-6
+
+
+def test_warping_matches_interpolation_by_scipy():
+    image = torch.rand(6, 7, dtype=torch.float64)
+    flow = torch.rand(2, 6, 7, dtype=torch.float64) - 0.5
+    rows, columns = np.mgrid[:6, :7]
+    expected = map_coordinates(image, [rows + flow[1].numpy(), columns + flow[0].numpy()], order=1, mode="nearest")
+    np.testing.assert_allclose(warp(image[None, None], flow[None], "border")[0, 0], expected, atol=1e-9)
+
+
+def test_flow_learns_where_things_went():
+    torch.manual_seed(0)
+    flow = Flow(channels=1, levels=2, width=8, kernel=3)
+    optimizer = torch.optim.Adam(flow.parameters(), lr=3e-3)
+    smooth = torch.nn.functional.interpolate(torch.rand(16, 1, 8, 8), size=(32, 32), mode="bicubic")
+    here, there = smooth[..., 1:, 2:], smooth[..., :-1, :-2]  # moved down by 1 and right by 2
+    for _ in range(200):
+        loss = (warp(there, flow(here, there), "border") - here).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    right, down = flow(here, there)[:, :, 8:-8, 8:-8].mean((0, 2, 3)).tolist()
+    assert right == pytest.approx(2, abs=0.3)
+    assert down == pytest.approx(1, abs=0.3)
+
+
+def _published(blocks, mmediting):
+    """Names and shapes of a published BasicVSR checkpoint, as the two projects' code has them; random values."""
+    w, shapes = 64, {}
+    for level in range(6):
+        for number, (before, after) in enumerate(itertools.pairwise((8, 32, 64, 32, 16, 2))):
+            layer = f"{number}.conv" if mmediting else 2 * number
+            shapes[f"spynet.basic_module.{level}.basic_module.{layer}"] = (after, before, 7, 7)
+    trunk = "resblocks" if mmediting else "trunk"
+    for way in ("backward", "forward"):
+        shapes[f"{way}_{trunk}.main.0"] = (w, w + 3, 3, 3)
+        for block in range(blocks):
+            shapes |= {f"{way}_{trunk}.main.2.{block}.conv{number}": (w, w, 3, 3) for number in (1, 2)}
+    ups = ("upsample1.upsample_conv", "upsample2.upsample_conv") if mmediting else ("upconv1", "upconv2")
+    shapes |= {"fusion": (w, 2 * w, 1, 1), **dict.fromkeys(ups, (4 * w, w, 3, 3))}
+    shapes |= {"conv_hr": (w, w, 3, 3), "conv_last": (3, w, 3, 3)}
+    state = {f"{name}.weight": 0.05 * torch.randn(shape) for name, shape in shapes.items()}
+    state |= {f"{name}.bias": 0.05 * torch.randn(shape[0]) for name, shape in shapes.items()}
+    state |= {"spynet.mean": torch.zeros(1, 3, 1, 1), "spynet.std": torch.ones(1, 3, 1, 1)}
+    if mmediting:
+        return {"state_dict": {f"generator.{name}": value for name, value in state.items()} | {"step_counter": 1}}
+    return {"params": state}
+
+
+@pytest.mark.parametrize("mmediting", [False, True], ids=["BasicSR", "MMEditing"])
+def test_a_published_basicvsr_checkpoint_fits_by_name_and_shape(tmp_path, mmediting):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", ["model=basicvsr", "data.degradation.scale=4", "model.blocks=2"])
+    torch.save(checkpoint := _published(2, mmediting), tmp_path / "basicvsr.pth")
+    cfg.model.weights = str(tmp_path / "basicvsr.pth")
+    network = instantiate(cfg.model)
+    theirs = {name.removeprefix("generator."): value for name, value in next(iter(checkpoint.values())).items()}
+    ours = network.state_dict()
+    trunk = "resblocks" if mmediting else "trunk"
+    assert torch.equal(ours["forth.3.layers.2.bias"], theirs[f"forward_{trunk}.main.2.1.conv2.bias"])
+    assert torch.equal(ours["up.8.weight"], theirs["conv_last.weight"])
+    convolution = "4.conv" if mmediting else "8"
+    assert torch.equal(
+        ours["flow.levels.5.8.weight"], theirs[f"spynet.basic_module.5.basic_module.{convolution}.weight"]
+    )
+    assert network(torch.rand(1, 2, 3, 8, 8)).shape == (1, 2, 3, 32, 32)
+
+
+def test_the_published_size_of_basicvsr_is_the_papers():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        network = instantiate(compose("train", ["model=basicvsr", "data.degradation.scale=4"]).model)
+    theirs = {our_name(name) for name in _published(30, mmediting=False)["params"]} - {""}
+    assert theirs == set(network.state_dict())
+    assert sum(parameter.numel() for parameter in network.parameters()) == pytest.approx(6.3e6, rel=0.01)  # its Table 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is missing"),
+        ({"params": {}}, "is no checkpoint of BasicVSR, or not of this size"),
+        (3, "is no checkpoint"),
+    ],
+)
+def test_other_weights_than_basicvsrs_are_one_clear_line(tmp_path, content, message):
+    path = tmp_path / "weights.pth"
+    if content is not None:
+        torch.save(content, path)
+    with pytest.raises((ValueError, FileNotFoundError), match=rf"model\.weights=.*weights\.pth {message}"):
+        Recurrent(width=8, blocks=1, weights=path)
+
+
+def test_residual_fusion_starts_close_to_bicubic():
+    low_res = torch.rand(3, 5, 1, 32, 32)
+    assert (ResidualFusion()(low_res).clamp(0, 1) - Bicubic()(low_res)).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_linear_layer_is_pytorchs(bias, onednn, monkeypatch):
+    monkeypatch.setattr(linear, "ONEDNN", onednn and linear.ONEDNN)
+    plain, ours = torch.nn.Linear(70, 30, bias), linear.Linear(70, 30, bias)
+    ours.load_state_dict(plain.state_dict())
+    x = torch.randn(8, 70, requires_grad=True)
+    y = x.detach().clone().requires_grad_()
+    for layer, images in ((plain, x), (ours, y)):
+        layer(images).square().sum().backward()
+    torch.testing.assert_close(ours(x), plain(x))
+    for mine, theirs in zip((y, *ours.parameters()), (x, *plain.parameters()), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-4)
+
+
+def test_the_linear_layer_keeps_to_pytorchs_in_other_precisions():
+    layer = linear.Linear(8, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.rand(2, 8)).dtype == torch.bfloat16
+    assert layer.double()(torch.rand(2, 8, dtype=torch.float64)).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"widths": (8, 32, 65)}, r"model\.widths=\[8, 32, 65\] and model\.low_res=32 give 1040 values"),
+        ({"low_res": 4}, r"model\.low_res=4 is too small for 3 pools"),
+        ({"widths": (8, 32)}, r"model\.widths has 2 layers and model\.pools 3"),
+        ({"init": "xavier"}, r"model\.init=xavier is unknown: choose kaiming or torch"),
+    ],
+)
+def test_sizes_that_do_not_fit_say_which(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        FrameFusion(**sizes)
+
+
+def test_data_of_another_size_says_which_key_differs():
+    with pytest.raises(ValueError, match=r"model\.frames=5, data gives 3; model\.low_res=32, data gives 16$"):
+        FrameFusion(**FIG1)(torch.rand(1, 3, 1, 16, 16))
+
+
+def test_bicubic_matches_torchvision_on_the_middle_frame():
+    low_res = torch.rand(3, 5, 1, 32, 32)
+    expected = TF.resize(low_res[:, 2], [64, 64], InterpolationMode.BICUBIC, antialias=False).clamp(0, 1)
+    torch.testing.assert_close(Bicubic()(low_res), expected, atol=1e-5, rtol=0)
+    assert not list(Bicubic().parameters())

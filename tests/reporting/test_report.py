@@ -1,0 +1,302 @@
+import csv
+import json
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vsr_lightning.report import main
+from vsr_lightning.reporting.report import write_report
+from vsr_lightning.reporting.results import comparable, read_results
+from vsr_lightning.reporting.statistics import paired_difference, pairs
+from vsr_lightning.runs.frames import write_frames
+from vsr_lightning.utils.files import write_json
+from vsr_lightning.utils.formatting import with_interval, with_spread
+
+DEGRADATION = {"scale": 2, "interpolation": "bicubic", "kernel_size": 3, "sigma": [0.1, 2.0]}
+DATA = {"name": "generated", "description": "made up", "checksum": "c" * 32, "train_videos": 6, "test_videos": 3,
+        "frames": 5, "degradation": DEGRADATION}  # fmt: skip
+BUNDLED = {"name": "bundled", "checksum": "b" * 64}
+
+
+def _run(sweep, name, loss="mse", seed=0, psnr=20.0, status="finished", overrides=(), **changes):
+    """Leave a run as training does, with a PSNR that differs by test video."""
+    folder = sweep / name
+    folder.mkdir(parents=True)
+    values = psnr + np.array([-1.0, 0.0, 1.0])  # a test video each
+    record = {
+        "status": status, "model": "net", "loss": loss, "seed": seed, "overrides": [f"loss={loss}", *overrides],
+        "data": DATA, "features": BUNDLED if loss == "perceptual" else None, "judge": BUNDLED, "wall_time_s": 1,
+        "git": {"commit": "a" * 40, "dirty": False}, "epochs": 2,
+        "config": {"trainer": {"max_epochs": 2}, "data": {"_target_": "vsr_lightning.gone.Gone"}}, **changes,
+    }  # fmt: skip
+    if status == "finished":
+        record["scores"] = {"loss": 0.5, "psnr": psnr, "ssim": 0.5, "ssim_eq1": 0.1, "perceptual": 2.0, "haarpsi": 0.3}
+        rows = [
+            {"video": 8000 + video, "frame": start, "psnr": value + (-1) ** start}
+            for video, value in enumerate(values)
+            for start in range(16)
+        ]
+        write_frames(folder / "frames.csv", rows)
+    write_json(folder / "run.json", record)
+
+
+def _table(report, name):
+    return list(csv.DictReader((report / f"{name}.csv").open()))
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    for seed in range(3):
+        _run(tmp_path / "sweep", f"{seed}_mse", seed=seed, psnr=20 + seed)
+        _run(tmp_path / "sweep", f"{seed + 3}_perceptual", "perceptual", seed, psnr=18 + 2 * seed)
+    _run(tmp_path / "sweep", "bicubic", "", model="bicubic", psnr=21.0, epochs=0)
+    return tmp_path / "sweep"
+
+
+def test_table_1_has_mean_spread_and_number_of_seeds(sweep):
+    write_report([sweep], sweep / "report")
+    rows = {row["condition"]: row for row in _table(sweep / "report", "table_1")}
+    assert list(rows) == ["mse", "perceptual", "bicubic"]
+    for label, psnr in {"mse": [20, 21, 22], "perceptual": [18, 20, 22]}.items():
+        assert rows[label]["n"] == "3"
+        assert float(rows[label]["psnr"]) == pytest.approx(np.mean(psnr))
+        assert float(rows[label]["psnr_sd"]) == pytest.approx(np.std(psnr, ddof=1))
+    text = (sweep / "report" / "report.md").read_text()
+    assert "| 3 of 3 | 20.00 ± 2.00 " in text
+    assert "Trained on what the column perceptual looks through: perceptual." in text
+    assert "Data: made up." in text
+
+
+def test_losses_are_compared_on_the_same_videos(tmp_path):
+    for name, loss, of_video in (("0", "mse", [1, 5, 9, 2]), ("1", "perceptual", [2, 7, 12, 6])):
+        _run(tmp_path, name, loss)
+        rows = [{"video": v, "start": s, "psnr": x + s} for v, x in enumerate(of_video) for s in range(16)]
+        write_frames(tmp_path / name / "frames.csv", rows)
+    (group,) = comparable(read_results([tmp_path]))
+    mse, perceptual = group.conditions
+    difference = paired_difference(mse, perceptual, "psnr")
+    assert (difference.mean, difference.videos, difference.seeds) == (pytest.approx(2.5), 4, 1)
+    # the plain way: resample the four differences, and look where the middle 95 % of the means lie
+    rng = np.random.default_rng(1)
+    means = [rng.choice([1, 2, 3, 4], 4).mean() for _ in range(20_000)]
+    assert (difference.low, difference.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.13)
+
+
+def test_only_seeds_that_both_have_are_paired(sweep):
+    _run(sweep, "9_perceptual", "perceptual", seed=9, psnr=99.0)
+    write_report([sweep], sweep / "report")
+    row = next(row for row in _table(sweep / "report", "differences") if row["score"] == "PSNR (dB)")
+    assert (row["difference"], row["seeds"], row["videos"]) == ("perceptual minus mse", "3", "3")
+    assert float(row["mean"]) == pytest.approx(-1)  # 18, 20, 22 against 20, 21, 22
+
+
+def test_a_killed_and_a_failed_job_are_named_and_not_counted(sweep):
+    for name, status in (("0_mse", "running"), ("3_perceptual", "failed")):
+        record = json.loads((sweep / name / "run.json").read_text())
+        del record["scores"]
+        record.update(status=status, **({"error": "out of luck"} if status == "failed" else {}))
+        write_json(sweep / name / "run.json", record)
+    write_report([sweep], sweep / "report")
+    text = (sweep / "report" / "report.md").read_text()
+    assert "2 of 7 runs have no scores" in text
+    assert re.search(r"0_mse +\| running +\| not at its end, or killed", text)
+    assert re.search(r"3_perceptual +\| failed +\| out of luck", text)
+    assert [row["n"] for row in _table(sweep / "report", "table_1")] == ["2", "2", "1"]
+    assert {row["seeds"] for row in _table(sweep / "report", "differences")} == {"2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"epochs": 9}, "epochs 9 instead of 2"),
+        ({"epochs": None, "config": {"trainer": {"max_epochs": 9}}, "status": "running"}, "epochs 9 instead of 2"),
+        ({"git": {"commit": "d" * 40, "dirty": True}}, "commit dddddddd with changes instead of aaaaaaaa"),
+        ({"data": {**DATA, "checksum": "e" * 32}}, "data generated (eeeeeeee) instead of generated (cccccccc)"),
+        ({"data": {**DATA, "degradation": {**DEGRADATION, "scale": 4}}}, "degradation x4 bicubic"),
+        ({"scoring": {"luminance": True, "border": 0}}, "PSNR and SSIM of luminance only"),
+        ({"features": {"name": "random", "checksum": "r" * 64}}, "features random (rrrrrrrr) instead of bundled"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_grouped_apart_with_the_reason(sweep, changes, reason):
+    _run(sweep, "7_perceptual", "perceptual", **changes)
+    write_report([sweep], sweep / "report")
+    text = (sweep / "report" / "report.md").read_text()
+    assert "They make 2 groups that can't be compared" in text
+    assert f"Apart from group A because of: {reason}" in text
+    assert [row["n"] for row in _table(sweep / "report", "table_1_a")][:2] == ["3", "3"]
+    assert "1" in [row["n"] for row in _table(sweep / "report", "table_1_b")]
+
+
+def test_what_was_swept_beside_the_loss_tells_conditions_apart(tmp_path):
+    for number, batch in enumerate((20, 100)):
+        for seed in (0, 1):
+            config = {"trainer": {"max_epochs": 2}, "data": {"batch_size": batch, "root": f"{number}"}}
+            overrides = [f"seed={seed}", f"data.batch_size={batch}", f"data.root={number}"] if number else []
+            _run(tmp_path, f"{number}{seed}", seed=seed, overrides=overrides, config=config)
+    (group,) = comparable(read_results([tmp_path]))
+    assert [condition.label for condition in group.conditions] == ["mse data.batch_size=20", "mse data.batch_size=100"]
+    assert [len(condition.results) for condition in group.conditions] == [2, 2]
+
+
+def test_runs_whose_configs_differ_are_told_apart_whatever_the_command_said(tmp_path):
+    for number, (loss, lr) in enumerate((("mse", 1e-4), ("mse", 1e-2), ("perceptual", 1e-4), ("perceptual", 1e-2))):
+        config = {"optimizer": {"lr": lr}, "loss": {"taps": "published"} if loss == "perceptual" else {}}
+        _run(tmp_path, str(number), loss, config=config, overrides=[f"ckpt_path=run{number}"])
+    (group,) = comparable(read_results([tmp_path]))
+    labels = [f"{loss} optimizer.lr={lr}" for loss in ("mse", "perceptual") for lr in (0.0001, 0.01)]
+    assert [condition.label for condition in group.conditions] == labels
+    assert [(one.label, two.label) for one, two in pairs(group)] == [
+        (labels[0], labels[2]),
+        (labels[1], labels[3]),
+    ]
+
+
+def test_a_key_that_only_one_loss_has_leaves_the_losses_comparable(tmp_path):
+    _run(tmp_path, "0", "mse", config={"loss": {"_target_": "a"}})
+    for number, taps in ((1, "all"), (2, "published")):
+        _run(tmp_path, str(number), "perceptual", config={"loss": {"_target_": "b", "taps": taps}})
+    (group,) = comparable(read_results([tmp_path]))
+    found = [(one.label, two.label) for one, two in pairs(group)]
+    assert ("mse", "perceptual loss.taps=all") in found
+    assert ("mse", "perceptual loss.taps=published") in found
+
+
+def test_networks_are_compared_under_the_same_loss(tmp_path):
+    for model, gain in (("plain", 0), ("deep", 3)):
+        _run(tmp_path, f"{model}_mse", model=model, psnr=20.0 + gain)
+        for taps in ("all", "published"):
+            config = {"loss": {"taps": taps}, "model": {"width": gain}}
+            _run(tmp_path, f"{model}_{taps}", "perceptual", model=model, config=config, psnr=18.0 + gain)
+    (group,) = comparable(read_results([tmp_path]))
+    found = [(one.label, two.label) for one, two in pairs(group)]
+    networks = ("mse", "perceptual loss.taps=all", "perceptual loss.taps=published")
+    assert {(f"deep {loss}", f"plain {loss}") for loss in networks} <= set(found)
+    assert ("deep mse", "plain perceptual loss.taps=all") not in found
+    write_report([tmp_path], tmp_path / "report")
+    rows = {(row["difference"], row["score"]): row["mean"] for row in _table(tmp_path / "report", "differences")}
+    assert float(rows["plain mse minus deep mse", "PSNR (dB)"]) == pytest.approx(-3)
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "text"),
+    [
+        (33.2897, 0.0042, "33.290 ± 0.004"),
+        (18.9, 0.47, "18.90 ± 0.47"),
+        (0.5, float("nan"), "0.500"),
+        (0.5, 0, "0.500 ± 0.000"),
+    ],
+)
+def test_a_spread_has_a_digit_that_tells_something(mean, sd, text):
+    assert with_spread(mean, sd) == text
+
+
+def test_a_sum_of_losses_is_told_with_its_weights(tmp_path):
+    _run(tmp_path, "0", "mixed", config={"loss": {"terms": {"mse": 1, "l1": 0, "perceptual": 0.01}}})
+    write_report([tmp_path], tmp_path / "report")
+    (row,) = _table(tmp_path / "report", "made_from")
+    assert row["loss"] == "mixed (mse 1, perceptual 0.01)"
+
+
+@pytest.mark.parametrize(
+    ("ends", "text"),
+    [
+        ((-1.9634, -2.0231, -1.9149), "-1.96 (-2.02 to -1.91)"),
+        ((0.0001234, 0.0001191, 0.0001304), "+0.000123 (+0.000119 to +0.000130)"),
+        ((12.3, -40.0, 70.0), "+12 (-40 to +70)"),
+        ((0.5, 0.5, 0.5), "+0.5000 (+0.5000 to +0.5000)"),
+    ],
+)
+def test_an_interval_has_the_digits_that_tell_its_ends_apart(ends, text):
+    assert with_interval(*ends) == text
+
+
+def test_a_report_leaves_nothing_of_an_earlier_one(sweep, tmp_path):
+    _run(sweep, "7_perceptual", "perceptual", epochs=9)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "mine.csv").write_text("kept")
+    write_report([sweep], tmp_path / "report")
+    assert (tmp_path / "report" / "table_1_b.csv").exists()
+    shutil.rmtree(sweep / "7_perceptual")
+    write_report([sweep], tmp_path / "report")
+    assert not (tmp_path / "report" / "table_1_b.csv").exists()
+    assert (tmp_path / "report" / "table_1.csv").exists()
+    assert (tmp_path / "report" / "mine.csv").exists()
+
+
+def test_a_run_that_was_tested_on_fewer_windows_is_grouped_apart(sweep):
+    _run(sweep, "7_perceptual", "perceptual", seed=0)
+    lines = (sweep / "7_perceptual" / "frames.csv").read_text().splitlines()
+    (sweep / "7_perceptual" / "frames.csv").write_text("\n".join(lines[:20]) + "\n")
+    write_report([sweep], sweep / "report")
+    assert "because of: test windows 19 instead of 48" in (sweep / "report" / "report.md").read_text()
+
+
+def test_several_sweeps_are_one_report_and_a_repeated_seed_counts_once(sweep, tmp_path):
+    _run(tmp_path / "again", "0_mse", seed=0, psnr=30.0)
+    write_report([sweep, tmp_path / "again", sweep], tmp_path / "report")
+    row = _table(tmp_path / "report", "table_1")[0]
+    assert (row["n"], float(row["psnr"])) == ("3", pytest.approx((30 + 21 + 22) / 3))
+
+
+class _Page(HTMLParser):
+    """Collects what a browser would fetch, and the text of the headings."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.pictures, self.tables = [], [], 0
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag == "img":
+            assert attributes["alt"]
+            self.pictures.append(attributes["src"])
+        self.tables += tag == "table"
+        links = [attributes.get("src", ""), attributes.get("href", "")]
+        self.fetched += [link for link in links if link and not link.startswith(("data:", "#"))]
+
+
+@pytest.mark.slow
+def test_a_sweep_ends_with_a_page_that_holds_its_pictures_and_tables(vsr, capsys, tmp_path):
+    small = ["trainer.max_epochs=1", "loss=mse,perceptual", "seed=0,1,2", "data.train_videos=3"]
+    vsr("-m", *small, "hydra.sweep.dir=sweep")
+    report = tmp_path / "sweep" / "report"
+    assert f"report:    {report / 'index.html'}" in capsys.readouterr().out
+    page = _Page()
+    page.feed((report / "index.html").read_text())
+    assert not page.fetched
+    assert len(page.pictures) == 3
+    assert page.tables == 4
+    for name in ("curves", "strip", "plane"):
+        assert Image.open(BytesIO((report / f"{name}.png").read_bytes())).width > 300
+    losses = {row["condition"]: row for row in _table(report, "losses")}
+    assert list(losses) == ["mse", "perceptual", "bicubic"]
+    # two test videos are all that there are, so the mean over them is the run's own test loss
+    runs = [json.loads(path.read_text()) for path in sorted((tmp_path / "sweep").glob("[0-9]*/run.json"))]
+    for loss, name in (("mse", "mse"), ("perceptual", "perceptual (random)")):
+        own = np.mean([run["scores"]["loss"] for run in runs if run["loss"] == loss])
+        assert float(losses[loss][name]) == pytest.approx(own, rel=1e-3)
+    assert [row["n"] for row in _table(report, "table_1")] == ["3", "3", "1"]
+    assert len(_table(report, "differences")) == 6
+
+
+def test_a_folder_without_runs_is_one_clear_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["report", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"error: .* holds no run: give a sweep's folder"):
+        main()
+
+
+def test_what_runs_say_of_themselves_is_escaped_on_the_page(sweep):
+    hostile = "<script>alert(1)</script>"
+    _run(sweep, "9_hostile", "charbonnier", psnr=19.0, overrides=(f"loss.note={hostile}",),
+         data=DATA | {"description": hostile}, model=hostile)  # fmt: skip
+    _run(sweep, "10_broken", "mse", seed=9, status="failed", error=f"it failed: {hostile}")
+    write_report([sweep], sweep / "report")
+    page = (sweep / "report" / "index.html").read_text()
+    assert hostile not in page
+    assert "&lt;script&gt;alert(1)" in page

@@ -1,0 +1,117 @@
+import csv
+
+from vsr_lightning.reporting.score_table import write_table
+from vsr_lightning.utils.files import write_json
+
+
+def _run(folder, name, checksum="a", features=None, **changes):
+    (folder / name).mkdir()
+    record = {
+        "status": "finished", "model": "net", "loss": "mse", "epochs": 2, "wall_time_s": 3.14,
+        "scores": {"psnr": 20.12345, "ssim": 0.5, "psnr_eq2": 20.0, "ssim_eq1": 0.25},
+        "data": {"name": f"file {checksum}", "description": f"file {checksum}", "checksum": checksum,
+                 "test_videos": 2, "frames": 5, "degradation": {"scale": 2}},
+        "features": features and {"name": features, "checksum": features * 4}, **changes,
+    }  # fmt: skip
+    write_json(folder / name / "run.json", record)
+
+
+def test_the_csv_holds_a_row_a_run_in_the_jobs_order(tmp_path):
+    for name in ("10_net", "2_net", "bicubic", "0_net"):
+        _run(tmp_path, name)
+    write_table(tmp_path)
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert [row["run"] for row in rows] == ["0_net", "2_net", "10_net", "bicubic"]
+    assert rows[0]["PSNR (dB)"] == "20.1234"
+    assert (rows[0]["Eq. 1"], rows[0]["epochs"], rows[0]["wall time (s)"]) == ("0.2500", "2", "3.1")
+
+
+def test_runs_on_different_data_are_marked(tmp_path):
+    _run(tmp_path, "0_net")
+    _run(tmp_path, "1_net")
+    assert "do not compare" not in write_table(tmp_path)
+    _run(tmp_path, "2_net", checksum="b")
+    text = write_table(tmp_path)
+    assert "Rows with different letters were scored on different data, or otherwise: do not compare them" in text
+    letters = [row["compare"] for row in csv.DictReader((tmp_path / "scores.csv").open())]
+    assert letters == ["A", "A", "B"]
+
+
+def test_rows_show_the_overrides_in_which_they_differ(tmp_path):
+    for number, batch in enumerate((20, 100)):
+        overrides = ["loss=mse", "seed=1", f"data.batch_size={batch}"]
+        _run(tmp_path, f"{number}_net", overrides=overrides)
+    _run(tmp_path, "bicubic", overrides=[])
+    write_table(tmp_path)
+    swept = [row["swept"] for row in csv.DictReader((tmp_path / "scores.csv").open())]
+    assert swept == ["data.batch_size=20", "data.batch_size=100", ""]
+
+
+def test_another_degradation_counts_as_different_data(tmp_path):
+    _run(tmp_path, "0_net")
+    data = {
+        "name": "x",
+        "description": "x",
+        "checksum": "a",
+        "test_videos": 2,
+        "frames": 5,
+        "degradation": {"scale": 4},
+    }
+    _run(tmp_path, "1_net", data=data)
+    assert "do not compare" in write_table(tmp_path)
+
+
+def test_runs_scored_on_other_parts_of_a_frame_are_marked(tmp_path):
+    _run(tmp_path, "0_net")  # as before there was a choice
+    _run(tmp_path, "1_net", scoring={"luminance": False, "border": 0})
+    assert "PSNR and SSIM:" not in write_table(tmp_path)
+    _run(tmp_path, "2_net", scoring={"luminance": True, "border": 4})
+    text = write_table(tmp_path)
+    assert "PSNR and SSIM: luminance only (BT.601, 16 to 235), without 4 pixels at each side; the other scores" in text
+    assert [row["compare"] for row in csv.DictReader((tmp_path / "scores.csv").open())] == ["A", "A", "B"]
+
+
+def test_different_features_are_marked(tmp_path):
+    _run(tmp_path, "0_net", features="random")
+    _run(tmp_path, "1_net")
+    assert "different features" not in write_table(tmp_path)
+    _run(tmp_path, "2_net", features="imagenet")
+    text = write_table(tmp_path)
+    assert "trained on different features" in text
+    assert "VGG-19 with imagenet weights, SHA-256 imagenetimag" in text
+
+
+def test_rows_that_trained_on_the_judge_are_named(tmp_path):
+    judge = {"name": "bundled", "checksum": "bundled" * 4}
+    _run(tmp_path, "0_mse", judge=judge)
+    assert "Trained on what the column" not in write_table(tmp_path)
+    _run(tmp_path, "1_perceptual", features="bundled", judge=judge)
+    _run(tmp_path, "2_perceptual", features="random", judge=judge)
+    text = write_table(tmp_path)
+    assert "perceptual: Eq. 5 through VGG-19 with bundled weights, SHA-256 bundledbundl, lower is better" in text
+    assert "Trained on what the column perceptual looks through: 1_perceptual. Judge by HaarPSI instead" in text
+
+
+def test_lpips_is_a_column_where_a_run_has_it(tmp_path):
+    _run(tmp_path, "0_net")
+    assert "LPIPS" not in write_table(tmp_path)
+    _run(tmp_path, "1_net", scores={"lpips": 0.125})
+    write_table(tmp_path)
+    assert [row["LPIPS"] for row in csv.DictReader((tmp_path / "scores.csv").open())] == ["", "0.1250"]
+
+
+def test_a_job_that_failed_before_it_had_data_has_a_row_without_scores(tmp_path):
+    (tmp_path / "0_net").mkdir()
+    record = {"status": "failed", "error": "ValueError: no", "model": "net", "loss": "mse"}
+    write_json(tmp_path / "0_net" / "run.json", record)
+    text = write_table(tmp_path)
+    assert "0_net is failed: ValueError: no" in text
+    assert next(csv.DictReader((tmp_path / "scores.csv").open()))["compare"] == ""
+
+
+def test_the_table_is_plain_markdown(tmp_path):
+    _run(tmp_path, "0_net")
+    lines = write_table(tmp_path).splitlines()
+    assert lines[0].startswith("| run ")
+    assert set(lines[1]) == {"|", "-", " "}
+    assert len({line.count("|") for line in lines[:3]}) == 1

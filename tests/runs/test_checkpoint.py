@@ -1,0 +1,33 @@
+import signal
+
+import pytest
+import torch
+
+from vsr_lightning.runs.checkpoint import AtomicCheckpointIO
+
+
+def test_a_save_that_breaks_leaves_the_last_checkpoint_whole(tmp_path):
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"weights": torch.ones(3)}, path)
+
+    class Unsaveable:
+        def __reduce__(self):
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(3), "more": Unsaveable()}, path)
+    assert torch.load(path, weights_only=True)["weights"].tolist() == [1, 1, 1]
+    assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_a_full_disk_is_named_as_such(tmp_path):
+    resource = pytest.importorskip("resource")  # not on Windows
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1][1]))  # a write beyond it fails as on a full disk
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(100_000)}, tmp_path / "last.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before[1])
+        signal.signal(signal.SIGXFSZ, before[0])
+    assert not list(tmp_path.iterdir())

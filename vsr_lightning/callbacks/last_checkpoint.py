@@ -1,0 +1,153 @@
+"""What a run can go on from, saved so that a run that is cut off and resumed ends as one that was not."""
+
+import csv
+import io
+import logging
+import signal
+import threading
+import zipfile
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+
+from vsr_lightning.runs.checkpoint import PREVIOUS, load_checkpoint
+from vsr_lightning.utils.errors import Interrupted
+
+log = logging.getLogger(__name__)
+EVENTS = "tensorboard/**/events.out.tfevents.*"
+
+
+class LastCheckpoint(Checkpoint):
+    """Save weights, optimiser, schedule and place: after each epoch, every so many steps, and when told to stop.
+
+    SIGINT (Ctrl-C) and SIGTERM let the step finish, save, and raise :class:`Interrupted`; a second one does not wait.
+    Saved too is how far the TensorBoard files were, so that a resumed run can cut off what came later.
+
+    Args:
+        dirpath: folder of ``last.ckpt``; the one before it is kept until the run has finished.
+        every_n_steps: also within an epoch; None is never.
+    """
+
+    def __init__(self, dirpath: str, every_n_steps: int | None = None) -> None:
+        if every_n_steps is not None and (not isinstance(every_n_steps, int) or every_n_steps < 1):
+            raise ValueError(f"checkpoint_every_n_steps={every_n_steps}: choose a whole number, at least 1, or null")
+        self.path, self.every_n_steps = Path(dirpath) / "last.ckpt", every_n_steps
+        self.asked: int | None = None
+        self.table = ""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger):  # which deletes what an earlier process wrote
+                for row in csv.DictReader(io.StringIO(self.table)):
+                    values: dict[str, Tensor | float] = {name: float(value) for name, value in row.items() if value}
+                    logger.log_metrics(values, step=int(values.pop("step")))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        _handle_signals(self._note)  # Lightning puts the handlers back that were there before
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        loop = trainer.fit_loop
+        if loop.epoch_loop.batch_progress.is_last_batch or loop._should_accumulate():
+            return  # the epoch's end comes right after, or a step is under way
+        stop = self._told_to_stop(trainer)
+        if stop or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
+            self._save(trainer)
+        if stop:
+            raise Interrupted(stop)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if stop := self._told_to_stop(trainer):
+            raise Interrupted(stop)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._save(trainer)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if stop := self._told_to_stop(trainer):
+            raise Interrupted(stop)
+        _handle_signals(_stop_now)  # nothing is learnt any more, so nothing is to be saved
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "events": {str(path.relative_to(self._folder)): path.stat().st_size for path in self._folder.glob(EVENTS)},
+            "table": self.table,
+            "generator": torch.get_rng_state(),  # for networks with dropout and such
+            "generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.table = state_dict["table"]
+        torch.set_rng_state(state_dict["generator"])
+        if len(state_dict["generators"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state_dict["generators"])
+
+    @property
+    def _folder(self) -> Path:
+        return self.path.parent.parent
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        for logger in trainer.loggers:
+            logger.save()
+            if isinstance(logger, CSVLogger) and (path := Path(logger.experiment.metrics_file_path)).is_file():
+                self.table = path.read_text(encoding="utf-8")
+        trainer.save_checkpoint(self.path)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self.asked:
+            _stop_now(signum, frame)
+        self.asked = signum
+        log.warning("stopping after this step: what is needed to go on will be saved (again to stop at once)")
+
+    def _told_to_stop(self, trainer: pl.Trainer) -> int | None:
+        if trainer.world_size == 1:
+            return self.asked
+        # all processes must agree on the step, or those that go on wait for the others for ever
+        asked: Tensor = torch.tensor(self.asked or 0, device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+        return int(asked) or None
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint that a run left to go on from; None if there is none yet."""
+    last = folder / "checkpoints" / "last.ckpt"
+    for path in (last, last.with_name(PREVIOUS)):
+        if path.is_file():
+            try:
+                load_checkpoint(str(path), "resume")
+                with zipfile.ZipFile(path) as archive:
+                    if damaged := archive.testzip():
+                        raise ValueError(f"resume={path} is damaged at {damaged}")
+            except (ValueError, zipfile.BadZipFile) as error:
+                log.warning("%s: going on from the one before it", error)
+            else:
+                return path
+    return None
+
+
+def rewind(folder: Path, checkpoint: Path | None) -> None:
+    """Cut a run's TensorBoard files off where they were when the checkpoint was saved, to write no epoch twice."""
+    state = load_checkpoint(str(checkpoint), "resume")["callbacks"][LastCheckpoint.__qualname__] if checkpoint else {}
+    sizes = state.get("events", {})
+    for path in folder.glob(EVENTS):
+        size = sizes.get(str(path.relative_to(folder)))
+        if size is None:
+            path.unlink()
+        else:
+            with path.open("r+b") as file:
+                file.truncate(size)
+
+
+def _handle_signals(handler: Any) -> None:
+    if threading.current_thread() is threading.main_thread():  # elsewhere, Python refuses
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, handler)
+
+
+def _stop_now(signum: int, frame: FrameType | None) -> None:
+    raise Interrupted(signum)

@@ -1,0 +1,59 @@
+"""Stop a training whose loss is lost."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from vsr_lightning.callbacks.last_checkpoint import LastCheckpoint
+
+NAN_CHECK_EVERY = 50  # steps: looking at a number on the GPU makes the CPU wait for it
+
+
+class StopOnNaN(pl.Callback):
+    """Stop before a loss that is not finite reaches a checkpoint.
+
+    Raises:
+        FloatingPointError: the loss was NaN or infinite in one of the last steps.
+    """
+
+    def __init__(self) -> None:
+        self.finite: Tensor | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.finite = None
+
+    def on_train_batch_end(  # type: ignore[override]  # Lightning's hint leaves out the dictionary it passes
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: dict[str, Tensor],
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        finite = torch.isfinite(outputs["loss"])
+        self.finite = finite if self.finite is None else self.finite & finite
+        if finite.device.type == "cpu" or batch_idx % NAN_CHECK_EVERY == 0:
+            self._check(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._check(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._check(trainer)
+
+    def _check(self, trainer: pl.Trainer) -> None:
+        if self.finite is not None and not self.finite:
+            saved = (callback.path for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
+            last = next((path for path in saved if path.exists()), None)
+            raise FloatingPointError(
+                f"the loss became NaN or infinite in epoch {trainer.current_epoch + 1}, at or before step "
+                f"{trainer.global_step}: lower optimizer.lr (last good checkpoint: {last or 'none yet'})"
+            )

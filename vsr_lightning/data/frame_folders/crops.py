@@ -1,0 +1,133 @@
+"""Which part of which frames is seen when: windows of clips as :mod:`vsr_lightning.data.windows` has them, cropped.
+
+Clips are given as spans, (n, 3) int: number, first frame, one past the last.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from vsr_lightning.data.frame_folders.clips import Clips
+from vsr_lightning.data.loader import FrameBatch
+
+MIDDLE = 0.5
+
+
+class Crops(NamedTuple):
+    """A list of windows: arrays of equal length n.
+
+    Attributes:
+        video: (n,) int, number of the clip.
+        start: (n,) int, its first frame.
+        frames: (n,) int, how many.
+        blur: (n,) float32 in [0, 1), the place in the range of blur widths.
+        top: (n,) float32 in [0, 1), the crop's place between the highest and the lowest one.
+        left: (n,) float32 in [0, 1), likewise.
+        turn: (n,) int, a sum: 1 flips left and right, 2 top and bottom, 4 rows and columns.
+    """
+
+    video: np.ndarray
+    start: np.ndarray
+    frames: np.ndarray
+    blur: np.ndarray
+    top: np.ndarray
+    left: np.ndarray
+    turn: np.ndarray
+
+
+def training_crops(epoch: int, *, seed: int, spans: np.ndarray, frames: int, windows: int, turns: int) -> Crops:
+    """So many random windows of each clip in random order, turned in one of the first ``turns`` ways."""
+    rows = np.random.default_rng((seed, epoch, 1)).permutation(len(spans) * windows)
+    (video, first, stop), which = spans[rows // windows].T, rows % windows
+    drawn = _draw((seed, epoch), video, 5 * windows).reshape(len(rows), windows, 5)
+    start, blur, top, left, turn = drawn[np.arange(len(rows)), which].T
+    start = first + _one_of(start, stop - first - frames + 1)
+    return _crops(video, start, frames, blur, top, left, _one_of(turn, turns))
+
+
+def fixed_crops(epoch: int, *, spans: np.ndarray, frames: int) -> Crops:
+    """One window of each clip, the middle of the picture, the same in every epoch and every run."""
+    video, first, stop = spans.T
+    start, blur = _draw((0,), video, 2).T
+    return _crops(video, first + _one_of(start, stop - first - frames + 1), frames, blur)
+
+
+def whole_clips(epoch: int, *, spans: np.ndarray, margin: int, most: int | None) -> Crops:
+    """All frames of each clip, with one blur for all of it, the same in every epoch and every run.
+
+    Args:
+        epoch: makes no difference.
+        spans: the clips.
+        margin: frames at each end that are given and not scored.
+        most: frames scored at once; clips of more come in pieces, each with margins. None is all.
+    """
+    pieces = [
+        (row, at, min(at + (most or stop), stop - margin) - at)
+        for row, (_, first, stop) in enumerate(spans)
+        for at in range(first + margin, stop - margin, most or stop)
+    ]
+    row, at, scored = np.array(pieces).T
+    video = spans[row, 0]
+    return _crops(video, at - margin, scored + 2 * margin, _draw((1,), video, 1)[:, 0])
+
+
+def _draw(seed: tuple[int, ...], video: np.ndarray, columns: int) -> np.ndarray:
+    """(n, columns) float32 in [0, 1); drawn for every number, used or not, so that the split is no matter."""
+    return np.random.default_rng(seed).random((video.max() + 1, columns), np.float32)[video]
+
+
+def _one_of(drawn: np.ndarray, choices: np.ndarray | int) -> np.ndarray:
+    return (drawn.astype(float) * choices).astype(int)
+
+
+def _crops(
+    video: np.ndarray,
+    start: np.ndarray,
+    frames: np.ndarray | int,
+    blur: np.ndarray,
+    top: np.ndarray | float = MIDDLE,
+    left: np.ndarray | float = MIDDLE,
+    turn: np.ndarray | int = 0,
+) -> Crops:
+    frames, top, left, turn = (np.broadcast_to(column, len(video)) for column in (frames, top, left, turn))
+    return Crops(video, start, frames, blur, top, left, turn)
+
+
+class CropDataset(Dataset[FrameBatch]):
+    """Reads the frames of a batch of windows, and of them the crops.
+
+    Args:
+        clips: where they are.
+        targets: of a window's frames, the number of the one to predict, or a slice of several.
+        crop: height and width of the crops; None is whole frames.
+        multiple: whole frames are cut to a multiple of it.
+    """
+
+    def __init__(self, clips: Clips, targets: int | slice, crop: int | None, multiple: int) -> None:
+        self.clips, self.targets, self.crop, self.multiple = clips, targets, crop, multiple
+
+    def __getitem__(self, plan: Crops) -> FrameBatch:
+        windows = [self._window(*row) for row in zip(*plan, strict=True)]
+        if len({window.shape for window in windows}) > 1:
+            raise ValueError("whole frames of different sizes make no batch: give data.crop, or data.batch_size=1")
+        frames = torch.stack(windows)
+        return FrameBatch(frames, frames[:, self.targets], torch.from_numpy(plan.blur))
+
+    def _window(
+        self, video: int, start: int, frames: int, blur: float, top: float, left: float, turn: int
+    ) -> torch.Tensor:
+        """Return (T, C, H, W) uint8."""
+        size = self.clips.clips[video].size
+        height, width = (self.crop or side - side % self.multiple for side in size)
+        y, x = int(float(top) * (size[0] - height + 1)), int(float(left) * (size[1] - width + 1))
+        box = (x, y, x + width, y + height)
+        window = torch.stack([self.clips.read(video, frame, box) for frame in range(start, start + frames)])
+        return turned(window, turn)
+
+
+def turned(window: torch.Tensor, turn: int) -> torch.Tensor:
+    """Flip and transpose (..., H, W) as :class:`Crops` says."""
+    window = window.flip([dim for bit, dim in ((1, -1), (2, -2)) if turn & bit])
+    return window.transpose(-1, -2) if turn & 4 else window

@@ -1,0 +1,185 @@
+"""Real video from folders of PNG frames, as REDS and Vimeo-90K are published."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from vsr_lightning.data.datamodule import VideoData
+from vsr_lightning.data.frame_folders.clips import Clips, open_clips
+from vsr_lightning.data.frame_folders.crops import CropDataset, Crops, fixed_crops, training_crops, whole_clips
+from vsr_lightning.data.frame_folders.splits import find_split
+from vsr_lightning.data.loader import FrameBatch
+from vsr_lightning.degradation import Batch, Degradation
+from vsr_lightning.utils.checks import check_number
+
+SEPTUPLET_TARGET = 3  # the fourth of Vimeo-90K's seven frames
+SHOWN_FRAMES, SHOWN_SIZE = 5, 256  # of a test video where it is only looked at
+
+
+class FrameFolders(VideoData):
+    """Serve crops of real video, read from disk when they are used, as ``Batch(low_res, target)``.
+
+    Training takes random crops, validation the middle of each clip's picture, tests whole frames, cut in the middle to
+    a multiple of the scale. A test batch is one clip, or a piece of it. Under ``targets=middle`` only frames with a
+    whole window are scored; under ``all``, ``edge`` frames at each end of a clip or piece are given and not scored.
+
+    Args:
+        degradation: what makes a low-res window of a sharp one.
+        root: folder of the set.
+        layout: see :func:`vsr_lightning.data.frame_folders.splits.find_split`.
+        train_videos: how many of the training clips to use, the first ones; None is all.
+        test_videos: likewise; where the layout has no split, how many of the last clips to test on.
+        grey: whether to read luminance instead of RGB.
+        crop: height and width of training and validation crops; None is whole frames.
+        flips: whether training crops are flipped and transposed at random.
+        clip: which of a clip's frames to use: the first, and one past the last; None is all, but of Vimeo-90K under
+            ``middle`` those around the fourth.
+        edge: see above.
+        test_frames: frames scored at once; None is a whole clip.
+        windows_per_clip: random windows of each training clip an epoch.
+        windows: see :class:`VideoData`.
+
+    Raises:
+        FileNotFoundError: a folder or a list is missing.
+        ValueError: frames that can't be used, or a number out of range.
+    """
+
+    def __init__(
+        self,
+        degradation: Degradation,
+        root: str | Path,
+        layout: str = "reds",
+        train_videos: int | None = None,
+        test_videos: int | None = None,
+        grey: bool = False,
+        crop: int | None = 256,
+        flips: bool = True,
+        clip: Sequence[int] | None = None,
+        edge: int = 0,
+        test_frames: int | None = 10,
+        windows_per_clip: int = 1,
+        **windows: Any,
+    ) -> None:
+        parts = _parts(Path(root), layout, train_videos, test_videos)
+        train, test = ([number for number, _ in numbered] for numbered in parts.values())
+        super().__init__(train, test, degradation, **windows)
+        check_number("data.edge", edge, 0)
+        check_number("data.windows_per_clip", windows_per_clip, 1)
+        if test_frames is not None:
+            check_number("data.test_frames", test_frames, 1)
+        self.margin = self.frames // 2 if self.targets == "middle" else edge
+        if clip is None and layout == "vimeo" and self.targets == "middle":
+            clip = (SEPTUPLET_TARGET - self.margin, SEPTUPLET_TARGET + self.margin + 1)
+        self.crop, self.flips, self.test_frames, self.windows_per_clip = crop, flips, test_frames, windows_per_clip
+        self._clips = open_clips(Path(root), parts, grey, layout)
+        self._check_crop()
+        self._spans = {number: self._span(number, clip) for number in self._clips.clips}
+        _, first, stop = self._spans[self.test_videos[0]]
+        self.clip, self.scored = (first, stop), range(first + self.margin, stop - self.margin)  # of the first test clip
+
+    @property
+    def videos(self) -> Clips:
+        """The clips and their identity."""
+        return self._clips
+
+    def train_dataloader(self) -> DataLoader[FrameBatch]:
+        """Random windows of each training clip, random crops of them."""
+        turns = (8 if self.crop else 4) if self.flips else 1  # whole frames would change their shape
+        spans = self._of(self.train_videos)
+        plan = partial(training_crops, spans=spans, frames=self.frames, windows=self.windows_per_clip, turns=turns)
+        return self._loader(self._windows(), partial(plan, seed=self.seed), self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[FrameBatch]:
+        """One fixed window of each held-out or test clip."""
+        plan = partial(fixed_crops, spans=self._of(self.val_videos), frames=self.frames)
+        return self._loader(self._windows(), plan, self.batch_size)
+
+    def test_dataloader(self) -> DataLoader[FrameBatch]:
+        """All frames of each test clip that can be scored, a clip or a piece of it a batch and device."""
+        plan = partial(whole_clips, spans=self._of(self.test_videos), margin=self.margin, most=self.test_frames)
+        return self._loader(self._whole(None), plan, self._devices())
+
+    def test_windows(self, videos: int) -> Batch:
+        """Return of the first test clips the middle frames that are scored, at most five, and the middle of each."""
+        spans = self._of(self.test_videos[:videos])
+        count = min(SHOWN_FRAMES, (spans[:, 2] - spans[:, 1]).min() - 2 * self.margin)
+        spans[:, 1] = (spans[:, 1] + spans[:, 2] - count) // 2 - self.margin
+        spans[:, 2] = spans[:, 1] + count + 2 * self.margin
+        sides = [side for number in spans[:, 0] for side in self._clips.clips[number].size]
+        size = min(SHOWN_SIZE, *sides)
+        plan = whole_clips(0, spans=spans, margin=self.margin, most=None)
+        return self.on_after_batch_transfer(self._whole(size - size % self.degradation.scale)[plan], 0)
+
+    def frames_of(self, plan: Crops) -> tuple[np.ndarray, np.ndarray]:
+        """Return clip and number of each frame that a part of the test's plan has scores of, in their order."""
+        scored = plan.frames - 2 * self.margin
+        numbers = [start + self.margin + np.arange(count) for start, count in zip(plan.start, scored, strict=True)]
+        return np.repeat(plan.video, scored), np.concatenate(numbers)
+
+    def in_a_row(self, frames: int) -> int:
+        """Return how many frames of a test batch follow one another: all."""
+        return frames
+
+    def _windows(self) -> CropDataset:
+        targets = self.margin if self.targets == "middle" else slice(None)
+        return CropDataset(self._clips, targets, self.crop, self.degradation.scale)
+
+    def _whole(self, crop: int | None) -> CropDataset:
+        return CropDataset(self._clips, slice(self.margin, -self.margin or None), crop, self.degradation.scale)
+
+    def _of(self, videos: Sequence[int]) -> np.ndarray:
+        return np.array([self._spans[number] for number in videos])
+
+    def _span(self, number: int, clip: Sequence[int] | None) -> tuple[int, int, int]:
+        folder, files, _ = self._clips.clips[number]
+        first, stop = (0, len(files)) if clip is None else clip
+        if not 0 <= first < stop <= len(files):
+            raise ValueError(
+                f"data.clip={[first, stop]} is not [first, last + 1] within the {len(files)} frames of {folder}"
+            )
+        if (needed := max(self.frames, 2 * self.margin + 1)) > stop - first:
+            key = f"data.frames={self.frames}" if needed == self.frames else f"data.edge={self.margin}"
+            raise ValueError(
+                f"{key} needs {needed} frames, {folder} has {stop - first}: lower it, or leave {folder} out"
+            )
+        return number, first, stop
+
+    def _check_crop(self) -> None:
+        if self.crop is None:
+            return
+        check_number("data.crop", self.crop, 1)
+        if self.crop % (scale := self.degradation.scale):
+            raise ValueError(f"data.crop={self.crop} can't be divided by data.degradation.scale={scale}")
+        for folder, _, (height, width) in self._clips.clips.values():
+            if self.crop > min(height, width):
+                raise ValueError(
+                    f"data.crop={self.crop} is larger than the frames of {folder}, {height}x{width}: lower it"
+                )
+
+
+def _parts(
+    root: Path, layout: str, train_videos: int | None, test_videos: int | None
+) -> dict[str, list[tuple[int, str]]]:
+    """Return number and folder of each clip in use; numbers follow the names of all clips, used or not."""
+    train, test = find_split(layout, root)
+    if not test:
+        if test_videos is None:
+            raise ValueError(
+                f"data.root={root} has no train.txt and test.txt, each a clip folder a line: put them there, or say "
+                "with data.test_videos how many of the last clips to test on"
+            )
+        check_number("data.test_videos", test_videos, 1, len(train) - 1)
+        train, test = train[:-test_videos], train[-test_videos:]
+    if not train:
+        raise ValueError(f"data.root={root} has no clip to train on: put one there, or choose another data.layout")
+    number = {folder: i for i, folder in enumerate(sorted((*train, *test)))}
+    parts = {}
+    for part, folders, count in (("train", train, train_videos), ("test", test, test_videos)):
+        if count is not None:
+            check_number(f"data.{part}_videos", count, 1, len(folders))
+        parts[part] = [(number[folder], folder) for folder in folders[:count]]
+    return parts

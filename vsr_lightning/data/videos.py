@@ -1,0 +1,45 @@
+"""Videos in one array, and the identity that travels with every score."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Videos:
+    """The set of videos and what it is.
+
+    Attributes:
+        frames: (10000, 20, 64, 64) uint8; of a generated set, only the rows asked for are filled.
+        name: short, for tables: ``published``, ``file d53a4752``, ``generated``.
+        description: one sentence for ``run.json``.
+        checksum: MD5 of the file, or of the generated videos in use.
+        path: the file; None where there is none.
+        state: its size and time of change when it was opened.
+    """
+
+    frames: np.ndarray
+    name: str
+    description: str
+    checksum: str
+    path: Path | None = None
+    state: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of_file(cls, frames: np.ndarray, name: str, description: str, checksum: str, path: Path) -> "Videos":
+        """Return videos that know their file as it is now."""
+        return cls(frames, name, description, checksum, path, _state(path))
+
+    def check_unchanged(self) -> None:
+        """Refuse a file that another has written to since it was opened (ValueError): nobody knows what was read."""
+        if self.path and (not self.path.exists() or _state(self.path) != self.state):
+            raise ValueError(
+                f"{self.path} was changed while it was in use, so that nobody knows what these scores are of: "
+                "leave it alone, and start again"
+            )
+
+
+def _state(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns

@@ -1,0 +1,204 @@
+"""Frames of two handwritten digits, labelled and spoiled: what the bundled feature network learns on."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vsr_lightning.data.loader import plan_loader
+from vsr_lightning.data.moving_mnist.generated import DIGIT, INK, SIZE, TEST_DIGITS, enlarge, handwriting
+from vsr_lightning.degradation import to_unit_range
+from vsr_lightning.feature_network.distortions import blur, haze, noise, resample
+from vsr_lightning.utils.checks import check_number
+
+STRENGTHS = ("blur", "haze", "noise", "resample")
+MAX_BLUR, MAX_HAZE, MAX_NOISE = 2.0, 0.5, 0.15  # sigma in pixels, share, standard deviation
+
+
+class FramePlan(NamedTuple):
+    """A list of frames to draw: arrays of equal length n.
+
+    Attributes:
+        digit: (n, 2) int, which of the 1,797.
+        corner: (n, 2, 2) int, their top left corners.
+        warp: (n, 2, 2, 2) float32, output -> input coordinates around the digit's centre.
+        ink: (n, 2) float32, the level that separates ink from paper: lower is bolder.
+        strength: (n, 4) float32 in [0, 1], of each of ``STRENGTHS``.
+        seed: (n,) int, of the noise.
+    """
+
+    digit: np.ndarray
+    corner: np.ndarray
+    warp: np.ndarray
+    ink: np.ndarray
+    strength: np.ndarray
+    seed: np.ndarray
+
+
+class DrawnFrames(NamedTuple):
+    """What the loader yields: frames (B, 1, H, W) uint8, digits (B, 2) int, strength (B, 4) and noise (B, 1, H, W)."""
+
+    frames: Tensor
+    digits: Tensor
+    strength: Tensor
+    noise: Tensor
+
+
+class DigitBatch(NamedTuple):
+    """What the network learns on: images (B, 1, H, W) in [0, 1], their two digits (B, 2), strength (B, 4) in [0, 1]."""
+
+    images: Tensor
+    digits: Tensor
+    strength: Tensor
+
+
+def training_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FramePlan:
+    """Frames of one epoch: bent and bolder or thinner digits, three in four frames open to spoiling."""
+    rng = np.random.default_rng((seed, epoch))
+    angle, shear = rng.uniform(-0.25, 0.25, (2, frames, 2))
+    scale = rng.uniform(0.85, 1.15, (frames, 2, 2))
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -1)
+    bend = np.zeros((frames, 2, 2, 2))
+    bend[..., 0, 0], bend[..., 1, 1], bend[..., 0, 1] = scale[..., 0], scale[..., 1], shear
+    return _plan(rng, frames, digits, (rotation @ bend).astype(np.float32), rng.uniform(0.3, 0.6, (frames, 2)), 0.75)
+
+
+def fixed_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FramePlan:
+    """The same frames in every epoch and every run: digits as they are, every other one open to spoiling."""
+    rng = np.random.default_rng((seed,))
+    warp = np.tile(np.eye(2, dtype=np.float32), (frames, 2, 1, 1))
+    return _plan(rng, frames, digits, warp, np.full((frames, 2), INK), 0.5)
+
+
+def _plan(
+    rng: np.random.Generator, frames: int, digits: range, warp: np.ndarray, ink: np.ndarray, spoiled: float
+) -> FramePlan:
+    strength = rng.random((frames, len(STRENGTHS))) * (rng.random((frames, len(STRENGTHS))) < 0.5)
+    strength[:, STRENGTHS.index("resample")] = strength[:, STRENGTHS.index("resample")] > 0
+    strength *= rng.random((frames, 1)) < spoiled
+    return FramePlan(
+        digit=rng.integers(digits.start, digits.stop, (frames, 2)),
+        corner=rng.integers(0, SIZE - DIGIT + 1, (frames, 2, 2)),
+        warp=warp,
+        ink=ink.astype(np.float32),
+        strength=strength.astype(np.float32),
+        seed=rng.integers(2**63, size=frames),
+    )
+
+
+def draw_glyphs(digit: Tensor, warp: Tensor, ink: Tensor) -> Tensor:
+    """Draw digits with sharp anti-aliased edges.
+
+    Args:
+        digit: (n,) which of the 1,797.
+        warp: (n, 2, 2) output -> input coordinates; the identity and ``INK`` give :func:`generated.digits`.
+        ink: (n,) level between ink and paper.
+
+    Returns:
+        (n, 28, 28) uint8.
+    """
+    small, _ = handwriting()
+    large, fine = enlarge(small[digit]).float(), 4 * DIGIT
+    theta = F.pad(warp * (fine / large.shape[-1]), (0, 1))
+    grid = F.affine_grid(theta, [len(digit), 1, fine, fine], align_corners=False)
+    bent = F.grid_sample(large, grid, align_corners=False)
+    sharp = F.avg_pool2d((bent > ink[:, None, None, None]).float(), 4)
+    return sharp[:, 0].mul(255).round().byte()
+
+
+class DrawnDigits(Dataset[DrawnFrames]):
+    """Draws a whole batch of frames as planned."""
+
+    def __getitem__(self, plan: FramePlan) -> DrawnFrames:
+        columns = (torch.from_numpy(column).flatten(0, 1) for column in (plan.digit, plan.warp, plan.ink))
+        glyphs = draw_glyphs(*columns).unflatten(0, plan.digit.shape).numpy()
+        frames = np.zeros((len(glyphs), 1, SIZE, SIZE), np.uint8)
+        for frame, pair, corners in zip(frames[:, 0], glyphs, plan.corner.tolist(), strict=True):
+            for glyph, (top, left) in zip(pair, corners, strict=True):
+                window = frame[top : top + DIGIT, left : left + DIGIT]
+                np.maximum(window, glyph, out=window)
+        _, labels = handwriting()
+        drawn = [np.random.default_rng(seed).standard_normal((1, SIZE, SIZE), np.float32) for seed in plan.seed]
+        return DrawnFrames(
+            torch.from_numpy(frames),
+            torch.from_numpy(labels[plan.digit]),
+            torch.from_numpy(plan.strength),
+            torch.from_numpy(np.stack(drawn)),
+        )
+
+
+def spoil(images: Tensor, strength: Tensor, drawn: Tensor) -> Tensor:
+    """Apply the distortions one after the other: (B, 4) strengths in [0, 1], noise drawn before; clamped to [0, 1]."""
+    of = dict(zip(STRENGTHS, strength.unbind(1), strict=True))
+    images = torch.where(of["resample"][:, None, None, None] > 0, resample(images), images)
+    images = haze(blur(images, MAX_BLUR * of["blur"]), MAX_HAZE * of["haze"])
+    return noise(images, MAX_NOISE * of["noise"], drawn).clamp(0, 1)
+
+
+class DigitFrames(pl.LightningDataModule):
+    """Frames of two digits, as in Moving MNIST; the digits of its test videos are held out for validation and test.
+
+    Batches are :class:`DigitBatch`.
+
+    Args:
+        train_frames, val_frames, test_frames: frames an epoch.
+        batch_size: frames a step, over all devices.
+        seed: draws the training frames, together with the epoch.
+        num_workers: loader processes.
+
+    Raises:
+        ValueError: a number that is out of range.
+    """
+
+    def __init__(
+        self,
+        train_frames: int = 20_000,
+        val_frames: int = 2_000,
+        test_frames: int = 10_000,
+        batch_size: int = 64,
+        seed: int = 0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        for key, value, low in (
+            ("train_frames", train_frames, 1),
+            ("val_frames", val_frames, 1),
+            ("test_frames", test_frames, 1),
+            ("batch_size", batch_size, 1),
+            ("seed", seed, 0),
+            ("num_workers", num_workers, 0),
+        ):
+            check_number(f"data.{key}", value, low)
+        self.train_frames, self.val_frames, self.test_frames = train_frames, val_frames, test_frames
+        self.batch_size, self.seed, self.num_workers = batch_size, seed, num_workers
+        known = len(handwriting()[1])
+        self.train_digits, self.held_out = range(known - TEST_DIGITS), range(known - TEST_DIGITS, known)
+
+    def train_dataloader(self) -> DataLoader[DrawnFrames]:
+        """New frames of the training digits."""
+        return self._loader(
+            partial(training_frames, seed=self.seed, frames=self.train_frames, digits=self.train_digits)
+        )
+
+    def val_dataloader(self) -> DataLoader[DrawnFrames]:
+        """Fixed frames of held-out digits."""
+        return self._loader(partial(fixed_frames, seed=0, frames=self.val_frames, digits=self.held_out))
+
+    def test_dataloader(self) -> DataLoader[DrawnFrames]:
+        """Other fixed frames of held-out digits."""
+        return self._loader(partial(fixed_frames, seed=1, frames=self.test_frames, digits=self.held_out))
+
+    def on_after_batch_transfer(self, batch: DrawnFrames, dataloader_idx: int) -> DigitBatch:
+        """Spoil on the device."""
+        images = spoil(to_unit_range(batch.frames), batch.strength, batch.noise)
+        return DigitBatch(images, batch.digits, batch.strength)
+
+    def _loader(self, plan: Callable[[int], FramePlan]) -> DataLoader[DrawnFrames]:
+        return plan_loader(DrawnDigits(), plan, self.batch_size, self.num_workers, self.trainer)

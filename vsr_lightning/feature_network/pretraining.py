@@ -1,0 +1,144 @@
+"""Train the feature network and write it as the loss reads it, with a card that tells what it is."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import save_file
+
+from vsr_lightning.experiment import make_trainer
+from vsr_lightning.feature_network.digit_frames import DigitFrames
+from vsr_lightning.feature_network.recognition import VGG19, Recognition
+from vsr_lightning.losses.vgg import load_features
+from vsr_lightning.runs.checkpoint import load_checkpoint
+from vsr_lightning.runs.record import recorded, write_record
+from vsr_lightning.utils.download import sha256
+from vsr_lightning.utils.files import write_text
+
+WEIGHTS_FILE, CARD_FILE = "digits.safetensors", "digits.md"
+RECIPE = ("width", "seed", "data.train_frames", "data.batch_size", "optimizer", "scheduler", "trainer.max_epochs",
+          "trainer.max_steps", "trainer.limit_train_batches", "trainer.accumulate_grad_batches")  # fmt: skip
+
+
+def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> None:
+    """Train what the config describes; leave weights, card and ``run.json`` in ``folder``.
+
+    Raises:
+        ValueError: a value is out of range, or the folder holds a run already.
+    """
+    about = {"network": "vgg19", "seed": cfg.seed, "overrides": list(overrides)}
+    with recorded(folder, cfg, about) as record:
+        module = Recognition(
+            VGG19(cfg.width), optimizer=instantiate(cfg.optimizer), scheduler=instantiate(cfg.scheduler)
+        )
+        data: DigitFrames = instantiate(cfg.data)
+        trainer = make_trainer(cfg, record)
+        module.provenance = {key: record[key] for key in ("seed", "git", "config")}
+        write_record(folder, record)
+        if cfg.ckpt_path:
+            check_recipe(cfg.ckpt_path, record["config"])
+        trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path, weights_only=True)
+        record.update(epochs=trainer.current_epoch, steps=trainer.global_step)
+        if trainer.is_global_zero:  # before the test, so that nothing is lost if that fails
+            record["weights"] = export(module.network, folder / WEIGHTS_FILE)
+        record["scores"] = score(data, module, trainer)
+        if trainer.is_global_zero:
+            write_text(folder / CARD_FILE, model_card(record))
+
+
+def score(data: pl.LightningDataModule, module: Recognition, trainer: pl.Trainer) -> dict[str, float]:
+    """Score the weights on held-out digits.
+
+    Returns:
+        ``accuracy`` per digit over all test frames, ``sharp`` and ``spoiled`` over those two parts, ``digit_0`` ...
+        ``digit_9``: the share of each digit that was found, ``strength_error``: mean absolute, and ``loss``.
+    """
+    (scores,) = trainer.test(module, datamodule=data, verbose=False)
+    return {name.removeprefix("test/"): value for name, value in scores.items()}
+
+
+def check_recipe(path: str, config: dict[str, Any]) -> None:
+    """Refuse a checkpoint of another recipe, or of a finished one: its cycle of rates was laid out for that.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        ValueError: it does not load, was not made by this command, is finished, or which key differs.
+    """
+    checkpoint = load_checkpoint(path)
+    theirs = OmegaConf.create(checkpoint.get("provenance", {}).get("config", {}))
+    mine = OmegaConf.create(config)
+    if "width" not in theirs:
+        raise ValueError(f"ckpt_path={path} was not made by vsr_lightning.pretrain")
+    for key in RECIPE:
+        if (before := OmegaConf.select(theirs, key)) != OmegaConf.select(mine, key):
+            raise ValueError(
+                f"ckpt_path={path} was made with {key}={before}: choose the same, or start anew without it"
+            )
+    if checkpoint["epoch"] + 1 >= mine.trainer.max_epochs:
+        raise ValueError(
+            f"ckpt_path={path} has finished its {mine.trainer.max_epochs} epochs, and a cycle of rates can't be made "
+            "longer: start anew without it"
+        )
+
+
+def export(network: VGG19, path: Path) -> dict[str, Any]:
+    """Write the folded convolutions in half precision; return the checksums of file and values, and the size."""
+    state = {name: value.half() for name, value in network.folded().items()}
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        raise ValueError("a folded weight is beyond half precision: train with a lower optimizer.lr")
+    part = path.with_name(path.name + ".part")
+    save_file(state, part)
+    part.replace(path)
+    return {
+        "sha256": sha256(path),
+        "checksum": load_features(str(path)).checksum,
+        "parameters": sum(value.numel() for value in state.values()),
+    }
+
+
+def model_card(record: dict[str, Any]) -> str:
+    """Return the card of a finished run as markdown."""
+    config, scores, weights = record["config"], record["scores"], record["weights"]
+    data, optimizer = config["data"], config["optimizer"]
+    widths = ", ".join(str(round(config["width"] * full)) for full in (64, 128, 256, 512, 512))
+    git = record["git"] or {"commit": "unknown", "dirty": False}
+    accuracy = {name: f"{100 * scores.get(name, math.nan):.2f} %" for name in ("accuracy", "sharp", "spoiled")}
+    table = {
+        "SHA-256 of the file": f"`{weights['sha256']}`",
+        "SHA-256 of the values": f"`{weights['checksum']}`, as tables and `run.json` have it",
+        "made by": f"`{' '.join(['python -m vsr_lightning.pretrain', *record['overrides']])}`",
+        "data": "frames of two of scikit-learn's 1,797 handwritten digits (Alpaydin and Kaynak 1998, UCI, CC BY 4.0), "
+        "enlarged, bent, bolder or thinner; in three frames of four, each of blur, haze, noise and resampling "
+        "joins with probability 1/2",
+        "held out": "the last 360 digits, those of the generated test videos; tested as they are, every other frame "
+        "distorted as in training",
+        "recipe": f"{record['steps']:,} steps of {data['batch_size']} frames, {data['train_frames']:,} an epoch, "
+        f"{optimizer['_target_'].rsplit('.')[-1]}, one cycle of rates up to {optimizer['lr']}, seed {record['seed']}",
+        "trained on": f"{record['device']}, {record['precision']}, torch {record['versions']['torch']}, "
+        f"commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}",
+        "accuracy per digit": f"{accuracy['accuracy']} on {data['test_frames']:,} frames of held-out digits, "
+        f"overlapping ones too ({accuracy['sharp']} on sharp frames, {accuracy['spoiled']} on spoiled ones)",
+        "found of each digit": ", ".join(
+            f"{digit}: {100 * scores.get(f'digit_{digit}', math.nan):.1f} %" for digit in range(10)
+        ),
+        "strengths of the distortions": f"each in [0, 1], told to within {scores['strength_error']:.3f} on average",
+    }
+    return "\n".join(
+        [
+            f"# {WEIGHTS_FILE}",
+            "",
+            f"VGG-19's sixteen convolutions with {widths} channels in the five blocks: {weights['parameters']:,} "
+            "parameters in half precision, batch normalisation folded in. Trained to read the two handwritten digits "
+            "of a 64x64 frame and to tell how spoiled it is, for the perceptual loss on Moving MNIST; not for natural "
+            "images.",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {key} | {value} |" for key, value in table.items()),
+            "",
+        ]
+    )

@@ -1,0 +1,173 @@
+"""VGG-19 that learns to read the two digits of a frame, and how spoiled they are: the bundled features' origin."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from vsr_lightning.feature_network.digit_frames import STRENGTHS, DigitBatch
+from vsr_lightning.losses.vgg import LAYERS, Normalise
+
+DIGITS = 10
+STRENGTH_WEIGHT = 1.0  # of the second task's loss beside the first's
+
+
+class VGG19(nn.Module):
+    """VGG-19's sixteen convolutions (Simonyan and Zisserman 2015, E), each batch-normalised, and two linear layers.
+
+    The digits are read from the last ReLU, averaged over its positions; the strengths of the distortions from the last
+    of every block, since sharpness shows in small details and the small layers are to notice it.
+
+    Args:
+        width: factor on the 64 to 512 channels.
+
+    Raises:
+        ValueError: a width that leaves no channel.
+    """
+
+    def __init__(self, width: float = 0.25) -> None:
+        super().__init__()
+        if not isinstance(width, int | float) or not 1 / 64 <= width <= 4:
+            raise ValueError(f"width={width} is out of range: choose 0.016 (one channel) to 4")
+        self.normalise = Normalise()
+        blocks: list[list[nn.Module]] = []
+        before, ends = 3, []
+        for layer in LAYERS.values():
+            channels = round(width * layer.width)
+            if layer.pool_first or not blocks:
+                blocks.append([nn.MaxPool2d(2)] * layer.pool_first)
+                ends.append(channels)
+            convolution = nn.Conv2d(before, channels, 3, padding=1, bias=False)
+            nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+            blocks[-1] += [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
+            before = channels
+        self.blocks = nn.ModuleList(nn.Sequential(*block) for block in blocks)
+        self.digits = nn.Linear(before, DIGITS)
+        self.strengths = nn.Linear(sum(ends), len(STRENGTHS))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 1 or 3, H, W) in [0, 1] -> logits of the digits (B, 10), strengths of the distortions (B, 4)."""
+        x, means = self.normalise(images), []
+        for block in self.blocks:
+            x = block(x)
+            means.append(x.mean((2, 3)))
+        return self.digits(means[-1]), self.strengths(torch.cat(means, dim=1))
+
+    def folded(self) -> dict[str, Tensor]:
+        """Return the convolutions with the normalisation folded in, named as in torchvision's VGG-19 without it."""
+        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        state = {}
+        for layer, conv, norm in zip(LAYERS.values(), convolutions, norms, strict=True):
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            weight, bias = fuse_conv_bn_weights(
+                conv.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+            )
+            state[f"features.{layer.position}.weight"] = weight.detach().cpu().contiguous()
+            state[f"features.{layer.position}.bias"] = bias.detach().cpu()
+        return state
+
+
+class Recognition(pl.LightningModule):
+    """Train :class:`VGG19` on both tasks.
+
+    Reading must not mind the spoiling, and the strengths are about nothing else: features that serve both tell a
+    blurred digit from a sharp one without losing what it is.
+
+    Args:
+        network: images -> logits of the digits, strengths of the distortions.
+        optimizer: parameters -> optimiser.
+        scheduler: optimiser and ``total_steps`` -> schedule, stepped every step.
+    """
+
+    def __init__(
+        self,
+        network: VGG19,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        scheduler: Callable[..., Any],
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # trains half as fast again on a CPU
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.provenance: dict[str, Any] = {}
+
+    def training_step(self, batch: DigitBatch, batch_idx: int) -> Tensor:
+        """Return the batch's loss."""
+        logits, strength = self._outputs(batch)
+        loss = self._loss(logits, strength, batch)
+        self._log("train", {"loss": loss.detach(), "accuracy": _hits(logits, batch.digits).mean()}, len(logits))
+        return loss
+
+    def validation_step(self, batch: DigitBatch, batch_idx: int) -> None:
+        """Score held-out digits."""
+        self._score("val", batch)
+
+    def test_step(self, batch: DigitBatch, batch_idx: int) -> None:
+        """Score other frames of held-out digits."""
+        self._score("test", batch)
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser, and its schedule over all steps."""
+        try:
+            optimizer = self.optimizer(self.network.parameters())
+            scheduler = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"can't start ({error}): change optimizer.lr or other keys of optimizer, scheduler"
+            ) from error
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Stamp what the run was made from."""
+        checkpoint["provenance"] = self.provenance
+
+    def _outputs(self, batch: DigitBatch) -> tuple[Tensor, Tensor]:
+        images = batch.images.to(memory_format=torch.channels_last)
+        logits, strength = self.network(images)
+        return logits.float(), strength.float()
+
+    def _loss(self, logits: Tensor, strength: Tensor, batch: DigitBatch) -> Tensor:
+        halves = F.one_hot(batch.digits, DIGITS).float().mean(1)
+        return F.cross_entropy(logits, halves) + STRENGTH_WEIGHT * F.mse_loss(strength, batch.strength)
+
+    def _score(self, stage: str, batch: DigitBatch) -> None:
+        logits, strength = self._outputs(batch)
+        self._log(stage, {"loss": self._loss(logits, strength, batch)}, len(logits))
+        self._log(stage, {"strength_error": (strength - batch.strength).abs().mean()}, len(logits))
+        hits, spoiled = _hits(logits, batch.digits), batch.strength.any(1)
+        parts = {"accuracy": hits.new_ones(len(hits), dtype=torch.bool), "sharp": ~spoiled, "spoiled": spoiled}
+        for name, part in parts.items():
+            if count := int(part.sum()):
+                self._log(stage, {name: hits[part].mean()}, count)
+        if stage == "test":
+            found = _count(read_digits(logits)).minimum(_count(batch.digits)).sum(0)
+            for digit, (right, shown) in enumerate(zip(found, _count(batch.digits).sum(0), strict=True)):
+                if shown:
+                    self._log(stage, {f"digit_{digit}": right / shown}, int(shown))
+
+    def _log(self, stage: str, values: dict[str, Tensor], count: int) -> None:
+        named = {f"{stage}/{name}": value for name, value in values.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+
+
+def read_digits(logits: Tensor) -> Tensor:
+    """Return the two digits (B, 2) that (B, 10) logits, trained on half a unit a digit, say are there."""
+    share = logits.softmax(1)
+    first = share.argmax(1)
+    # a digit that is there twice has a share near one, and half of it left
+    second = (share - 0.5 * F.one_hot(first, DIGITS)).argmax(1)
+    return torch.stack([first, second], dim=1)
+
+
+def _hits(logits: Tensor, digits: Tensor) -> Tensor:
+    """Return (B,), the share of the two digits that were found, in whatever order."""
+    return _count(read_digits(logits)).minimum(_count(digits)).sum(1) / 2
+
+
+def _count(digits: Tensor) -> Tensor:
+    return F.one_hot(digits, DIGITS).sum(1)

@@ -1,0 +1,70 @@
+"""Frames side by side: as a picture, and as a clip."""
+
+import io
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
+
+from vsr_lightning.models import Bicubic
+
+GREY = 0.5  # between the frames
+SMALL = 64  # frames of this height are shown at twice their size
+
+
+def side_by_side(low_res: Tensor, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Return what to look at, each (B, C, H, W) in [0, 1].
+
+    Args:
+        low_res: (B, C, h, w) in [0, 1].
+        prediction: (B, C, H, W), clamped here.
+        target: (B, C, H, W) in [0, 1].
+
+    Returns:
+        ``low-res`` (each pixel enlarged), ``bicubic``, ``prediction``, ``truth``, and the absolute
+        ``error`` of the prediction.
+    """
+    prediction = prediction.float().clamp(0, 1)
+    return {
+        "low-res": F.interpolate(low_res, target.shape[-2:], mode="nearest"),
+        "bicubic": Bicubic(target.shape[-1] // low_res.shape[-1])(low_res[:, None]),
+        "prediction": prediction,
+        "truth": target,
+        "error": (prediction - target).abs(),
+    }
+
+
+def grid(columns: dict[str, Tensor]) -> Tensor:
+    """Return a (3, H, W) picture, small frames enlarged: a row an image of the batch, a column a kind."""
+    enlarge = _enlargement(next(iter(columns.values())))
+    rows = torch.stack(list(columns.values()), dim=1).flatten(0, 1)
+    picture = make_grid(rows.cpu(), nrow=len(columns), pad_value=GREY)
+    return picture.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2)
+
+
+def strip(columns: dict[str, Tensor]) -> Tensor:
+    """Return a clip (T, C, H, W'): the kinds beside each other, a frame an image of the batch."""
+    return torch.cat([F.pad(images, (0, 2), value=GREY) for images in columns.values()], dim=-1)[..., :-2]
+
+
+def _enlargement(images: Tensor) -> int:
+    return max(1, 2 * SMALL // images.shape[-2])
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Return images in [0, 1] as they are saved: rounded to 0..255."""
+    return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def gif(clip: Tensor, frames_per_second: float = 5) -> bytes:
+    """Return a (T, 1 or 3, H, W) clip in [0, 1] as a GIF that repeats for ever, small frames enlarged."""
+    enlarge = _enlargement(clip)
+    large = to_uint8(clip).repeat_interleave(enlarge, -1).repeat_interleave(enlarge, -2)
+    images = [to_pil_image(frame) for frame in large]
+    buffer = io.BytesIO()
+    images[0].save(
+        buffer, "gif", save_all=True, append_images=images[1:], duration=round(1000 / frames_per_second), loop=0
+    )
+    return buffer.getvalue()

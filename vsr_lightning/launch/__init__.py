@@ -1,0 +1,1 @@
+"""Between the prompt and the experiment."""

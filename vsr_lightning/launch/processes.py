@@ -1,0 +1,161 @@
+"""One job on several devices of this machine: a process a device, started and watched from here.
+
+Lightning would start the command itself again in each process. In a sweep each of them would then run the whole sweep,
+and go on to the next job by itself when one fails (facebookresearch/hydra#2070, Lightning-AI/pytorch-lightning#18175).
+So PyTorch's elastic launcher starts one job at a time, and ends all of its processes when one fails.
+"""
+
+import contextlib
+import ctypes
+import json
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import traceback
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log, setup_globals
+from hydra.utils import instantiate
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from omegaconf import DictConfig, OmegaConf
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from vsr_lightning.experiment import Job, run
+from vsr_lightning.runs.record import RUN_FILE, lock_folder
+from vsr_lightning.utils.errors import ERROR_FILE, Interrupted, ProcessFailedError
+from vsr_lightning.utils.files import write_json
+
+PR_SET_PDEATHSIG = 1  # Linux, <sys/prctl.h>
+JOB_FILE = "job.json"  # what a process has to do, beside Hydra's own files
+
+
+def processes_to_start(cfg: DictConfig, job: Job) -> int:
+    """Return how many processes the job needs that nobody has started yet; 0 if it can run right here.
+
+    Raises:
+        ValueError: several machines without a launcher that spans them, or a sweep under one.
+    """
+    if cfg.trainer.devices in (1, "1") and cfg.trainer.num_nodes == 1:
+        return 0
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # only asked what it would run on, whatever SLURM has set around this process
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        plugins=[LightningEnvironment()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    processes = trainer.num_devices * trainer.num_nodes
+    if processes == 1:
+        return 0
+    if "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        if job.sweep:
+            raise ValueError(
+                "-m under torchrun or srun would run the sweep once a process: start it without, trainer.devices= "
+                "starts the processes of each job, and hydra/launcher=slurm one job each"
+            )
+        return 0
+    if trainer.num_nodes > 1:
+        raise ValueError(f"trainer.num_nodes={trainer.num_nodes} needs torchrun or srun to start the other machines")
+    return processes
+
+
+def take_a_gpu() -> None:
+    """In a worker of joblib's, leave one GPU visible: the one with the worker's number."""
+    worker = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
+    if worker and (count := torch.cuda.device_count()) > 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[(int(worker[1]) - 1) % count]
+
+
+def launch(cfg: DictConfig, job: Job, processes: int) -> None:
+    """Run the job in so many processes and wait for them.
+
+    Raises:
+        FolderInUseError: another process is at work in the job's folder.
+        ProcessFailedError: one failed; all have ended.
+        Interrupted: a signal came; all have saved and ended.
+    """
+    if lock := lock_folder(job.folder):
+        lock.release()  # the first process takes it
+    parts = {"cfg": OmegaConf.to_yaml(cfg), "hydra": OmegaConf.to_yaml({"hydra": HydraConfig.get()})}
+    write_json(job.folder / JOB_FILE, {**parts, "job": asdict(job) | {"folder": str(job.folder)}})
+    (job.folder / ERROR_FILE).unlink(missing_ok=True)
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # error.txt has it in fewer words
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.2,
+    )  # fmt: skip
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        elastic_launch(config, sys.executable)("-m", "vsr_lightning.launch.processes", str(job.folder / JOB_FILE))
+    except SignalException as stopped:
+        raise Interrupted(stopped.sigval) from None
+    except ChildFailedError as failed:
+        rank, failure = failed.get_first_failure()
+        stopped_by = -failure.exitcode if failure.exitcode < 0 else failure.exitcode - 128
+        if stopped_by in (signal.SIGINT, signal.SIGTERM):
+            raise Interrupted(stopped_by) from None
+        error = job.folder / ERROR_FILE
+        said = error.read_text(encoding="utf-8").strip().splitlines()[-1] if error.exists() else "it left no traceback"
+        reason = f"process {rank} of {processes} failed: {said}"
+        _record_failure(job.folder, reason)
+        raise ProcessFailedError(reason) from None
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+        (job.folder / JOB_FILE).unlink(missing_ok=True)
+
+
+def _die_with_the_parent() -> None:
+    """Leave nobody behind who writes on when the command is killed (Linux; elsewhere nothing)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _record_failure(folder: Path, reason: str) -> None:
+    """Where the process that writes ``run.json`` was ended before it could say so, say that the run failed."""
+    path = folder / RUN_FILE
+    if path.exists() and (record := json.loads(path.read_text(encoding="utf-8")))["status"] == "running":
+        write_json(path, record | {"status": "failed", "error": reason})
+
+
+def main(path: Path) -> None:
+    """Be one process of a job."""
+    _die_with_the_parent()
+    plan = json.loads(path.read_text(encoding="utf-8"))
+    rank, processes = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    setup_globals()
+    cfg, hydra = OmegaConf.create(plan["cfg"]), OmegaConf.create(plan["hydra"])
+    instance: Any = HydraConfig.instance()
+    instance.cfg = hydra
+    if rank == 0:
+        configure_log(hydra.hydra.job_logging, hydra.hydra.verbose)
+    if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    about = plan["job"]
+    job = Job(**{**about, "folder": Path(about["folder"]), "overrides": tuple(about["overrides"])})
+    try:
+        run(cfg, job)
+    except Interrupted as stopped:
+        sys.exit(128 + stopped.signum)
+    except BaseException:
+        with contextlib.suppress(FileExistsError), (job.folder / ERROR_FILE).open("x", encoding="utf-8") as file:
+            file.write(traceback.format_exc())  # of the first that fails; the others only lose their connection
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

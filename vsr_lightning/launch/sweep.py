@@ -1,0 +1,79 @@
+"""After a sweep: bicubic as a row, one table, and an exit code that tells whether every job finished."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from vsr_lightning.launch.resolvers import check_subdir
+from vsr_lightning.utils.errors import ERROR_FILE, one_line
+
+
+class ScoreTable(Callback):
+    """Hydra callback that ends a sweep with its table."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            check_subdir(OmegaConf.to_container(config.hydra.sweep)["subdir"])  # type: ignore[call-overload,index]
+        except ValueError as error:  # as below
+            sys.exit(f"error: {one_line(error)}")
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            finish_sweep(Path(config.hydra.sweep.dir).absolute())
+        except Exception as error:  # Hydra would turn it into a warning and exit with 0
+            sys.exit(f"error: the sweep's table can't be made: {one_line(error)}")
+
+
+def finish_sweep(folder: Path) -> None:
+    """Score bicubic on each test set of the sweep, print and save the table; exit with 1 if a job failed."""
+    from vsr_lightning.reporting.score_table import write_table
+
+    score_bicubic(folder)
+    print(f"\n{write_table(folder)}")
+    print(f"runs:      {folder}\ntable:     {folder / 'scores.md'} and scores.csv")
+    print(f"report:    {report(folder)}")
+    print(f"dashboard: {sys.executable} -m tensorboard.main --logdir {folder}")
+    failed = sorted(path.parent.name for path in folder.glob(f"*/{ERROR_FILE}"))
+    if failed:
+        sys.exit(f"error: {len(failed)} of the jobs failed: {', '.join(failed)}; each folder's error.txt tells why")
+
+
+def report(folder: Path) -> str:
+    """Write the sweep's report; return where it is, or in one line why there is none: the scores are there anyhow."""
+    from vsr_lightning.reporting import REPORT_FOLDER
+    from vsr_lightning.reporting.report import write_report
+
+    try:
+        return str(write_report([folder], folder / REPORT_FOLDER))
+    except Exception as error:
+        return f"none ({one_line(error)}); try python -m vsr_lightning.report {folder}"
+
+
+def score_bicubic(folder: Path) -> None:
+    """Run ``model=bicubic`` once for each test set that the sweep's other runs were scored on."""
+    from vsr_lightning.experiment import Job, run
+    from vsr_lightning.runs.comparable import test_set
+    from vsr_lightning.runs.record import RUN_FILE, read_runs
+    from vsr_lightning.utils.config import load_group
+
+    runs = [(path, record) for path, record in read_runs(folder) if record["status"] == "finished"]
+    done = {test_set(record) for _, record in runs if record["model"] == "bicubic"}
+    for path, record in runs:
+        if test_set(record) in done:
+            continue
+        done.add(test_set(record))
+        name = "bicubic" if len(done) == 1 else f"bicubic_{len(done)}"
+        (folder / name).mkdir(exist_ok=True)
+        cfg = OmegaConf.load(path / ".hydra" / "config.yaml")
+        assert isinstance(cfg, DictConfig)
+        cfg.output_dir = str(folder / name)
+        cfg.model, cfg.loss = load_group("model", "bicubic"), load_group("loss", "mse")
+        cfg.ckpt_path = cfg.init_from = None
+        if cfg.data.get("targets") == "all":  # it takes windows
+            cfg.data.update(targets="middle", frames=2 * cfg.data.edge + 1, clip=record["data"]["clip"])
+        cfg.trainer.update(devices=1, num_nodes=1, strategy="auto")  # it runs in this process
+        cfg.resume = str(folder / name) if (folder / name / RUN_FILE).exists() else None
+        run(cfg, Job(folder / name, model="bicubic", loss="", sweep=True))

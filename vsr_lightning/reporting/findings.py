@@ -1,0 +1,62 @@
+"""Fill the tables and figures of pages from runs."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from vsr_lightning.reporting.figures import strip_figure
+from vsr_lightning.reporting.findings_tables import keep, largest, planes, tables, tuned
+from vsr_lightning.reporting.page import png
+from vsr_lightning.reporting.predictions import SHOWN, look
+from vsr_lightning.reporting.results import comparable, read_results
+from vsr_lightning.utils.files import write_bytes, write_text
+
+
+def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -> list[str]:
+    """Keep the runs below the folders and fill pages from all that are kept; return what was done, in lines.
+
+    A page says in ``<!-- NAME -->`` and ``<!-- end of NAME -->`` where a table belongs; what stands outside is left
+    as it is. Figures that the first page names go to a folder beside it, of its name.
+
+    Raises:
+        FileNotFoundError: a folder, or a page, is missing or empty.
+        ValueError: a page has a mark of no table, or one without its end.
+    """
+    told = []
+    results = [result for result in read_results(folders) if result.finished]
+    for result in results:
+        keep(result, kept)
+    if results:
+        told.append(f"kept: {len(results)} runs in {kept}")
+    if missing := [page for page in pages if not page.is_file()]:
+        raise FileNotFoundError(f"{missing[0]} is missing: give another --page")
+    groups = comparable(read_results([kept]))
+    made, pictures = tables(groups), planes(groups)
+    if from_scratch := [group for group in comparable(results) if not tuned(group)]:
+        looks = look(largest(from_scratch), videos=SHOWN)
+        pictures |= {"strip": strip_figure(looks.strip)} if looks and looks.strip else {}
+    for page in pages:
+        write_text(page, filled(page.read_text(encoding="utf-8"), made))
+        told.append(f"page: {page}")
+    first = pages[0].read_text(encoding="utf-8")
+    for name, figure in pictures.items():
+        if f"{name}.png" not in first:
+            continue
+        path = pages[0].with_suffix("") / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_bytes(path, png(figure))
+        told.append(f"figure: {path}")
+    return told
+
+
+def filled(text: str, tables: dict[str, str]) -> str:
+    """Return a page with its tables between their marks; see :func:`write_findings`."""
+    for name in re.findall(r"<!-- (\w+) -->", text):
+        if name not in tables:
+            raise ValueError(f"the page asks for a table {name}: choose among {', '.join(tables)}")
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        if end not in text:
+            raise ValueError(f"the page has {begin} without {end} after it")
+        before, after = text.split(begin)[0], text.split(end, 1)[1]
+        text = f"{before}{begin}\n\n{tables[name]}\n\n{end}{after}"
+    return text

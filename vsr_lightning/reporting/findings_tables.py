@@ -1,0 +1,155 @@
+"""The tables of docs/findings.md, and what is kept of a run to make them again."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vsr_lightning.metrics import SCORES
+from vsr_lightning.reporting.figures import perceptual_judge, plane_figure
+from vsr_lightning.reporting.results import Condition, Group, Result
+from vsr_lightning.reporting.statistics import by_video, paired_difference, spread
+from vsr_lightning.runs.frames import FRAMES_FILE, write_frames
+from vsr_lightning.runs.record import RUN_FILE
+from vsr_lightning.utils.files import write_text
+from vsr_lightning.utils.formatting import duration, markdown, with_interval, with_spread
+
+SHOWN = ("psnr", "ssim", "haarpsi", "gmsd", "perceptual", "flicker")
+BASELINE_LOSS = "mse"
+
+
+def keep(result: Result, folder: Path) -> None:
+    """Copy a run's ``run.json``, without the paths of its machine, and its scores as a mean a test video."""
+    own = folder / result.path.parent.name / result.path.name
+    own.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result.record, indent=2) + "\n"
+    write_text(own / RUN_FILE, text.replace(str(result.record["config"]["output_dir"]), own.name))
+    videos = np.unique(result.frames["video"])
+    columns = {name: by_video(result, name) for name in result.frames if name not in ("video", "frame")}
+    write_frames(
+        own / FRAMES_FILE,
+        [
+            {"video": int(video), **{name: float(values[row]) for name, values in columns.items()}}
+            for row, video in enumerate(videos)
+        ],
+    )
+
+
+def tables(groups: Sequence[Group]) -> dict[str, str]:
+    """Return each table as markdown.
+
+    Of the runs from scratch, those of the largest group have their scores and differences, the others a row a run;
+    runs that started from another's weights have their own scores and differences.
+    """
+    main = largest(groups)
+    from_weights = [group for group in groups if tuned(group)]
+    others = [group for group in groups if group is not main and group not in from_weights]
+    trained = [condition for condition in _ordered(main) if condition.results[0].trained]
+    return {
+        "scores": markdown([_scores(condition) for condition in _ordered(main)]),
+        "differences": markdown(_differences(main)),
+        "made_from": markdown([_made_from(condition) for condition in trained]),
+        "tuned_scores": markdown([_scores(condition) for group in from_weights for condition in _ordered(group)]),
+        "tuned_differences": markdown([row for group in from_weights for row in _differences(group)]),
+        "longer_runs": markdown([_longer(run) for group in others for run in group.results if run.trained]),
+    }
+
+
+def largest(groups: Sequence[Group]) -> Group:
+    """Return the group with the most conditions among those that were trained from scratch."""
+    return max((group for group in groups if not tuned(group)), key=lambda group: len(group.conditions))
+
+
+def planes(groups: Sequence[Group]) -> dict[str, Figure]:
+    """Return pixels against looks of the largest group, and of one that started from another's weights."""
+    of = {"plane": largest(groups)}
+    if from_weights := next(filter(tuned, groups), None):
+        close = tuple(result for result in from_weights.results if result.trained)  # bicubic is far from these
+        of["tuned_plane"] = replace(from_weights, results=close)
+    figures = {}
+    for name, group in of.items():
+        results = tuple(result for condition in _ordered(group) for result in condition.results)
+        score = perceptual_judge(group.conditions)
+        figures[name] = plane_figure(replace(group, results=results), score, SCORES[score])
+    return figures
+
+
+def _ordered(group: Group) -> list[Condition]:
+    """Return conditions by network, each with MSE first; the baseline comes last."""
+
+    def place(condition: Condition) -> tuple[bool, str, bool, str]:
+        first = condition.results[0]
+        return not first.trained, first.record["model"], first.record["loss"] != BASELINE_LOSS, condition.label
+
+    return sorted(group.conditions, key=place)
+
+
+def tuned(group: Group) -> bool:
+    """Return whether any of its runs started from another's weights."""
+    return any(result.record.get("init_from") for result in group.results)
+
+
+def _scores(condition: Condition) -> dict[str, str]:
+    row = {"network and loss": condition.label, "n": str(len(condition.scores("psnr")))}
+    for name in SHOWN:
+        scores = condition.scores(name)
+        row[SCORES[name]] = with_spread(float(scores.mean()), spread(scores)) if len(scores) else "-"
+    return row
+
+
+def _differences(group: Group) -> list[dict[str, str]]:
+    """Return a row for each other loss than MSE and each network: mean and interval of the difference to MSE."""
+    rows = []
+    trained = [condition for condition in _ordered(group) if condition.results[0].trained]
+    for base, other in product(trained, trained):
+        one, two = base.results[0].record, other.results[0].record
+        if one["model"] != two["model"] or one["loss"] != BASELINE_LOSS or two["loss"] == BASELINE_LOSS:
+            continue
+        row = {"difference": f"{other.label} minus {BASELINE_LOSS}"}
+        for name in SHOWN:
+            found = paired_difference(base, other, name)
+            row[SCORES[name]] = with_interval(*found[:3]) if found else "-"
+        rows.append(row)
+    return rows
+
+
+def _made_from(condition: Condition) -> dict[str, str]:
+    first = condition.results[0].record
+    config, data = first["config"], first["data"]
+    return {
+        "network and loss": condition.label,
+        "windows or clips trained on": _seen(first),
+        "learning rate": str(config["optimizer"]["lr"]),
+        "precision": first["precision"],
+        "test videos": str(data["test_videos"]),
+    }
+
+
+def _longer(result: Result) -> dict[str, str]:
+    record = result.record
+    told = ((name, record["scores"].get(name)) for name in SHOWN)
+    scores = {SCORES[name]: with_spread(score, float("nan")) for name, score in told if score is not None}
+    return {
+        "run": result.path.name,
+        "network and loss": f"{record['model']} {record['loss']}",
+        "trained on": _seen(record),
+        "test videos": str(record["data"]["test_videos"]),
+        **scores,
+        "time, with its test": duration(record["wall_time_s"]),
+        "device": record["device"],
+    }
+
+
+def _seen(record: dict) -> str:  # type: ignore[type-arg]
+    """Return how much a run was trained on, in words."""
+    config, data = record["config"], record["data"]
+    size = config["data"]["batch_size"]
+    limit = config["trainer"]["limit_train_batches"]
+    batches = -(-data["train_videos"] // size)
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    kind = "clips" if config["data"].get("targets") == "all" else "windows"
+    return f"{record['epochs'] * batches * size:,} {kind} of {data['frames']} in steps of {size}"

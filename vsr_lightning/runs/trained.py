@@ -1,0 +1,68 @@
+"""A trained network from what its run left: the config it was made by, and its weights."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from vsr_lightning.runs.checkpoint import load_checkpoint
+from vsr_lightning.runs.record import RUN_FILE
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run left.
+
+    Attributes:
+        record: what it was made from, as ``run.json`` has it, or the part of it that travels in a checkpoint.
+        checkpoint: the file of its weights, None for a network without any.
+        weights: their values by name, as :class:`vsr_lightning.module.SuperResolution` names them.
+        epochs: for how many they were trained.
+    """
+
+    record: dict[str, Any]
+    checkpoint: Path | None
+    weights: dict[str, Tensor]
+    epochs: int
+
+    @property
+    def config(self) -> DictConfig:
+        """The config of the run, a copy."""
+        return OmegaConf.create(self.record["config"])
+
+    def network(self) -> nn.Module:
+        """Return the network with its weights, for use, not for training."""
+        network: nn.Module = instantiate(self.config.model)
+        network.load_state_dict({name.removeprefix("model."): value for name, value in self.weights.items()})
+        return network.eval().requires_grad_(False)
+
+
+def load_trained(run: str | Path | None = None, ckpt: str | Path | None = None) -> Trained:
+    """Read a training run's folder, whose ``checkpoints/last.ckpt`` is taken, or one checkpoint.
+
+    Raises:
+        FileNotFoundError: there is no such run or file.
+        ValueError: it is not one of this project's, is damaged, or both or none were given.
+    """
+    if (run is None) == (ckpt is None):
+        raise ValueError("give run=FOLDER of a training run, or ckpt=FILE, one of them")
+    if ckpt is not None:
+        checkpoint = load_checkpoint(str(ckpt), "ckpt")
+        if "config" not in (record := checkpoint.get("provenance", {})):
+            raise ValueError(f"ckpt={ckpt} does not tell what network it is of: take one of this project's runs")
+        return Trained(record, Path(ckpt), checkpoint["state_dict"], checkpoint["epoch"] + 1)
+    path = Path(str(run)) / RUN_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"run={run} holds no {RUN_FILE}: give the folder of one run, such as runs/SWEEP/0_...")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if "model" not in record.get("config", {}):
+        raise ValueError(f"run={run} is not a training run of a network")
+    last = path.parent / "checkpoints" / "last.ckpt"
+    if record["model"] == "bicubic" and not last.exists():
+        return Trained(record, None, {}, 0)
+    checkpoint = load_checkpoint(str(last), "ckpt")
+    return Trained(record, last, checkpoint["state_dict"], checkpoint["epoch"] + 1)

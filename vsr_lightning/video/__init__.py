@@ -1,6 +1,0 @@
-"""Grey and colour videos in and out, a frame at a time: ``.npy``, a folder of PNG frames, GIF and MP4."""
-
-from vsr_lightning.video.reading import Video, open_video, read_video
-from vsr_lightning.video.writing import check_output, write_video
-
-__all__ = ["Video", "check_output", "open_video", "read_video", "write_video"]
