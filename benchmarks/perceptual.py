@@ -10,7 +10,7 @@ from benchmarks.measure import DEVICE, peak_bytes, side_by_side, small_pages
 from benchmarks.plain import HookedLoss, torchvision_network
 from benchmarks.rows import Row, faster
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.perceptual import TAPS
+from vsr_lightning.losses.perceptual import LAYER_PRESETS
 from vsr_lightning.losses.vgg import LAYERS, Features
 
 BATCH = 20
@@ -20,9 +20,9 @@ def benchmark(imagenet_size: Features, repeats: int) -> Iterator[Row]:
     """Measure five and sixteen taps at a batch of 20 frames of 64x64; all three give the same number."""
     network = torchvision_network(imagenet_size).to(DEVICE)
     prediction, target = torch.rand(2, BATCH, 1, 64, 64, device=DEVICE)
-    for taps, name in (("published", "5 taps"), ("all", "16 taps")):
-        tapped = TAPS[taps]
-        ours = Perceptual(imagenet_size, taps).to(DEVICE)
+    for layers, name in (("published", "5 taps"), ("all", "16 taps")):
+        tapped = LAYER_PRESETS[layers]
+        ours = Perceptual(imagenet_size, layers).to(DEVICE)
         piqs = piq.ContentLoss(
             feature_extractor=network,
             layers=[str(LAYERS[tap].position + 1) for tap in tapped],

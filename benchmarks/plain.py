@@ -81,11 +81,11 @@ class HookedLoss(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Sequential, taps: Sequence[str]) -> None:
+    def __init__(self, network: nn.Sequential, layers: Sequence[str]) -> None:
         super().__init__()
         self.network, self.seen = network, list[Tensor]()
-        layers = (network[LAYERS[tap].position + 1] for tap in taps)
-        self.hooks = [layer.register_forward_hook(lambda *found: self.seen.append(found[2])) for layer in layers]
+        relus = (network[LAYERS[layer].position + 1] for layer in layers)
+        self.hooks = [relu.register_forward_hook(lambda *found: self.seen.append(found[2])) for relu in relus]
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
 

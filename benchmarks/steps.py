@@ -22,7 +22,7 @@ from vsr_lightning.data import VideoWindows
 from vsr_lightning.data.moving_mnist.generated import generate
 from vsr_lightning.experiment import make_module
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.perceptual import TAPS
+from vsr_lightning.losses.perceptual import LAYER_PRESETS
 from vsr_lightning.losses.vgg import Features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.utils.config import CONF
@@ -150,9 +150,9 @@ def benchmark(imagenet_size: Features, repeats: int) -> Iterator[Row]:
         fig1 = network == "frame_fusion_fig1"
         seconds = measure(network, nn.MSELoss(), nn.MSELoss(), None, LIGHT_STEPS, repeats)
         yield from _rows(f"{network}, mse", seconds, 25 if fig1 else None, None, 1.15)
-        for taps, number in (("published", 5), ("all", 16)):
+        for layers, number in (("published", 5), ("all", 16)):
             name = f"{network}, perceptual, imagenet-size, {number} taps"
-            loss, hooked = Perceptual(imagenet_size, taps), HookedLoss(tapped, TAPS[taps]).to(DEVICE)
+            loss, hooked = Perceptual(imagenet_size, layers), HookedLoss(tapped, LAYER_PRESETS[layers]).to(DEVICE)
             seconds = measure(network, loss, hooked, bare, HEAVY_STEPS, repeats)
             hooked.remove()
             least, least_fast = (5, 8) if fig1 and number == 5 else (None, None)

@@ -29,7 +29,7 @@ def benchmark(repeats: int) -> Iterator[Row]:
             name: instantiate(composed("data.train_videos=8000", *overrides).data)
             for name, overrides in {
                 "generated": ("data.source=generated",),
-                "generated, shrunk each time": ("data.source=generated", "data.shrink_once=false"),
+                "generated, shrunk each time": ("data.source=generated", "data.cache_low_res=false"),
                 "published, memory-mapped": ("data.source=published", f"data.root={root}", "data.download=false"),
             }.items()
         }

@@ -55,7 +55,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as context:
         context.chdir(root)
         context.setattr(
-            sys, "argv", ["train", *TINY, "loss=perceptual", "loss.taps=[relu1_1]", "seed=0", "hydra.run.dir=run"]
+            sys, "argv", ["train", *TINY, "loss=perceptual", "loss.layers=[relu1_1]", "seed=0", "hydra.run.dir=run"]
         )
         run_cli(main)
         context.delenv("HYDRA_FULL_ERROR", raising=False)

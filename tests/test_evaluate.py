@@ -8,7 +8,7 @@ import torch
 from vsr_lightning.evaluate import main
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.runs.frames import read_frames
-from vsr_lightning.runs.trained import load_trained
+from vsr_lightning.runs.trained import load_run
 
 CPU = "trainer.accelerator=cpu"
 
@@ -73,10 +73,10 @@ def test_a_run_is_scored_on_your_own_file(finished, evaluate, tmp_path):
 
 
 def test_a_run_is_scored_anew_on_its_luminance_inside_a_border(finished, evaluate):
-    folder = evaluate(f"run={finished}", "module.luminance=true", "module.border=8")
+    folder = evaluate(f"run={finished}", "module.luminance=true", "module.crop_border=8")
     own, metrics = json.loads((finished / "run.json").read_text()), _metrics(folder)
-    assert own["scoring"] == {"luminance": False, "border": 0}
-    assert metrics["scoring"] == {"luminance": True, "border": 8}
+    assert own["scoring"] == {"luminance": False, "crop_border": 0}
+    assert metrics["scoring"] == {"luminance": True, "crop_border": 8}
     assert metrics["scores"]["psnr"] != pytest.approx(own["scores"]["psnr"], abs=1e-3)
     assert metrics["scores"]["psnr_eq2"] == pytest.approx(own["scores"]["psnr_eq2"], abs=1e-5)
     table = (folder / "scores.md").read_text()
@@ -91,7 +91,7 @@ def test_bicubic_needs_no_run(evaluate):
 
 
 def test_the_network_of_a_run_is_the_one_that_was_trained(finished):
-    trained = load_trained(finished)
+    trained = load_run(finished)
     assert trained.epochs == 2
     network = trained.network()
     for name, value in network.state_dict().items():
@@ -109,7 +109,10 @@ def test_the_network_of_a_run_is_the_one_that_was_trained(finished):
         (["run={run}", "loss=mse"], r"loss= is the run's own affair"),
         (["model=frame_fusion"], r"a network's scores need its weights: give run=FOLDER or ckpt=FILE"),
         (["run={run}", "data.degradation.scale=4"], r"model\.low_res=32, data gives 16"),
-        (["run={run}", "module.border=-1"], r"module\.border=-1 is out of range: choose a whole number, at least 0"),
+        (
+            ["run={run}", "module.crop_border=-1"],
+            r"module\.border=-1 is out of range: choose a whole number, at least 0",
+        ),
         (["run={run}", "module.luminance=y"], r"module\.luminance=y is unknown: choose true or false"),
         (["rum={run}"], r"there is no key rum: did you mean run\?"),
     ],

@@ -8,7 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from vsr_lightning.data.moving_mnist.generated import generate
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.losses.metric_losses import alexnet_path
-from vsr_lightning.metrics import MAX_DB, flicker, frame_scores, perceptual_scores
+from vsr_lightning.metrics import MAX_DB, frame_scores, perceptual_metrics, temporal_error
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def test_ssim_matches_skimage_frame_by_frame(frames):
     np.testing.assert_allclose(frame_scores(prediction, target)["ssim"], expected, atol=1e-4)
 
 
-def _as_the_field_does(score, prediction, target, border, **how):
-    inner = np.s_[border:-border, border:-border]
+def _as_the_field_does(score, prediction, target, crop_border, **how):
+    inner = np.s_[crop_border:-crop_border, crop_border:-crop_border]
     pairs = zip(prediction.clamp(0, 1).double(), target.double(), strict=True)
     pictures = ((rgb2ycbcr(image.permute(1, 2, 0).numpy())[..., 0][inner] for image in pair) for pair in pairs)
     return [score(t, p, data_range=255, **how) for p, t in pictures]
@@ -43,7 +43,7 @@ def _as_the_field_does(score, prediction, target, border, **how):
 def test_psnr_and_ssim_of_the_luminance_inside_a_border_match_skimage():
     target = torch.rand(3, 3, 24, 32)
     prediction = target + torch.linspace(0.02, 0.3, 3)[:, None, None, None] * torch.randn_like(target)
-    scores = frame_scores(prediction, target, luminance=True, border=4)
+    scores = frame_scores(prediction, target, luminance=True, crop_border=4)
     expected = _as_the_field_does(peak_signal_noise_ratio, prediction, target, 4)
     np.testing.assert_allclose(scores["psnr"], expected, atol=1e-4)
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
@@ -74,20 +74,20 @@ def test_grey_frames_are_luminance_already(frames):
 
 def test_a_border_that_leaves_too_little_is_refused(frames):
     with pytest.raises(ValueError, match=r"module\.border=27 leaves less than 11 pixels of frames of 64x64: lower it"):
-        frame_scores(*frames, border=27)
+        frame_scores(*frames, crop_border=27)
 
 
-def test_flicker_is_the_error_of_the_change_from_frame_to_frame():
+def test_temporal_error_is_the_error_of_the_change_from_frame_to_frame():
     prediction, target = torch.rand(2, 2, 5, 3, 8, 6)  # two videos of five frames
     expected = np.abs(np.diff(prediction.numpy(), axis=1) - np.diff(target.numpy(), axis=1)).mean((2, 3, 4))
-    found = flicker(prediction.flatten(0, 1), target.flatten(0, 1), 5).unflatten(0, (2, 5))
+    found = temporal_error(prediction.flatten(0, 1), target.flatten(0, 1), 5).unflatten(0, (2, 5))
     assert found[:, 0].isnan().all()
     np.testing.assert_allclose(found[:, 1:], expected, rtol=1e-5)
 
 
-def test_a_constant_error_does_not_flicker():
+def test_a_constant_error_has_no_temporal_error():
     target = torch.rand(5, 1, 8, 8) / 2
-    assert flicker(target + 0.25, target, 5)[1:].max() < 1e-6
+    assert temporal_error(target + 0.25, target, 5)[1:].max() < 1e-6
 
 
 def test_eq2_matches_skimage_on_0_to_255(frames):
@@ -109,7 +109,7 @@ def test_eq1_matches_the_equation_written_out(frames):
 
 def test_predictions_are_clamped_before_they_are_scored(frames):
     prediction, target = frames
-    for scores in (frame_scores, perceptual_scores):
+    for scores in (frame_scores, perceptual_metrics):
         for name, score in scores(prediction, target).items():
             torch.testing.assert_close(score, scores(prediction.clamp(0, 1), target)[name])
 
@@ -120,13 +120,13 @@ def test_identical_frames_score_the_maximum_and_leave_the_mean_finite(frame):
     assert scores["psnr"].item() == scores["psnr_eq2"].item() == MAX_DB
     assert scores["ssim"].item() == pytest.approx(1, abs=1e-5)
     assert scores["ssim_eq1"].item() == pytest.approx(1, abs=1e-5)
-    assert perceptual_scores(frame, frame)["haarpsi"].item() == pytest.approx(1, abs=1e-5)
-    assert perceptual_scores(frame, frame)["perceptual"].item() == 0
+    assert perceptual_metrics(frame, frame)["haarpsi"].item() == pytest.approx(1, abs=1e-5)
+    assert perceptual_metrics(frame, frame)["vgg_distance"].item() == 0
 
 
 def test_an_empty_prediction_scores_low_but_finite():
     target = torch.from_numpy(generate([0])[0, :, None]).float() / 255
-    scores = {**frame_scores(torch.zeros_like(target), target), **perceptual_scores(torch.zeros_like(target), target)}
+    scores = {**frame_scores(torch.zeros_like(target), target), **perceptual_metrics(torch.zeros_like(target), target)}
     assert all(torch.isfinite(score).all() for score in scores.values())
     assert scores["ssim_eq1"].max() < 1e-3
     assert scores["haarpsi"].max() < 0.3
@@ -156,7 +156,7 @@ def _haarpsi(distorted, reference, c=30, alpha=4.2):
 def test_haarpsi_matches_the_paper_written_out(frames):
     prediction, target = frames
     expected = [_haarpsi(255 * x, 255 * y) for x, y in _pictures(prediction, target)]
-    np.testing.assert_allclose(perceptual_scores(prediction, target)["haarpsi"], expected, rtol=1e-4)
+    np.testing.assert_allclose(perceptual_metrics(prediction, target)["haarpsi"], expected, rtol=1e-4)
 
 
 def test_the_perceptual_score_is_the_loss_on_bundled_features_frame_by_frame(frames):
@@ -164,14 +164,14 @@ def test_the_perceptual_score_is_the_loss_on_bundled_features_frame_by_frame(fra
     loss = Perceptual("bundled")
     expected = [loss(p[None].clamp(0, 1), t[None]) for p, t in zip(prediction, target, strict=True)]
     torch.testing.assert_close(
-        perceptual_scores(prediction, target)["perceptual"], torch.stack(expected), rtol=1e-4, atol=0
+        perceptual_metrics(prediction, target)["vgg_distance"], torch.stack(expected), rtol=1e-4, atol=0
     )
 
 
 def test_perceptual_scores_are_in_full_precision_under_autocast(frames):
-    expected = perceptual_scores(*frames)
+    expected = perceptual_metrics(*frames)
     with torch.autocast("cpu", torch.bfloat16):
-        assert all(torch.equal(score, expected[name]) for name, score in perceptual_scores(*frames).items())
+        assert all(torch.equal(score, expected[name]) for name, score in perceptual_metrics(*frames).items())
 
 
 @pytest.mark.slow
@@ -180,7 +180,7 @@ def test_lpips_joins_only_where_its_backbone_is_cached(frames):
     from torchvision.models import alexnet
 
     prediction, target = (images[:3] for images in frames)
-    assert "lpips" not in perceptual_scores(prediction, target)
+    assert "lpips" not in perceptual_metrics(prediction, target)
     alexnet_path().parent.mkdir(parents=True)
     torch.save(alexnet(weights=None).state_dict(), alexnet_path())
     expected = [
@@ -189,7 +189,7 @@ def test_lpips_joins_only_where_its_backbone_is_cached(frames):
         )
         for p, t in zip(prediction, target, strict=True)
     ]
-    torch.testing.assert_close(perceptual_scores(prediction, target)["lpips"], torch.stack(expected))
+    torch.testing.assert_close(perceptual_metrics(prediction, target)["lpips"], torch.stack(expected))
 
 
 def _pictures(prediction, target):

@@ -50,13 +50,13 @@ def test_scores_are_summed_over_a_videos_frames_and_divided_by_videos():
 
 def test_a_perceptual_loss_gets_five_taps_and_no_normalisation(small_features):
     loss = _procedure(Perceptual(small_features)).loss
-    assert loss.taps == ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4")
+    assert loss.layers == ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4")
     x, y = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     expected = Perceptual(small_features, "published")(x * std + mean, y * std + mean)
     torch.testing.assert_close(loss(x, y), expected, rtol=1e-4, atol=1e-5)
-    grey = torch.rand(2, 1, 32, 32)
-    torch.testing.assert_close(loss(grey, grey + 1), loss(grey.expand(-1, 3, -1, -1), grey.expand(-1, 3, -1, -1) + 1))
+    gray = torch.rand(2, 1, 32, 32)
+    torch.testing.assert_close(loss(gray, gray + 1), loss(gray.expand(-1, 3, -1, -1), gray.expand(-1, 3, -1, -1) + 1))
 
 
 def test_a_clip_uses_these_frames_only():

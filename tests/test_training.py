@@ -21,14 +21,14 @@ from vsr_lightning.degradation import Degradation
 from vsr_lightning.experiment import train
 from vsr_lightning.images import gif, grid, to_uint8
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.metrics import flicker, frame_scores, perceptual_scores
+from vsr_lightning.metrics import frame_scores, perceptual_metrics, temporal_error
 from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.module import SuperResolution
-from vsr_lightning.reporting.figures import strip_figure
+from vsr_lightning.reporting.figures import comparison_figure
 from vsr_lightning.runs.frames import read_frames
 
 SCORES = ("loss", "psnr", "ssim", "psnr_eq2", "ssim_eq1")
-TEST_SCORES = (*SCORES, "perceptual", "haarpsi", "gmsd", "flicker")
+TEST_SCORES = (*SCORES, "vgg_distance", "haarpsi", "gmsd", "temporal_error")
 
 
 def _data(**changes):
@@ -57,8 +57,8 @@ def test_scores_are_the_mean_over_all_test_frames(tmp_path):
     batches = [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
     low_res, target = (torch.cat([batch[i] for batch in batches]) for i in (0, 1))
     assert len(target) == 2 * 16
-    by_frame = {**frame_scores(Bicubic()(low_res), target), **perceptual_scores(Bicubic()(low_res), target)}
-    by_frame["flicker"] = flicker(Bicubic()(low_res), target, 16)
+    by_frame = {**frame_scores(Bicubic()(low_res), target), **perceptual_metrics(Bicubic()(low_res), target)}
+    by_frame["temporal_error"] = temporal_error(Bicubic()(low_res), target, 16)
     expected = {name: score.nanmean().item() for name, score in by_frame.items()}
     expected["loss"] = nn.functional.mse_loss(Bicubic()(low_res), target).item()
     assert scores == pytest.approx(expected, rel=1e-5)
@@ -93,8 +93,8 @@ def test_each_epoch_draws_its_own_windows_also_under_lightning(tmp_path):
 
 def test_the_frozen_network_is_in_no_optimiser_and_not_switched_by_train():
     module = SuperResolution(_network(), Perceptual("random", "relu1_1"))
-    optimised = {id(p) for group in module.configure_optimizers().param_groups for p in group["params"]}
-    assert optimised == {id(p) for p in module.model.parameters()}
+    optimized = {id(p) for group in module.configure_optimizers().param_groups for p in group["params"]}
+    assert optimized == {id(p) for p in module.model.parameters()}
     assert set(module.state_dict()) == {f"model.{name}" for name in module.model.state_dict()}
 
 
@@ -151,7 +151,7 @@ def test_event_files_hold_pictures_a_clip_and_the_scores_beside_the_choices(fini
         tag: HParamsPluginData.FromString(content) for tag, content in events.PluginTagToContent("hparams").items()
     }
     shown = {metric.name.tag for metric in hparams["_hparams_/experiment"].experiment.metric_infos}
-    assert shown == {"test/psnr", "test/ssim", "test/perceptual", "test/haarpsi", "test/gmsd", "test/flicker"}
+    assert shown == {"test/psnr", "test/ssim", "test/vgg_distance", "test/haarpsi", "test/gmsd", "test/temporal_error"}
     assert hparams["_hparams_/session_start_info"].session_start_info.hparams["loss"].string_value == "perceptual"
     scores = json.loads((finished / "run.json").read_text())["scores"]
     for tag in shown:
@@ -180,12 +180,12 @@ def test_run_json_tells_what_the_run_was_made_from(finished):
     assert run["status"] == "finished"
     assert (run["model"], run["loss"], run["seed"], run["epochs"]) == ("frame_fusion_fig1", "perceptual", 0, 2)
     assert set(run["scores"]) == set(TEST_SCORES)
-    assert (run["features"]["name"], run["judge"]["name"]) == ("random", "bundled")
+    assert (run["features"]["name"], run["metric_features"]["name"]) == ("random", "bundled")
     assert run["data"]["checksum"]
     assert run["features"]["checksum"]
     assert run["versions"]["torch"] == version("torch")
     assert run["wall_time_s"] > 0
-    assert run["config"]["loss"]["taps"] == ["relu1_1"]
+    assert run["config"]["loss"]["layers"] == ["relu1_1"]
 
 
 def test_the_log_file_has_one_plain_line_an_epoch(finished):
@@ -210,16 +210,16 @@ def test_a_finished_job_leaves_no_videos_in_memory(vsr):
 
 
 def test_the_fast_trainer_trains_and_scores_in_bfloat16(vsr, tmp_path):
-    vsr("trainer=fast", "loss=perceptual", "loss.taps=[relu1_1]", "hydra.run.dir=run")
+    vsr("trainer=fast", "loss=perceptual", "loss.layers=[relu1_1]", "hydra.run.dir=run")
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["precision"] == "bf16-mixed"
     assert all(math.isfinite(score) for score in run["scores"].values())
 
 
 def test_a_resumed_run_goes_on_where_the_checkpoint_stopped(finished, vsr):
-    vsr("loss=perceptual", "loss.taps=[relu1_1]", "trainer.max_epochs=4", f"ckpt_path={finished}/checkpoints/last.ckpt",
-        "hydra.run.dir=resumed")  # fmt: skip
-    vsr("loss=perceptual", "loss.taps=[relu1_1]", "trainer.max_epochs=4", "hydra.run.dir=at_once")
+    vsr("loss=perceptual", "loss.layers=[relu1_1]", "trainer.max_epochs=4",
+        f"ckpt_path={finished}/checkpoints/last.ckpt", "hydra.run.dir=resumed")  # fmt: skip
+    vsr("loss=perceptual", "loss.layers=[relu1_1]", "trainer.max_epochs=4", "hydra.run.dir=at_once")
     resumed, at_once = (
         torch.load(f"{name}/checkpoints/last.ckpt", weights_only=True)["state_dict"] for name in ("resumed", "at_once")
     )
@@ -238,10 +238,10 @@ def test_the_same_seed_gives_the_same_weights_and_seed_zero_counts(vsr):
 def test_pictures_and_clips_keep_their_colours(channels, size, enlarged):
     images = torch.zeros(2, channels, size, size)
     images[:, 0] = 1  # red, or white
-    colour = (255, 0, 0) if channels == 3 else (255, 255, 255)
+    color = (255, 0, 0) if channels == 3 else (255, 255, 255)
     clip = Image.open(io.BytesIO(gif(images)))
-    assert (clip.size, clip.convert("RGB").getpixel((9, 9))) == ((enlarged, enlarged), colour)
+    assert (clip.size, clip.convert("RGB").getpixel((9, 9))) == ((enlarged, enlarged), color)
     picture = to_uint8(grid({"truth": images}))
-    assert tuple(picture[:, 9, 9].tolist()) == colour
-    drawn = strip_figure({"truth": images}).axes[0].images[0]
-    assert tuple(drawn.to_rgba(drawn.get_array(), bytes=True)[9, 9, :3].tolist()) == colour
+    assert tuple(picture[:, 9, 9].tolist()) == color
+    drawn = comparison_figure({"truth": images}).axes[0].images[0]
+    assert tuple(drawn.to_rgba(drawn.get_array(), bytes=True)[9, 9, :3].tolist()) == color

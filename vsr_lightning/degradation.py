@@ -27,7 +27,7 @@ class Batch(NamedTuple):
         """The targets as frames, (N, C, H, W), a clip's one after the other."""
         return self.target.flatten(0, -4)
 
-    def pick(self, frames: Tensor) -> Tensor:
+    def select_targets(self, frames: Tensor) -> Tensor:
         """Of (B, T, ...) return the frames that have a target, (N, ...), a clip's one after the other."""
         wanted = self.target.shape[1] if self.target.ndim == 5 else 1
         edge = (frames.shape[1] - wanted) // 2
@@ -53,7 +53,7 @@ class Batch(NamedTuple):
         if prediction.ndim != self.target.ndim:
             does, choose = ("one frame", "middle") if prediction.ndim == 4 else ("every frame", "all")
             raise ValueError(f"the network predicts {does} of what it is given: choose data.targets={choose}")
-        return self.pick(prediction), self.frames
+        return self.select_targets(prediction), self.frames
 
 
 class Degradation:
@@ -99,9 +99,9 @@ class Degradation:
         Raises:
             ValueError: frames of another range, or of a size that ``scale`` does not divide.
         """
-        return Batch(self.blur(self.shrink(frames), blur), to_unit_range(frames[:, frames.shape[1] // 2]))
+        return Batch(self.blur(self.downsample(frames), blur), to_unit_range(frames[:, frames.shape[1] // 2]))
 
-    def shrink(self, frames: Tensor) -> Tensor:
+    def downsample(self, frames: Tensor) -> Tensor:
         """(B, T, C, H, W) as above -> (B, T, C, h, w) in [0, 1]: the part that is the same whenever a frame is used."""
         return downsample(to_unit_range(frames), self.scale, self.interpolation)
 

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.experiment import make_module, make_trainer, score
 from vsr_lightning.reporting.score_table import Run, notes, score_rows
-from vsr_lightning.runs.record import made_from, recorded
-from vsr_lightning.runs.trained import Trained, load_trained
+from vsr_lightning.runs.record import describe, recorded
+from vsr_lightning.runs.trained import TrainedModel, load_run
 from vsr_lightning.utils.files import write_text
 from vsr_lightning.utils.formatting import markdown
 
@@ -31,7 +31,7 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
         OSError: a file is missing.
         ValueError: a value is out of range, or nothing is left to score.
     """
-    trained = load_trained(cfg.run, cfg.ckpt) if cfg.run or cfg.ckpt else None
+    trained = load_run(cfg.run, cfg.ckpt) if cfg.run or cfg.ckpt else None
     cfg = as_trained(cfg, trained, overrides) if trained else cfg
     cfg.trainer.precision = cfg.trainer.precision or "32-true"
     rows: list[Run] = []
@@ -55,7 +55,7 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
         elif not cfg.model.get("weights") and any(parameter.requires_grad for parameter in module.parameters()):
             raise ValueError("a network's scores need its weights: give run=FOLDER or ckpt=FILE instead of model=")
         data: VideoData = instantiate(cfg.data)
-        record.update(made_from(data, module))
+        record.update(describe(data, module))
         trainer = make_trainer(cfg, record)
         record["scores"] = score(data, module, trainer)
     rows.append((Path("now"), record))
@@ -65,7 +65,7 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
     return text
 
 
-def as_trained(cfg: DictConfig, trained: Trained, overrides: tuple[str, ...]) -> DictConfig:
+def as_trained(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str, ...]) -> DictConfig:
     """Return ``cfg`` with the run's own network, loss, precision, data and scoring save what was overridden of these.
 
     Raises:

@@ -14,7 +14,7 @@ from vsr_lightning.callbacks.last_checkpoint import newest_checkpoint, rewind
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.checkpoint import PREVIOUS, check_checkpoint, load_weights
-from vsr_lightning.runs.record import RUN_FILE, device_name, leaves, made_from, recorded, write_record
+from vsr_lightning.runs.record import RUN_FILE, describe, device_name, leaves, recorded, write_record
 from vsr_lightning.utils.errors import ERROR_FILE
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
         if cfg.init_from:
             record["init_from"] = load_weights(cfg.init_from, module)
         data: VideoData = instantiate(cfg.data)
-        record.update(made_from(data, module))
+        record.update(describe(data, module))
         cfg.made_from = "-".join(
             part["name"].replace(" ", "_") for part in (record["data"], record["features"]) if part
         )

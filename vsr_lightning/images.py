@@ -10,7 +10,7 @@ from torchvision.utils import make_grid
 
 from vsr_lightning.models import Bicubic
 
-GREY = 0.5  # between the frames
+GRAY = 0.5  # between the frames
 SMALL = 64  # frames of this height are shown at twice their size
 
 
@@ -40,13 +40,13 @@ def grid(columns: dict[str, Tensor]) -> Tensor:
     """Return a (3, H, W) picture, small frames enlarged: a row an image of the batch, a column a kind."""
     enlarge = _enlargement(next(iter(columns.values())))
     rows = torch.stack(list(columns.values()), dim=1).flatten(0, 1)
-    picture = make_grid(rows.cpu(), nrow=len(columns), pad_value=GREY)
+    picture = make_grid(rows.cpu(), nrow=len(columns), pad_value=GRAY)
     return picture.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2)
 
 
 def strip(columns: dict[str, Tensor]) -> Tensor:
     """Return a clip (T, C, H, W'): the kinds beside each other, a frame an image of the batch."""
-    return torch.cat([F.pad(images, (0, 2), value=GREY) for images in columns.values()], dim=-1)[..., :-2]
+    return torch.cat([F.pad(images, (0, 2), value=GRAY) for images in columns.values()], dim=-1)[..., :-2]
 
 
 def _enlargement(images: Tensor) -> int:

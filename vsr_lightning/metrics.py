@@ -23,17 +23,19 @@ class Scoring(TypedDict):
     """What of a frame ``psnr`` and ``ssim`` look at, see :func:`frame_scores`."""
 
     luminance: bool
-    border: int
+    crop_border: int
 
 
-def frame_scores(prediction: Tensor, target: Tensor, luminance: bool = False, border: int = 0) -> dict[str, Tensor]:
+def frame_scores(
+    prediction: Tensor, target: Tensor, luminance: bool = False, crop_border: int = 0
+) -> dict[str, Tensor]:
     """Score each frame.
 
     Args:
         prediction: (B, C, H, W); clamped to [0, 1] here, as a saved picture would be.
         target: (B, C, H, W) in [0, 1].
         luminance: whether ``psnr`` and ``ssim`` look at :func:`studio_luminance` only; else at every channel.
-        border: pixels at each side of a frame that they leave out.
+        crop_border: pixels at each side of a frame that they leave out.
 
     Returns:
         (B,) each: ``psnr`` and ``ssim`` (torchmetrics, data range 1, Gaussian window 11) and the paper's equations to
@@ -43,7 +45,7 @@ def frame_scores(prediction: Tensor, target: Tensor, luminance: bool = False, bo
         ValueError: the border leaves less of a frame than SSIM's window.
     """
     prediction, target = prediction.float().clamp(0, 1), target.float()
-    seen, sharp = (_scored_part(images, luminance, border) for images in (prediction, target))
+    seen, sharp = (_scored_part(images, luminance, crop_border) for images in (prediction, target))
     dims = tuple(range(1, target.ndim))
     return {
         "psnr": peak_signal_noise_ratio(seen, sharp, data_range=(0.0, 1.0), dim=dims, reduction="none").clamp_max(
@@ -84,17 +86,18 @@ def studio_luminance(images: Tensor) -> Tensor:
     return (65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255
 
 
-def _scored_part(images: Tensor, luminance: bool, border: int) -> Tensor:
+def _scored_part(images: Tensor, luminance: bool, crop_border: int) -> Tensor:
     height, width = images.shape[-2:]
-    if border and min(height, width) - 2 * border < SSIM_WINDOW:
+    if crop_border and min(height, width) - 2 * crop_border < SSIM_WINDOW:
         raise ValueError(
-            f"module.border={border} leaves less than {SSIM_WINDOW} pixels of frames of {height}x{width}: lower it"
+            f"module.crop_border={crop_border} leaves less than {SSIM_WINDOW} pixels of "
+            f"frames of {height}x{width}: lower it"
         )
-    inside = images[..., border : height - border, border : width - border]
+    inside = images[..., crop_border : height - crop_border, crop_border : width - crop_border]
     return studio_luminance(inside) if luminance else inside
 
 
-def perceptual_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+def perceptual_metrics(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Score each frame closer to how it looks; slower than :func:`frame_scores`.
 
     Args:
@@ -102,7 +105,7 @@ def perceptual_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         target: (B, 1 or 3, H, W) in [0, 1].
 
     Returns:
-        (B,) each: ``perceptual``, the paper's Eq. 5 on the bundled features, whatever the loss looked through, at
+        (B,) each: ``vgg_distance``, the paper's Eq. 5 on the bundled features, whatever the loss looked through, at
         least 0, lower is better; two that no network has a part in, ``haarpsi`` (Reisenhofer et al. 2018, piq), up to
         1, higher is better, and ``gmsd`` (gradient magnitude similarity deviation, Xue et al. 2014, piq), at least 0,
         lower is better; and ``lpips`` (Zhang et al. 2018, torchmetrics, AlexNet), lower is better, only where
@@ -111,20 +114,20 @@ def perceptual_scores(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     prediction, target = prediction.float().clamp(0, 1), target.float()
     with torch.autocast(prediction.device.type, enabled=False), torch.no_grad():
         scores = {
-            "perceptual": _bundled(prediction.device).distances(prediction, target),
+            "vgg_distance": _bundled(prediction.device).distances(prediction, target),
             # two black frames have no wavelet to weight, and are infinitely alike
             "haarpsi": haarpsi(prediction, target, reduction="none").clamp_max(1),
             "gmsd": gmsd(prediction, target, reduction="none"),
         }
         if alexnet_path().exists():
-            colours = [images.expand(-1, 3, -1, -1) for images in (prediction, target)]
+            colors = [images.expand(-1, 3, -1, -1) for images in (prediction, target)]
             lpips = _lpips(prediction.device)
-            scores["lpips"] = lpips(*colours).reshape(len(target))
+            scores["lpips"] = lpips(*colors).reshape(len(target))
             lpips.reset()  # it would keep every frame's score
     return scores
 
 
-def flicker(prediction: Tensor, target: Tensor, in_a_row: int) -> Tensor:
+def temporal_error(prediction: Tensor, target: Tensor, in_a_row: int) -> Tensor:
     """How wrongly frames change: mean absolute error of each frame's difference to the one before.
 
     What a viewer sees of errors that come and go; a constant error has none. The mean is over pixels of
@@ -174,14 +177,14 @@ SCORES = {
     "ssim": "SSIM",
     "psnr_eq2": "Eq. 2 (dB)",
     "ssim_eq1": "Eq. 1",
-    "perceptual": "perceptual",
+    "vgg_distance": "VGG distance",
     "haarpsi": "HaarPSI",
     "gmsd": "GMSD",
     "lpips": "LPIPS",
-    "flicker": "flicker",
+    "temporal_error": "temporal error",
     "psnr_published": "published PSNR",
     "ssim_published": "published SSIM",
 }
 
 
-NOT_ALWAYS = ("gmsd", "lpips", "flicker", "psnr_published", "ssim_published")
+NOT_ALWAYS = ("gmsd", "lpips", "temporal_error", "psnr_published", "ssim_published")

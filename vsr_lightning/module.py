@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.degradation import Batch
-from vsr_lightning.losses import Mixed
-from vsr_lightning.metrics import Scoring, flicker, frame_scores, in_parts, perceptual_scores
+from vsr_lightning.losses import WeightedSum
+from vsr_lightning.metrics import Scoring, frame_scores, in_parts, perceptual_metrics, temporal_error
 from vsr_lightning.utils.checks import check_number
 
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
@@ -26,7 +26,7 @@ class SuperResolution(pl.LightningModule):
         optimizer: parameters -> optimiser.
         scheduler: optimiser -> learning-rate schedule, stepped every epoch.
         luminance: whether PSNR and SSIM are of the luminance only, see :func:`vsr_lightning.metrics.frame_scores`.
-        border: pixels at each side of a frame that these two leave out.
+        crop_border: pixels at each side of a frame that these two leave out.
 
     Raises:
         ValueError: one of the last two is out of range.
@@ -39,13 +39,13 @@ class SuperResolution(pl.LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam,
         scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
         luminance: bool = False,
-        border: int = 0,
+        crop_border: int = 0,
     ) -> None:
         super().__init__()
         if not isinstance(luminance, bool):
             raise ValueError(f"module.luminance={luminance} is unknown: choose true or false")
-        check_number("module.border", border, 0)
-        self.scoring: Scoring = {"luminance": luminance, "border": border}
+        check_number("module.crop_border", crop_border, 0)
+        self.scoring: Scoring = {"luminance": luminance, "crop_border": crop_border}
         # channels last: the order in which convolutions are fastest, on CPUs too; shapes and values stay
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
         self.optimizer, self.scheduler = optimizer, scheduler
@@ -59,7 +59,7 @@ class SuperResolution(pl.LightningModule):
 
     def objective(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the batch's ``loss``, and of a sum each term by itself, ``loss_NAME``."""
-        if isinstance(self.loss, Mixed):
+        if isinstance(self.loss, WeightedSum):
             terms = self.loss.terms(prediction, target)
             return {"loss": self.loss.total(terms), **{f"loss_{name}": value for name, value in terms.items()}}
         return {"loss": self.loss(prediction, target)}
@@ -72,7 +72,9 @@ class SuperResolution(pl.LightningModule):
         """Return the scores that only a test takes the time for, (N,) each, of frames one after the other."""
         data: VideoData = self.trainer.datamodule  # type: ignore[attr-defined]
         in_a_row = data.in_a_row(len(target))
-        return in_parts(perceptual_scores, prediction, target) | {"flicker": flicker(prediction, target, in_a_row)}
+        return in_parts(perceptual_metrics, prediction, target) | {
+            "temporal_error": temporal_error(prediction, target, in_a_row)
+        }
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the batch's loss; scores every tenth batch."""
@@ -102,7 +104,7 @@ class SuperResolution(pl.LightningModule):
         prediction, target, scores = self._score("test", batch)
         slower = self.test_scores(prediction, target)
         for name, score in slower.items():
-            if there := int((~score.isnan()).sum()):  # the first of frames in a row has no flicker
+            if there := int((~score.isnan()).sum()):  # the first frame of a video has no temporal error
                 self._log("test", {name: score.nanmean()}, there)
         return scores | slower
 

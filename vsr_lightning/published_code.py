@@ -35,8 +35,8 @@ class PublishedProcedure(SuperResolution):
     Args:
         model: with an output in 0..1, such as ``model.output=sigmoid``.
         loss: as usual; a perceptual one gets the taps and the normalisation below.
-        taps: of a perceptual loss; the code has relu1_2, 2_2, 3_4, 4_4 and 5_4.
-        normalise: whether a perceptual loss normalises its input as VGG-19 was trained with; the code does not.
+        layers: of a perceptual loss; the code has relu1_2, 2_2, 3_4, 4_4 and 5_4.
+        normalize: whether a perceptual loss normalises its input as VGG-19 was trained with; the code does not.
         frames: predicted frames of a video.
         how: see :class:`SuperResolution`.
     """
@@ -45,13 +45,13 @@ class PublishedProcedure(SuperResolution):
         self,
         model: nn.Module,
         loss: nn.Module,
-        taps: str | Sequence[str] = "published",
-        normalise: bool = False,
+        layers: str | Sequence[str] = "published",
+        normalize: bool = False,
         frames: int = 6,
         **how: Any,
     ) -> None:
         if isinstance(loss, Perceptual):
-            loss = Perceptual(loss.features, taps, normalise)
+            loss = Perceptual(loss.features, layers, normalize)
         super().__init__(model, loss, **how)
         self.frames = frames
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from vsr_lightning.data import FrameFolders
 from vsr_lightning.data.frame_folders import clips
-from vsr_lightning.data.frame_folders.crops import training_crops, turned, whole_clips
+from vsr_lightning.data.frame_folders.crops import training_crops, transformed, whole_clips
 from vsr_lightning.data.loader import PlanSampler
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.reporting.report import write_report
@@ -112,22 +112,22 @@ def test_any_folder_of_clips_has_lists_or_numbers(tmp_path):
 
 @pytest.mark.parametrize("targets", ["middle", "all"])
 def test_training_windows_are_exact_crops_flipped_and_transposed(reds, targets):
-    data, turns = _data(reds, targets=targets, frames=3), set()
+    data, transforms = _data(reds, targets=targets, frames=3), set()
     for epoch in range(12):
         for plan, batch in _epoch(data, epoch):
-            for row, (video, start, frames, _, top, left, turn) in enumerate(zip(*plan, strict=True)):
+            for row, (video, start, frames, _, top, left, transform) in enumerate(zip(*plan, strict=True)):
                 y, x = int(top * (SIZE[0] - 16 + 1)), int(left * (SIZE[1] - 16 + 1))
                 crop = _pixels(reds, *_folders(data, [video]), range(start, start + frames))[
                     ..., y : y + 16, x : x + 16
                 ]
-                crop = crop[..., ::-1] if turn & 1 else crop
-                crop = crop[..., ::-1, :] if turn & 2 else crop
-                crop = crop.swapaxes(-1, -2) if turn & 4 else crop
+                crop = crop[..., ::-1] if transform & 1 else crop
+                crop = crop[..., ::-1, :] if transform & 2 else crop
+                crop = crop.swapaxes(-1, -2) if transform & 4 else crop
                 assert np.array_equal(batch.frames[row], crop)
                 assert np.array_equal(batch.target[row], crop[1] if targets == "middle" else crop)
-                turns.add(int(turn))
-    assert turns == set(range(8))
-    assert {int(turn) for plan, _ in _epoch(_data(reds, flips=False)) for turn in plan.turn} == {0}
+                transforms.add(int(transform))
+    assert transforms == set(range(8))
+    assert {int(transform) for plan, _ in _epoch(_data(reds, flips=False)) for transform in plan.transform} == {0}
 
 
 def test_a_crop_is_a_pure_function_of_seed_epoch_and_clip():
@@ -186,17 +186,17 @@ def test_only_the_frames_of_a_window_are_read(reds, monkeypatch):
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-@pytest.mark.parametrize("grey", [False, True])
-def test_batches_have_the_colours_and_the_scale(reds, scale, grey):
-    data = _data(reds, scale=scale, grey=grey)
-    channels = 1 if grey else 3
+@pytest.mark.parametrize("gray", [False, True])
+def test_batches_have_the_colours_and_the_scale(reds, scale, gray):
+    data = _data(reds, scale=scale, gray=gray)
+    channels = 1 if gray else 3
     _, batch = _epoch(data)[0]
     low_res, target = data.on_after_batch_transfer(batch, 0)
     assert low_res.shape == (4, 5, channels, 16 // scale, 16 // scale)
     assert target.shape == (4, channels, 16, 16)
     test = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
     assert test.low_res.shape == (5, 5, channels, 20 // scale, 28 // scale)
-    if grey:
+    if gray:
         expected = np.array(Image.open(reds / "train_sharp" / "000" / "00000002.png").convert("L"))
         np.testing.assert_allclose(test.target[0, 0], expected / 255, atol=1e-6)
 
@@ -208,7 +208,7 @@ def test_batches_have_the_colours_and_the_scale(reds, scale, grey):
         ({"test_frames": 2}, range(2, 7)),
         ({"targets": "all"}, range(9)),
         ({"targets": "all", "test_frames": 4}, range(9)),
-        ({"targets": "all", "edge": 2, "test_frames": 2}, range(2, 7)),
+        ({"targets": "all", "unscored_frames": 2, "test_frames": 2}, range(2, 7)),
         ({"targets": "all", "clip": [1, 8], "test_frames": None}, range(1, 8)),
     ],
 )
@@ -223,8 +223,8 @@ def test_a_test_has_every_scored_frame_once_as_target(reds, changes, scored):
         assert data.in_a_row(len(batch.frames)) == len(frame) <= (data.test_frames or 9)
         expected = _pixels(reds, *_folders(data, video[:1]), frame)
         np.testing.assert_allclose(batch.frames.numpy(), expected / 255, atol=1e-6)
-        middle = data.degradation.shrink(torch.from_numpy(expected)[None])[0]
-        torch.testing.assert_close(batch.pick(batch.low_res), middle)
+        middle = data.degradation.downsample(torch.from_numpy(expected)[None])[0]
+        torch.testing.assert_close(batch.select_targets(batch.low_res), middle)
         seen += zip(video, frame, strict=True)
     assert seen == [(number, frame) for number in data.test_videos for frame in scored]
 
@@ -265,7 +265,7 @@ def test_what_is_looked_at_is_few_frames_of_clips_of_any_size(tmp_path):
 
 def test_a_turn_keeps_every_pixel():
     window = torch.arange(2 * 3 * 4 * 4).reshape(2, 3, 4, 4)
-    ways = [turned(window, turn) for turn in range(8)]
+    ways = [transformed(window, transform) for transform in range(8)]
     assert all(torch.equal(way.flatten().sort().values, window.flatten()) for way in ways)
     assert len({tuple(way.flatten().tolist()) for way in ways}) == 8
 
@@ -306,7 +306,7 @@ def test_frames_that_change_while_in_use_are_refused(reds):
         (None, {"layout": "folders"}, r"no train\.txt and test\.txt.*data\.test_videos how many of the last"),
         ("val_sharp", {"layout": "reds_official"}, r"data\.root=.* has no folder val_sharp"),
         (None, {"frames": 11}, r"data\.frames=11 needs 11 frames, train_sharp/001 has 9: lower it"),
-        (None, {"targets": "all", "edge": 5}, r"data\.edge=5 needs 11 frames"),
+        (None, {"targets": "all", "unscored_frames": 5}, r"data\.edge=5 needs 11 frames"),
         (None, {"crop": 22}, r"data\.crop=22 is larger than the frames of train_sharp/001, 20x28: lower it"),
         (None, {"crop": 15}, r"data\.crop=15 can't be divided by data\.degradation\.scale=2"),
         (
@@ -319,9 +319,9 @@ def test_frames_that_change_while_in_use_are_refused(reds):
         (None, {"frames": 4}, r"data\.frames=4 has no middle frame"),
     ],
 )
-def test_what_cannot_be_used_is_one_clear_line(reds, spoil, changes, message):
-    if spoil:
-        for path in reds.glob(spoil):
+def test_what_cannot_be_used_is_one_clear_line(reds, distort, changes, message):
+    if distort:
+        for path in reds.glob(distort):
             path.rename(reds / f"away_{path.parent.name}_{path.name}")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         _data(**{"root": reds, **changes})
@@ -362,21 +362,28 @@ NETWORK = ("model=residual_fusion", "model.channels=3", "model.width=8", "model.
 
 
 def test_a_sweep_on_reds_ends_with_scores_of_each_frame_and_a_report(reds, vsr, tmp_path):
-    vsr("-m", *NETWORK, "loss=mse,perceptual", "data=frames", f"data.root={reds}", "data.crop=16", "module.border=2",
-        "data.test_frames=3", "module.luminance=true", "hydra.sweep.dir=sweep", tiny=False)  # fmt: skip
+    vsr("-m", *NETWORK, "loss=mse,perceptual", "data=frames", f"data.root={reds}", "data.crop=16",
+        "module.crop_border=2", "data.test_frames=3", "module.luminance=true", "hydra.sweep.dir=sweep",
+        tiny=False)  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "sweep" / "scores.csv").open()))
     told = [(row["model"], row["status"], row["compare"]) for row in rows]
     assert told == [(name, "finished", "A") for name in ("residual_fusion", "residual_fusion", "bicubic")]
     assert all(float(row["PSNR (dB)"]) > 5 for row in rows)
-    scores = [read_frames(path)["flicker"] for path in (tmp_path / "sweep").glob("bicubic/frames.csv")]
-    assert float(rows[-1]["flicker"]) == pytest.approx(np.nanmean(scores), abs=1e-4)
+    scores = [read_frames(path)["temporal_error"] for path in (tmp_path / "sweep").glob("bicubic/frames.csv")]
+    assert float(rows[-1]["temporal error"]) == pytest.approx(np.nanmean(scores), abs=1e-4)
     table = (tmp_path / "sweep" / "scores.md").read_text()
     assert "PSNR and SSIM: luminance only (BT.601, 16 to 235), without 2 pixels at each side" in table
     assert "Data: reds in " in table
     (run,) = (tmp_path / "sweep").glob("0_*")
     frames = list(csv.DictReader((run / "frames.csv").open()))
     assert [(row["video"], row["frame"]) for row in frames] == [(v, str(f)) for v in "0467" for f in range(2, 7)]
-    assert [row["flicker"] == "nan" for row in frames] == 4 * [True, False, False, True, False]  # a piece's first frame
+    assert [row["temporal_error"] == "nan" for row in frames] == 4 * [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]  # a piece's first frame
     page = (tmp_path / "sweep" / "report" / "report.md").read_text()
     assert "Mean over 20 frames, 20x20 pixels of each, of 4 test videos" in page
     assert "Left out" not in page
@@ -395,15 +402,15 @@ def test_a_run_on_vimeo_scores_the_fourth_frame_of_each_test_clip(vimeo, vsr, tm
     assert "Left out" not in (tmp_path / "report" / "report.md").read_text()
 
 
-@pytest.mark.parametrize(("edge", "scored"), [(0, range(7)), (3, range(3, 4))])
+@pytest.mark.parametrize(("unscored_frames", "scored"), [(0, range(7)), (3, range(3, 4))])
 def test_a_network_that_takes_clips_is_compared_with_bicubic_on_the_same_frames(vimeo, vsr, tmp_path, edge, scored):
     vsr("-m", "model=recurrent", "model.channels=3", "model.width=4", "model.blocks=1", "model.flow_levels=1",
         "features=random", "loss=mse", "data=frames", f"data.root={vimeo}", "data.layout=vimeo", "data.frames=3",
-        "data.crop=16", "data.targets=all", f"data.edge={edge}", "trainer.accelerator=cpu", "trainer.max_epochs=1",
-        "hydra.sweep.dir=sweep", tiny=False)  # fmt: skip
+        "data.crop=16", "data.targets=all", f"data.unscored_frames={edge}", "trainer.accelerator=cpu",
+        "trainer.max_epochs=1", "hydra.sweep.dir=sweep", tiny=False)  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "sweep" / "scores.csv").open()))
     assert [row["compare"] for row in rows] == ["A", "A"]
-    assert ("flicker" in rows[0]) == (edge == 0)  # one frame alone has none
+    assert ("temporal error" in rows[0]) == (edge == 0)  # one frame alone has none
     for path in (tmp_path / "sweep").glob("*/frames.csv"):
         frames = [(row["video"], row["frame"]) for row in csv.DictReader(path.open())]
         assert frames == [(video, str(frame)) for video in "14" for frame in scored]

@@ -66,16 +66,16 @@ def test_windows_and_clips_are_tested_on_the_same_frames():
     for a, b in zip(one, two, strict=True):
         assert b.target.ndim == 5
         assert torch.equal(a.frames, b.frames)
-        torch.testing.assert_close(a.pick(a.low_res), b.pick(b.low_res))
+        torch.testing.assert_close(a.select_targets(a.low_res), b.select_targets(b.low_res))
     shown = torch.cat([batch.low_res for batch in two])
     torch.testing.assert_close(clips.test_windows(12).low_res, shown)
     video, frame = windows.frames_of(whole_videos(0, videos=range(8000, 8002)))
     assert list(zip(video, frame, strict=True)) == [(v, f) for v in (8000, 8001) for f in range(2, 18)]
 
 
-@pytest.mark.parametrize("shrink_once", [False, True])
-def test_a_clip_has_all_its_frames_as_targets(shrink_once):
-    data = _data(frames=7, targets="all", shrink_once=shrink_once)
+@pytest.mark.parametrize("cache_low_res", [False, True])
+def test_a_clip_has_all_its_frames_as_targets(cache_low_res):
+    data = _data(frames=7, targets="all", cache_low_res=cache_low_res)
     plan, batch = next(zip(data.train_dataloader().sampler, _epoch(data), strict=False))
     videos = generate(range(12))
     expected = np.stack([videos[v, s : s + 7] for v, s in zip(plan.video, plan.start, strict=True)])
@@ -128,7 +128,7 @@ def test_workers_and_batch_size_do_not_change_the_windows(changes):
     "changes", [{}, {"val_videos": 5}, {"clip": (3, 15), "frames": 3}, {"frames": 6, "targets": "all"}]
 )
 def test_frames_shrunk_once_make_the_same_batches(changes):
-    each_time, once = (_data(shrink_once=once, **changes) for once in (False, True))
+    each_time, once = (_data(cache_low_res=once, **changes) for once in (False, True))
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         for a, b in zip(getattr(each_time, name)(), getattr(once, name)(), strict=True):
             expected, batch = each_time.on_after_batch_transfer(a, 0), once.on_after_batch_transfer(b, 0)
@@ -154,7 +154,7 @@ def test_videos_held_out_for_validation_are_not_trained_on():
 @pytest.mark.parametrize(
     ("key", "value"),
     [("train_videos", 8001), ("train_videos", 0), ("test_videos", 2001), ("val_videos", 12), ("batch_size", 0),
-     ("frames", 21), ("frames", 4), ("targets", "last"), ("edge", 10), ("seed", -1),
+     ("frames", 21), ("frames", 4), ("targets", "last"), ("unscored_frames", 10), ("seed", -1),
      ("train_videos", "many"), ("num_workers", -1)],
 )  # fmt: skip
 def test_a_count_out_of_range_names_the_key_and_the_choices(key, value):

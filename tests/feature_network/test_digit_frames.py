@@ -4,7 +4,7 @@ import torch
 
 from vsr_lightning.data.moving_mnist.generated import INK, TEST_DIGITS, digits, handwriting
 from vsr_lightning.feature_network import DigitFrames
-from vsr_lightning.feature_network.digit_frames import DrawnDigits, draw_glyphs, fixed_frames, spoil, training_frames
+from vsr_lightning.feature_network.digit_frames import DrawnDigits, distort, draw_glyphs, fixed_frames, training_frames
 
 
 def _batches(loader, epoch=0):
@@ -20,8 +20,8 @@ def test_an_unbent_glyph_is_the_one_in_the_videos():
 
 
 def test_bending_and_inking_change_the_glyph_but_not_the_digit():
-    turned = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
-    glyphs = draw_glyphs(torch.tensor([5, 5, 5]), torch.stack([torch.eye(2), torch.eye(2), turned]),
+    transformed = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
+    glyphs = draw_glyphs(torch.tensor([5, 5, 5]), torch.stack([torch.eye(2), torch.eye(2), transformed]),
                          torch.tensor([0.3, 0.6, 0.3])).float()  # fmt: skip
     assert glyphs[0].mean() > glyphs[1].mean()
     assert torch.equal(glyphs[2], glyphs[0].rot90(1)) or torch.equal(glyphs[2], glyphs[0].rot90(-1))
@@ -70,7 +70,7 @@ def test_some_frames_stay_sharp_and_the_others_are_spoiled():
     data = DigitFrames(val_frames=400, batch_size=400)
     (drawn,) = _batches(data.val_dataloader())
     batch = data.on_after_batch_transfer(drawn, 0)
-    sharp = ~batch.strength.any(1)
+    sharp = ~batch.level.any(1)
     assert 0.4 < sharp.float().mean() < 0.7
     torch.testing.assert_close(batch.images[sharp], drawn.frames[sharp] / 255)
     moved = (batch.images - drawn.frames / 255).abs().flatten(1).amax(1)
@@ -80,19 +80,19 @@ def test_some_frames_stay_sharp_and_the_others_are_spoiled():
 
 
 def test_each_distortion_joins_half_of_three_training_frames_in_four():
-    strength = training_frames(0, seed=0, frames=4000, digits=range(100)).strength
-    np.testing.assert_allclose((strength > 0).mean(0), 0.75 / 2, atol=0.03)
-    np.testing.assert_allclose((strength > 0).any(1).mean(), 0.75 * (1 - 0.5**4), atol=0.03)
+    level = training_frames(0, seed=0, frames=4000, digits=range(100)).level
+    np.testing.assert_allclose((level > 0).mean(0), 0.75 / 2, atol=0.03)
+    np.testing.assert_allclose((level > 0).any(1).mean(), 0.75 * (1 - 0.5**4), atol=0.03)
 
 
 @pytest.mark.parametrize("place", range(4))
 def test_each_strength_spoils(place):
     (drawn,) = _batches(DigitFrames(val_frames=4).val_dataloader())
-    images, strength = drawn.frames / 255, torch.zeros(4, 4)
-    torch.testing.assert_close(spoil(images, strength, drawn.noise), images)
+    images, level = drawn.frames / 255, torch.zeros(4, 4)
+    torch.testing.assert_close(distort(images, level, drawn.noise), images)
     errors = []
-    for strength[:, place] in (0.3, 1.0):
-        errors.append((spoil(images, strength, drawn.noise) - images).square().mean())
+    for level[:, place] in (0.3, 1.0):
+        errors.append((distort(images, level, drawn.noise) - images).square().mean())
     assert 0 < errors[0] <= errors[1]
 
 

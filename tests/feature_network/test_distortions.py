@@ -66,5 +66,5 @@ def test_errors_grow_with_the_strength(name, frames):
     field = distortions.smooth_field((6, 1, 64, 64), torch.Generator())
     more = {"noise": [torch.randn(6, 1, 64, 64)], "erase": [field]}.get(name, [])
     distort = getattr(distortions, name)
-    errors = [_mse(distort(frames, torch.full((6,), strength), *more), frames) for strength in (0.0, 0.3, 0.6, 0.9)]
+    errors = [_mse(distort(frames, torch.full((6,), level), *more), frames) for level in (0.0, 0.3, 0.6, 0.9)]
     assert all((weaker < stronger).all() for weaker, stronger in pairwise(errors))

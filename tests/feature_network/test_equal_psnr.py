@@ -5,7 +5,7 @@ import torch
 
 from vsr_lightning.data.moving_mnist.generated import generate
 from vsr_lightning.feature_network.distortions import blur
-from vsr_lightning.feature_network.equal_psnr import at_psnr, preference_rows, spoil_alike
+from vsr_lightning.feature_network.equal_psnr import at_psnr, distort_to_equal_psnr, preference_rows
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.metrics import frame_scores
 from vsr_lightning.preferences import main
@@ -17,8 +17,8 @@ def sharp():
 
 
 def test_all_distortions_have_the_psnr_of_a_shift_by_one_pixel(sharp):
-    spoiled = spoil_alike(sharp, torch.Generator().manual_seed(0))
-    psnr = {name: frame_scores(images, sharp)["psnr"] for name, images in spoiled.items()}
+    distorted = distort_to_equal_psnr(sharp, torch.Generator().manual_seed(0))
+    psnr = {name: frame_scores(images, sharp)["psnr"] for name, images in distorted.items()}
     assert list(psnr) == ["shift", "blur", "noise", "missing strokes"]
     for other in psnr.values():
         torch.testing.assert_close(other, psnr["shift"], atol=0.01, rtol=0)
@@ -26,12 +26,12 @@ def test_all_distortions_have_the_psnr_of_a_shift_by_one_pixel(sharp):
 
 def test_a_psnr_out_of_reach_is_an_error(sharp):
     with pytest.raises(ValueError, match="misses the PSNR asked for"):
-        at_psnr(lambda strength: blur(sharp, strength), sharp, torch.full((6,), 3.0))
+        at_psnr(lambda level: blur(sharp, level), sharp, torch.full((6,), 3.0))
 
 
 def test_a_row_counts_the_images_in_which_the_first_is_closer(sharp):
-    spoiled = {"a": sharp + 0.1, "b": sharp + torch.tensor([0.2, 0.2, 0.2, 0.0, 0.0, 0.0])[:, None, None, None]}
-    (row,) = preference_rows(spoiled, sharp, {"mean": lambda x, y: (x - y).abs().flatten(1).mean(1)})
+    distorted = {"a": sharp + 0.1, "b": sharp + torch.tensor([0.2, 0.2, 0.2, 0.0, 0.0, 0.0])[:, None, None, None]}
+    (row,) = preference_rows(distorted, sharp, {"mean": lambda x, y: (x - y).abs().flatten(1).mean(1)})
     assert row == {"prefers": "a", "to": "b", "mse": "equal", "mean": "50 %"}
 
 

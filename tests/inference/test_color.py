@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from vsr_lightning.inference.chunking import Windows
-from vsr_lightning.inference.color import for_any_colour, to_rgb, to_ycbcr
+from vsr_lightning.inference.chunking import WindowChunks
+from vsr_lightning.inference.color import for_any_color, to_rgb, to_ycbcr
 from vsr_lightning.models import Bicubic
 
 
@@ -29,8 +29,8 @@ class Inverse(nn.Module):
 
 def test_a_grey_network_changes_luminance_and_keeps_chroma():
     video = 0.25 + 0.5 * torch.rand(7, 3, 8, 8)
-    made = to_ycbcr(for_any_colour(Windows().step(Inverse()), 1)(video))
-    expected = to_ycbcr(Windows().step(Bicubic())(video))
+    made = to_ycbcr(for_any_color(WindowChunks().step(Inverse()), 1)(video))
+    expected = to_ycbcr(WindowChunks().step(Bicubic())(video))
     assert made.shape == (3, 3, 16, 16)
     torch.testing.assert_close(made[:, 0], 1 - expected[:, 0], rtol=0, atol=1e-5)
     torch.testing.assert_close(made[:, 1:], expected[:, 1:], rtol=0, atol=1e-5)
@@ -46,12 +46,12 @@ class Red(nn.Module):
 
 def test_a_colour_network_sees_grey_three_times_and_leaves_grey():
     video = torch.rand(5, 1, 8, 8)
-    made = for_any_colour(Windows().step(Red()), 3)(video)
-    torch.testing.assert_close(made, 0.299 * Windows().step(Bicubic())(video))
+    made = for_any_color(WindowChunks().step(Red()), 3)(video)
+    torch.testing.assert_close(made, 0.299 * WindowChunks().step(Bicubic())(video))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_network_of_any_colour_gets_what_there_is(channels):
     video = torch.rand(5, channels, 8, 8)
-    step = Windows().step(Bicubic())
-    assert torch.equal(for_any_colour(step, None)(video), step(video))
+    step = WindowChunks().step(Bicubic())
+    assert torch.equal(for_any_color(step, None)(video), step(video))

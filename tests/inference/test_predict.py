@@ -16,7 +16,7 @@ from vsr_lightning.inference.super_resolve import super_resolve
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.models import Bicubic, Recurrent
 from vsr_lightning.predict import main
-from vsr_lightning.runs.trained import load_trained
+from vsr_lightning.runs.trained import load_run
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def test_twenty_frames_of_any_kind_become_sixteen_or_twenty_of_twice_the_size(
 ):
     suffix = "" if kind == "png" else f".{kind}"
     write_video(tmp_path / f"in{suffix}", low_res, 10)
-    predict(f"run={finished}", f"input=in{suffix}", f"output=made/out{suffix}", f"edges={edges}")
+    predict(f"run={finished}", f"input=in{suffix}", f"output=made/out{suffix}", f"temporal_padding={edges}")
     back = read_video(tmp_path / "made" / f"out{suffix}")
     assert back.shape == (frames, 64, 64)
     assert capsys.readouterr().out.startswith(
         f"{frames} frames of 64x64 by frame_fusion_fig1 under perceptual, 2 epochs"
     )
     video = torch.from_numpy(low_res).float()[:, None] / 255
-    expected = to_uint8(super_resolve(load_trained(finished).network(), video, 5, edges))[:, 0].numpy()
+    expected = to_uint8(super_resolve(load_run(finished).network(), video, 5, edges))[:, 0].numpy()
     if kind == "png":  # named by their place in the input
         first = (20 - frames) // 2
         assert (tmp_path / "made" / "out" / f"{first:04d}.png").exists()
@@ -145,7 +145,14 @@ def test_tiles_make_no_difference(predict, trained, tmp_path):
     trained(width=4, blocks=1, channels=3)
     write_video(tmp_path / "in.npy", _colours(), 10)
     for tile in (8, "null"):
-        predict("run=run", "input=in.npy", f"output={tile}.npy", f"tile={tile}", "overlap=6", "edges=replicate")
+        predict(
+            "run=run",
+            "input=in.npy",
+            f"output={tile}.npy",
+            f"tile={tile}",
+            "tile_overlap=6",
+            "temporal_padding=replicate",
+        )
     small, whole = (np.load(tmp_path / f"{tile}.npy").astype(int) for tile in (8, "null"))
     assert small.shape == (7, 42, 60, 3)
     assert np.abs(small - whole).max() <= 1  # of 255: sums in another order, rounded
@@ -157,7 +164,7 @@ def test_a_network_of_whole_clips_predicts_every_frame(predict, trained, tmp_pat
     network = trained("tests.test_inference.Clip", "all", channels=channels)
     video = _colours(23) if channels == 3 else _colours(23)[..., 0]
     write_video(tmp_path / "in.npy", video, 10)
-    predict("run=run", "input=in.npy", "output=out.npy", f"edges={edges}", "clip_frames=12", "tile=16")
+    predict("run=run", "input=in.npy", "output=out.npy", f"temporal_padding={edges}", "clip_frames=12", "tile=16")
     assert capsys.readouterr().out.startswith("23 frames of 60x42 by mine under mse, 3 epochs")
     frames = torch.from_numpy(video.reshape(23, 21, 30, channels)).permute(0, 3, 1, 2)[None] / 255
     with torch.no_grad():
@@ -234,10 +241,13 @@ def test_bicubic_needs_no_run_and_takes_any_size(predict, tmp_path):
         (["input=gone.npy", "output=out.npy"], r"input=gone\.npy is missing"),
         (["input=in.npy", "output=in.npy"], r"output=in\.npy exists: choose another name"),
         (["input=in.npy", "output=out.avi"], r"output=out\.avi is of no known kind"),
-        (["input=in.npy", "output=out.npy", "edges=wrap"], r"edges=wrap is unknown: choose one of crop, replicate"),
+        (
+            ["input=in.npy", "output=out.npy", "temporal_padding=wrap"],
+            r"temporal_padding=wrap is unknown: choose one of crop, replicate",
+        ),
         (["input=in.npy", "output=out.npy", "degrade=true", "blur=2"], r"blur=2 is out of range"),
         (["input=in.npy", "output=out.npy", "fps=0"], r"fps=0 is out of range"),
-        (["input=in.npy", "output=out.npy", "tile=0"], r"tile=0 and overlap=16: choose a tile of at least 1"),
+        (["input=in.npy", "output=out.npy", "tile=0"], r"tile=0 and tile_overlap=16: choose a tile of at least 1"),
         (
             ["input=in.npy", "output=out.npy", "data.targets=all", "clip_frames=10"],
             r"clip_frames=10 is too few for clip_overlap=5: choose more than twice as many",
@@ -246,7 +256,10 @@ def test_bicubic_needs_no_run_and_takes_any_size(predict, tmp_path):
             ["input=in.npy", "output=out.npy", "run={run}"],
             r"frames of 64x64, the network takes 32x32: a sharp video needs",
         ),
-        (["input=short.npy", "output=out.npy"], r"the video has 3 frames, a window 5: give more, or edges=replicate"),
+        (
+            ["input=short.npy", "output=out.npy"],
+            r"the video has 3 frames, a window 5: give more, or temporal_padding=replicate",
+        ),
         (["input=in.npy", "output=out.npy", "model=frame_fusion"], r"a network needs its weights: give run=FOLDER"),
         (["input=in.npy", "output=out.npy", "run={run}", "data.frames=3"], r"data\.frames=3 is the run's own affair"),
         (["input=in.npy", "output=out.npy", "run=gone"], r"run=gone holds no run\.json"),

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vsr_lightning.inference import super_resolve as inference
-from vsr_lightning.inference.chunking import Clips, Windows
+from vsr_lightning.inference.chunking import ClipChunks, WindowChunks
 from vsr_lightning.inference.super_resolve import stream, super_resolve
 from vsr_lightning.inference.tiling import parts, tiled
 from vsr_lightning.models import Bicubic, FrameFusion, ResidualFusion
@@ -54,16 +54,16 @@ def _network():
 
 
 @pytest.mark.parametrize("network", [_network(), Bicubic()], ids=["split", "by windows"])
-@pytest.mark.parametrize("edges", ["crop", "replicate"])
+@pytest.mark.parametrize("temporal_padding", ["crop", "replicate"])
 @pytest.mark.parametrize("length", [5, 11, 20])
-def test_a_video_is_predicted_as_its_windows_are(monkeypatch, network, edges, length):
+def test_a_video_is_predicted_as_its_windows_are(monkeypatch, network, temporal_padding, length):
     monkeypatch.setattr(inference, "CHUNK", 4)  # smaller than a window, and no divisor of the length
     video = torch.rand(length, 1, 32, 32)
-    padded = video[[0, 0, *range(length), -1, -1]] if edges == "replicate" else video
+    padded = video[[0, 0, *range(length), -1, -1]] if temporal_padding == "replicate" else video
     windows = torch.stack([padded[start : start + 5] for start in range(len(padded) - 4)])
     expected = network(windows).clamp(0, 1)
-    prediction = super_resolve(network, video, 5, edges)
-    assert len(prediction) == (length if edges == "replicate" else length - 4)
+    prediction = super_resolve(network, video, 5, temporal_padding)
+    assert len(prediction) == (length if temporal_padding == "replicate" else length - 4)
     torch.testing.assert_close(prediction, expected, rtol=0, atol=1e-6)
 
 
@@ -85,19 +85,19 @@ def test_each_frame_of_a_chunk_is_encoded_once(monkeypatch):
 def test_tiles_leave_no_seam_where_the_overlap_reaches_as_far_as_the_network(size, tile, channels):
     network = ResidualFusion(width=8, blocks=2, channels=channels)  # looks 1 + 2 * 2 + 1 pixels around
     nn.init.normal_(network.up[0].weight)  # at first it adds next to nothing
-    video, cut = torch.rand(7, channels, *size), Windows()
+    video, cut = torch.rand(7, channels, *size), WindowChunks()
     step = cut.step(network)
     (whole,) = (step(chunk) for chunk, _ in cut.chunks(video))
-    cut_up = torch.stack([*stream(step, video, cut, size, tile, overlap=7, length=7)])
+    cut_up = torch.stack([*stream(step, video, cut, size, tile, tile_overlap=7, length=7)])
     torch.testing.assert_close(cut_up, whole, rtol=0, atol=1e-5)
     if tile < max(size) // 2:
-        seams = tiled(step, tile, overlap=2)(video)
+        seams = tiled(step, tile, tile_overlap=2)(video)
         assert (seams - whole).abs().max() > 1e-3
 
 
 def test_tiles_of_a_clip_leave_no_seam():
-    network, video, cut = Clip(), torch.rand(6, 1, 30, 21), Clips()
-    made = torch.stack([*stream(cut.step(network), video, cut, (30, 21), tile=8, overlap=3)])
+    network, video, cut = Clip(), torch.rand(6, 1, 30, 21), ClipChunks()
+    made = torch.stack([*stream(cut.step(network), video, cut, (30, 21), tile=8, tile_overlap=3)])
     torch.testing.assert_close(made, network(video[None])[0], rtol=0, atol=1e-5)
 
 
@@ -109,7 +109,7 @@ def test_a_side_is_cut_in_parts_of_about_the_same_length():
 @pytest.mark.parametrize("length", [1, 9, 10, 11, 13, 14, 15, 33])
 def test_a_clip_in_chunks_is_as_the_whole_one_where_the_context_reaches_as_far_as_the_network(length):
     network, video, lengths = Clip(), torch.rand(length, 1, 8, 8), []
-    cut = Clips(frames=10, context=3)
+    cut = ClipChunks(frames=10, context=3)
 
     def step(chunk):
         lengths.append(len(chunk))
@@ -121,15 +121,15 @@ def test_a_clip_in_chunks_is_as_the_whole_one_where_the_context_reaches_as_far_a
     assert len(lengths) == cut.count(length)
 
 
-@pytest.mark.parametrize("edges", ["crop", "replicate"])
+@pytest.mark.parametrize("temporal_padding", ["crop", "replicate"])
 @pytest.mark.parametrize("length", [5, 11, 12, 13])
-def test_chunks_are_foretold(edges, length):
-    cut = Windows(5, edges, at_once=4)
+def test_chunks_are_foretold(temporal_padding, length):
+    cut = WindowChunks(5, temporal_padding, at_once=4)
     assert cut.count(length) == len([*cut.chunks(torch.rand(length, 1, 2, 2))])
 
 
 @pytest.mark.parametrize(
-    ("cut", "network", "at_most"), [(Windows(at_once=4), Bicubic(), 9), (Clips(10, 3), Clip(), 11)]
+    ("cut", "network", "at_most"), [(WindowChunks(at_once=4), Bicubic(), 9), (ClipChunks(10, 3), Clip(), 11)]
 )
 def test_few_frames_are_in_memory_at_a_time_however_long_the_video(cut, network, at_most):
     alive, most, number = set(), 0, 0
@@ -151,7 +151,7 @@ def test_few_frames_are_in_memory_at_a_time_however_long_the_video(cut, network,
 
 
 def test_the_memory_of_a_clip_is_bounded_by_the_tile():
-    network, cut = Recurrent(width=8), Clips(6, 1)
+    network, cut = Recurrent(width=8), ClipChunks(6, 1)
     seen = []
     step = cut.step(network)
     frames = stream(
@@ -161,9 +161,9 @@ def test_the_memory_of_a_clip_is_bounded_by_the_tile():
     assert max(shape.numel() for shape in seen) == 6 * 3 * 24 * 24
 
 
-@pytest.mark.parametrize("cut", [Windows(), Clips()])
+@pytest.mark.parametrize("cut", [WindowChunks(), ClipChunks()])
 def test_a_network_of_the_other_kind_is_refused(cut):
-    network, choice = (Clip(), "all") if isinstance(cut, Windows) else (Bicubic(), "middle")
+    network, choice = (Clip(), "all") if isinstance(cut, WindowChunks) else (Bicubic(), "middle")
     with pytest.raises(ValueError, match=rf"choose data\.targets={choice}"):
         cut.step(network)(torch.rand(5, 1, 8, 8))
 
@@ -179,6 +179,6 @@ def test_a_long_video_shows_its_progress(monkeypatch, capsys):
 
 
 def test_few_large_frames_are_long_too(capsys):
-    cut = Windows(1)
+    cut = WindowChunks(1)
     list(stream(cut.step(Bicubic()), torch.rand(2, 1, 1440, 1440), cut, (1440, 1440), tile=256, length=2))
     assert "super-resolving" in capsys.readouterr().out

@@ -44,8 +44,8 @@ def test_frames_are_read_in_the_order_of_their_numbers(tmp_path):
 
 def _colours(frames=20, height=64, width=64):
     """Red, green and blue that move, and stand still for three frames."""
-    grey = _digits(frames, height, width)
-    return np.stack([grey, grey[:, ::-1], grey[:, :, ::-1]], axis=-1)
+    gray = _digits(frames, height, width)
+    return np.stack([gray, gray[:, ::-1], gray[:, :, ::-1]], axis=-1)
 
 
 @pytest.mark.parametrize("name", ["clip.npy", "frames"])
@@ -76,14 +76,14 @@ def test_mp4_keeps_colours_that_stretch_over_pixels(tmp_path, size):
 
 
 def test_hd_that_does_not_name_its_colours_is_taken_for_hd(tmp_path):
-    colour = np.array([200, 60, 30], np.uint8)
+    color = np.array([200, 60, 30], np.uint8)
     with av.open(tmp_path / "clip.mp4", "w") as file:
         stream = file.add_stream("libx264", rate=10)
         stream.height, stream.width, stream.pix_fmt = 720, 64, "yuv420p"
-        frame = av.VideoFrame.from_ndarray(np.full((720, 64, 3), colour), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(np.full((720, 64, 3), color), format="rgb24")
         file.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709")))
         file.mux(stream.encode())
-    assert np.abs(read_video(tmp_path / "clip.mp4")[0, 0, 0].astype(int) - colour).max() <= 4
+    assert np.abs(read_video(tmp_path / "clip.mp4")[0, 0, 0].astype(int) - color).max() <= 4
 
 
 def test_an_mp4_of_a_phone_held_upright_is_turned(tmp_path):

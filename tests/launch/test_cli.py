@@ -93,7 +93,7 @@ def test_a_checkpoint_of_another_training_is_refused(vsr):
     vsr("hydra.run.dir=mse", "trainer.max_epochs=1")
     last = "ckpt_path=mse/checkpoints/last.ckpt"
     with pytest.raises(SystemExit, match="was trained with loss mse, this run has perceptual: choose the same"):
-        vsr(last, "loss=perceptual", "loss.taps=[relu1_1]")
+        vsr(last, "loss=perceptual", "loss.layers=[relu1_1]")
     with pytest.raises(SystemExit, match=r"was trained with data generated \(\w+\), this run has generated \(\w+\)"):
         vsr(last, "data.generator_seed=1")
     with pytest.raises(SystemExit, match=r"trained for 1 epochs, so trainer\.max_epochs=1 leaves none"):
@@ -102,7 +102,7 @@ def test_a_checkpoint_of_another_training_is_refused(vsr):
 
 def test_a_run_can_start_from_the_weights_of_another_loss(vsr, tmp_path):
     vsr("hydra.run.dir=mse", "trainer.max_epochs=1")
-    vsr("loss=perceptual", "loss.taps=[relu1_1]", "init_from=mse/checkpoints/best.ckpt", "trainer.max_epochs=1",
+    vsr("loss=perceptual", "loss.layers=[relu1_1]", "init_from=mse/checkpoints/best.ckpt", "trainer.max_epochs=1",
         "optimizer.lr=1e-30", "hydra.run.dir=run")  # fmt: skip
     start, end = (torch.load(f"{name}/checkpoints/last.ckpt", weights_only=True) for name in ("mse", "run"))
     for key, value in start["state_dict"].items():

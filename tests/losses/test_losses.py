@@ -12,13 +12,13 @@ from torchmetrics.functional.image import learned_perceptual_image_patch_similar
 from torchvision.models import alexnet
 
 from tests.conftest import assert_it_learns
-from vsr_lightning.losses import LPIPS, PSNR, SSIM, Charbonnier, Frequency, Mixed
+from vsr_lightning.losses import FFT, LPIPS, PSNR, SSIM, Charbonnier, WeightedSum
 from vsr_lightning.losses.metric_losses import alexnet_path
 from vsr_lightning.models import FrameFusion, ResidualFusion
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.utils.config import CONF, load_group
 
-PLAIN = ["mse", "l1", "charbonnier", "psnr", "ssim", "frequency", "perceptual", "johnson"]
+PLAIN = ["mse", "l1", "charbonnier", "psnr", "ssim", "fft", "perceptual", "johnson"]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_frequency_matches_numpy(images):
     prediction, target = (image.double().numpy() for image in images)
     difference = np.fft.rfft2(prediction, norm="ortho") - np.fft.rfft2(target, norm="ortho")
     expected = (np.abs(difference.real) + np.abs(difference.imag)).mean() / 2
-    assert Frequency()(*images).item() == pytest.approx(expected, rel=1e-4)
+    assert FFT()(*images).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_psnr_loss_is_minus_skimages_psnr(images):
@@ -91,7 +91,7 @@ def test_lpips_without_its_backbone_says_what_to_do():
 
 def test_a_mixed_loss_is_the_weighted_sum(images):
     made = {"mse": torch.nn.MSELoss, "l1": torch.nn.L1Loss, "never": lambda: pytest.fail("made without a weight")}
-    loss = Mixed({"mse": 2, "l1": 0.5, "never": 0}, made)
+    loss = WeightedSum({"mse": 2, "l1": 0.5, "never": 0}, made)
     prediction, target = (image.numpy() for image in images)
     mse, l1 = np.square(prediction - target).mean(), np.abs(prediction - target).mean()
     assert loss(*images).item() == pytest.approx(2 * mse + 0.5 * l1, rel=1e-5)
@@ -113,7 +113,7 @@ def test_a_mixed_loss_is_the_weighted_sum(images):
 )
 def test_weights_that_make_no_loss_are_refused(terms, message):
     with pytest.raises(ValueError, match=message):
-        Mixed(terms, {"mse": torch.nn.MSELoss})
+        WeightedSum(terms, {"mse": torch.nn.MSELoss})
 
 
 def test_every_loss_has_a_test_here():
@@ -132,7 +132,7 @@ def test_each_loss_trains_at_another_size_scale_and_channel_count(name, channels
 
 
 def test_a_mixed_loss_trains_and_logs_its_terms(vsr, tmp_path):
-    vsr("loss=mixed", "loss.terms.l1=0.5", "loss.losses.perceptual.taps=[relu1_1]", "logger=csv", "hydra.run.dir=run")
+    vsr("loss=mixed", "loss.terms.l1=0.5", "loss.losses.perceptual.layers=[relu1_1]", "logger=csv", "hydra.run.dir=run")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     scores = record["scores"]
     total = scores["loss_mse"] + 0.5 * scores["loss_l1"] + 0.01 * scores["loss_perceptual"]
@@ -144,7 +144,7 @@ def test_a_mixed_loss_trains_and_logs_its_terms(vsr, tmp_path):
 
 
 def test_a_sweep_over_a_weight_labels_its_runs_by_it(vsr, tmp_path):
-    vsr("-m", "loss=mixed", "loss.terms.perceptual=0,0.1", "loss.losses.perceptual.taps=[relu1_1]",
+    vsr("-m", "loss=mixed", "loss.terms.perceptual=0,0.1", "loss.losses.perceptual.layers=[relu1_1]",
         "trainer.max_epochs=1", "hydra.sweep.dir=sweep")  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "sweep" / "report" / "table_1.csv").open()))
     assert [row["condition"] for row in rows] == [

@@ -60,15 +60,15 @@ def test_layers_are_torchvisions():
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-    ("taps", "names"), [("all", NAMES), ("published", PUBLISHED), (["relu3_4", "relu1_1"], ["relu1_1", "relu3_4"])]
+    ("layers", "names"), [("all", NAMES), ("published", PUBLISHED), (["relu3_4", "relu1_1"], ["relu1_1", "relu3_4"])]
 )
-def test_values_and_gradients_match_hooks_on_torchvisions_network(reference, weights_file, channels, taps, names):
+def test_values_and_gradients_match_hooks_on_torchvisions_network(reference, weights_file, channels, layers, names):
     ours, target = torch.rand(2, 2, channels, 32, 32)
-    loss = Perceptual(str(weights_file), taps)(ours, target)
+    loss = Perceptual(str(weights_file), layers)(ours, target)
     torch.testing.assert_close(loss, _eq5(reference, ours, target, names), rtol=1e-5, atol=0)
     # gradients in float64: in float32 a difference of 1e-7 may have either sign
     ours, theirs = (ours.double().requires_grad_() for _ in range(2))
-    Perceptual(str(weights_file), taps).double()(ours, target.double()).backward()
+    Perceptual(str(weights_file), layers).double()(ours, target.double()).backward()
     _eq5(deepcopy(reference).double(), theirs, target.double(), names).backward()
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-6, atol=1e-6 * theirs.grad.abs().max().item())
 
@@ -155,12 +155,12 @@ def test_layers_below_the_deepest_tap_only_are_kept():
     assert len(list(Perceptual("random", ["relu2_1"]).buffers())) == 2 * 3 + 2  # mean and std too
 
 
-@pytest.mark.parametrize("taps", ["relu6_1", ["relu1_1", "relu1_1"], [], "every"])
-def test_bad_taps_name_the_choices(taps):
+@pytest.mark.parametrize("layers", ["relu6_1", ["relu1_1", "relu1_1"], [], "every"])
+def test_bad_taps_name_the_choices(layers):
     with pytest.raises(
-        ValueError, match=r"loss\.taps=.*is not all, published, or a list of different names of relu1_1"
+        ValueError, match=r"loss\.layers=.*is not all, published, or a list of different names of relu1_1"
     ):
-        Perceptual("random", taps)
+        Perceptual("random", layers)
 
 
 def test_random_features_are_always_the_same_and_leave_the_generator_alone():

@@ -14,7 +14,7 @@ from tests.conftest import assert_it_learns
 from vsr_lightning.models import Bicubic, Deformable, FrameFusion, Recurrent, ResidualFusion
 from vsr_lightning.models import onednn_linear as linear
 from vsr_lightning.models.basicvsr_weights import our_name
-from vsr_lightning.models.spynet import Flow, warp
+from vsr_lightning.models.spynet import SPyNet, warp
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.utils.config import CONF
 
@@ -177,17 +177,17 @@ def test_warping_matches_interpolation_by_scipy():
     flow = torch.rand(2, 6, 7, dtype=torch.float64) - 0.5
     rows, columns = np.mgrid[:6, :7]
     expected = map_coordinates(image, [rows + flow[1].numpy(), columns + flow[0].numpy()], order=1, mode="nearest")
-    np.testing.assert_allclose(warp(image[None, None], flow[None], "border")[0, 0], expected, atol=1e-9)
+    np.testing.assert_allclose(warp(image[None, None], flow[None], "crop_border")[0, 0], expected, atol=1e-9)
 
 
 def test_flow_learns_where_things_went():
     torch.manual_seed(0)
-    flow = Flow(channels=1, levels=2, width=8, kernel=3)
+    flow = SPyNet(channels=1, levels=2, width=8, kernel=3)
     optimizer = torch.optim.Adam(flow.parameters(), lr=3e-3)
     smooth = torch.nn.functional.interpolate(torch.rand(16, 1, 8, 8), size=(32, 32), mode="bicubic")
     here, there = smooth[..., 1:, 2:], smooth[..., :-1, :-2]  # moved down by 1 and right by 2
     for _ in range(200):
-        loss = (warp(there, flow(here, there), "border") - here).square().mean()
+        loss = (warp(there, flow(here, there), "crop_border") - here).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

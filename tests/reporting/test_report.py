@@ -31,12 +31,20 @@ def _run(sweep, name, loss="mse", seed=0, psnr=20.0, status="finished", override
     values = psnr + np.array([-1.0, 0.0, 1.0])  # a test video each
     record = {
         "status": status, "model": "net", "loss": loss, "seed": seed, "overrides": [f"loss={loss}", *overrides],
-        "data": DATA, "features": BUNDLED if loss == "perceptual" else None, "judge": BUNDLED, "wall_time_s": 1,
+        "data": DATA, "features": BUNDLED if loss == "perceptual" else None, "metric_features": BUNDLED,
+        "wall_time_s": 1,
         "git": {"commit": "a" * 40, "dirty": False}, "epochs": 2,
         "config": {"trainer": {"max_epochs": 2}, "data": {"_target_": "vsr_lightning.gone.Gone"}}, **changes,
     }  # fmt: skip
     if status == "finished":
-        record["scores"] = {"loss": 0.5, "psnr": psnr, "ssim": 0.5, "ssim_eq1": 0.1, "perceptual": 2.0, "haarpsi": 0.3}
+        record["scores"] = {
+            "loss": 0.5,
+            "psnr": psnr,
+            "ssim": 0.5,
+            "ssim_eq1": 0.1,
+            "vgg_distance": 2.0,
+            "haarpsi": 0.3,
+        }
         rows = [
             {"video": 8000 + video, "frame": start, "psnr": value + (-1) ** start}
             for video, value in enumerate(values)
@@ -69,7 +77,7 @@ def test_table_1_has_mean_spread_and_number_of_seeds(sweep):
         assert float(rows[label]["psnr_sd"]) == pytest.approx(np.std(psnr, ddof=1))
     text = (sweep / "report" / "report.md").read_text()
     assert "| 3 of 3 | 20.00 ± 2.00 " in text
-    assert "Trained on what the column perceptual looks through: perceptual." in text
+    assert "Trained on what the column VGG distance looks through: perceptual." in text
     assert "Data: made up." in text
 
 
@@ -119,7 +127,7 @@ def test_a_killed_and_a_failed_job_are_named_and_not_counted(sweep):
         ({"git": {"commit": "d" * 40, "dirty": True}}, "commit dddddddd with changes instead of aaaaaaaa"),
         ({"data": {**DATA, "checksum": "e" * 32}}, "data generated (eeeeeeee) instead of generated (cccccccc)"),
         ({"data": {**DATA, "degradation": {**DEGRADATION, "scale": 4}}}, "degradation x4 bicubic"),
-        ({"scoring": {"luminance": True, "border": 0}}, "PSNR and SSIM of luminance only"),
+        ({"scoring": {"luminance": True, "crop_border": 0}}, "PSNR and SSIM of luminance only"),
         ({"features": {"name": "random", "checksum": "r" * 64}}, "features random (rrrrrrrr) instead of bundled"),
     ],
 )
@@ -146,7 +154,7 @@ def test_what_was_swept_beside_the_loss_tells_conditions_apart(tmp_path):
 
 def test_runs_whose_configs_differ_are_told_apart_whatever_the_command_said(tmp_path):
     for number, (loss, lr) in enumerate((("mse", 1e-4), ("mse", 1e-2), ("perceptual", 1e-4), ("perceptual", 1e-2))):
-        config = {"optimizer": {"lr": lr}, "loss": {"taps": "published"} if loss == "perceptual" else {}}
+        config = {"optimizer": {"lr": lr}, "loss": {"layers": "published"} if loss == "perceptual" else {}}
         _run(tmp_path, str(number), loss, config=config, overrides=[f"ckpt_path=run{number}"])
     (group,) = comparable(read_results([tmp_path]))
     labels = [f"{loss} optimizer.lr={lr}" for loss in ("mse", "perceptual") for lr in (0.0001, 0.01)]
@@ -159,25 +167,25 @@ def test_runs_whose_configs_differ_are_told_apart_whatever_the_command_said(tmp_
 
 def test_a_key_that_only_one_loss_has_leaves_the_losses_comparable(tmp_path):
     _run(tmp_path, "0", "mse", config={"loss": {"_target_": "a"}})
-    for number, taps in ((1, "all"), (2, "published")):
-        _run(tmp_path, str(number), "perceptual", config={"loss": {"_target_": "b", "taps": taps}})
+    for number, layers in ((1, "all"), (2, "published")):
+        _run(tmp_path, str(number), "perceptual", config={"loss": {"_target_": "b", "layers": layers}})
     (group,) = comparable(read_results([tmp_path]))
     found = [(one.label, two.label) for one, two in pairs(group)]
-    assert ("mse", "perceptual loss.taps=all") in found
-    assert ("mse", "perceptual loss.taps=published") in found
+    assert ("mse", "perceptual loss.layers=all") in found
+    assert ("mse", "perceptual loss.layers=published") in found
 
 
 def test_networks_are_compared_under_the_same_loss(tmp_path):
     for model, gain in (("plain", 0), ("deep", 3)):
         _run(tmp_path, f"{model}_mse", model=model, psnr=20.0 + gain)
-        for taps in ("all", "published"):
-            config = {"loss": {"taps": taps}, "model": {"width": gain}}
-            _run(tmp_path, f"{model}_{taps}", "perceptual", model=model, config=config, psnr=18.0 + gain)
+        for layers in ("all", "published"):
+            config = {"loss": {"layers": layers}, "model": {"width": gain}}
+            _run(tmp_path, f"{model}_{layers}", "perceptual", model=model, config=config, psnr=18.0 + gain)
     (group,) = comparable(read_results([tmp_path]))
     found = [(one.label, two.label) for one, two in pairs(group)]
-    networks = ("mse", "perceptual loss.taps=all", "perceptual loss.taps=published")
+    networks = ("mse", "perceptual loss.layers=all", "perceptual loss.layers=published")
     assert {(f"deep {loss}", f"plain {loss}") for loss in networks} <= set(found)
-    assert ("deep mse", "plain perceptual loss.taps=all") not in found
+    assert ("deep mse", "plain perceptual loss.layers=all") not in found
     write_report([tmp_path], tmp_path / "report")
     rows = {(row["difference"], row["score"]): row["mean"] for row in _table(tmp_path / "report", "differences")}
     assert float(rows["plain mse minus deep mse", "PSNR (dB)"]) == pytest.approx(-3)

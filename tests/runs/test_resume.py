@@ -20,7 +20,7 @@ from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
 from vsr_lightning.runs.checkpoint import PREVIOUS
 
 COMMAND = (
-    *TINY, "loss=perceptual", "loss.taps=[relu1_1]", "trainer.max_epochs=6", "data.train_videos=30",
+    *TINY, "loss=perceptual", "loss.layers=[relu1_1]", "trainer.max_epochs=6", "data.train_videos=30",
 )  # fmt: skip
 KILLS = 20
 

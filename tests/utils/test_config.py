@@ -26,7 +26,7 @@ def test_the_defaults_are_the_papers():
 
 def test_paper_is_strict():
     cfg = _compose("experiment=paper", "loss=perceptual")
-    assert (cfg.data.source, cfg.loss.features, cfg.loss.taps, cfg.trainer.max_epochs) == (
+    assert (cfg.data.source, cfg.loss.features, cfg.loss.layers, cfg.trainer.max_epochs) == (
         "published",
         "imagenet",
         "all",

@@ -14,10 +14,10 @@ from vsr_lightning.images import gif, grid, side_by_side, strip
 from vsr_lightning.module import SuperResolution
 
 STAGES = {"training": "train", "validation": "val"}
-SCORES = ("psnr", "ssim", "perceptual", "haarpsi", "gmsd", "lpips", "flicker")
+SCORES = ("psnr", "ssim", "vgg_distance", "haarpsi", "gmsd", "lpips", "temporal_error")
 
 
-class Dashboard(pl.Callback):
+class TensorBoardImages(pl.Callback):
     """Write pictures of the same test windows after each epoch, and the run's choices and scores at its end.
 
     Nothing happens without a TensorBoard logger.
@@ -61,7 +61,7 @@ class Dashboard(pl.Callback):
             self.batch = data.test_windows(self.videos)
         batch = Batch(*(part.to(pl_module.device) for part in self.batch))
         with torch.no_grad():
-            columns = side_by_side(batch.pick(batch.low_res), *batch.pair(pl_module(batch.low_res)))
+            columns = side_by_side(batch.select_targets(batch.low_res), *batch.pair(pl_module(batch.low_res)))
         each = len(batch.frames) // min(self.videos, len(data.test_videos))  # frames of a video
         picture = grid({kind: images[each // 2 :: each] for kind, images in columns.items()})
         clip = gif(strip({kind: images[:each] for kind, images in columns.items()}))

@@ -11,7 +11,7 @@ from torch import Tensor
 from vsr_lightning.runs.frames import Rows, write_frames
 
 
-class FrameTable(pl.Callback):
+class FrameScores(pl.Callback):
     """Write ``frames.csv`` after a test: a row a frame with its video, its number there, and its scores.
 
     Which frame a row is of comes from the loader's own plan (:func:`vsr_lightning.data.loader.plan_loader`).

@@ -21,7 +21,7 @@ class ProgressBar(RichProgressBar):
         return metrics
 
 
-class EpochLine(pl.Callback):
+class EpochSummary(pl.Callback):
     """Log one plain line an epoch: the scores, the time it took, and about how long the rest will take.
 
     The means over the training go to the loggers here too: Lightning would do it after the checkpoint, and a run

@@ -9,12 +9,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from vsr_lightning.data.datamodule import VideoData
-from vsr_lightning.data.loader import FrameBatch
+from vsr_lightning.data.loader import HighResBatch
 from vsr_lightning.data.videos import Videos
 from vsr_lightning.data.windows import (
-    Cut,
     WindowDataset,
-    Windows,
+    WindowPlan,
+    WindowSpec,
     fixed_windows,
     release,
     training_windows,
@@ -23,7 +23,7 @@ from vsr_lightning.data.windows import (
 from vsr_lightning.degradation import Batch, Degradation
 from vsr_lightning.utils.checks import check_number
 
-SHRUNK_AT_ONCE = 100  # videos
+DOWNSAMPLED_AT_ONCE = 100  # videos
 EVAL_BATCH = 80  # frames to predict: large enough to be quick, small enough to stay in a laptop's cache
 
 
@@ -41,7 +41,7 @@ class VideoWindows(VideoData):
         degradation: what makes a low-res window of a sharp one.
         clip: which of a video's frames to use: the first, and one past the last; None is all.
         edge: frames at each end of a video that have no score under ``all``; 2 scores what windows of five do.
-        shrink_once: whether all frames are shrunk at the start and kept, in float32; else each time they are used.
+        cache_low_res: whether all frames are shrunk at the start and kept, in float32; else each time they are used.
         windows: see :class:`VideoData`; without processes is fastest, since a batch is one index operation.
 
     Raises:
@@ -59,31 +59,35 @@ class VideoWindows(VideoData):
         train_videos: range,
         test_videos: range,
         degradation: Degradation,
-        clip: Sequence[int] | None = None,
-        edge: int = 2,
-        shrink_once: bool = False,
+        frame_range: Sequence[int] | None = None,
+        unscored_frames: int = 2,
+        cache_low_res: bool = False,
         **windows: Any,
     ) -> None:
         super().__init__(train_videos, test_videos, degradation, **windows)
-        clip = (0, length) if clip is None else clip
-        if len(clip) != 2 or not 0 <= clip[0] < clip[1] <= length:
-            raise ValueError(f"data.clip={list(clip)} is not [first, last + 1] within a video's {length} frames")
-        self.clip, length = (clip[0], clip[1]), clip[1] - clip[0]
+        frame_range = (0, length) if frame_range is None else frame_range
+        if len(frame_range) != 2 or not 0 <= frame_range[0] < frame_range[1] <= length:
+            raise ValueError(
+                f"data.frame_range={list(frame_range)} is not [first, last + 1] within a video's {length} frames"
+            )
+        self.frame_range, length = (frame_range[0], frame_range[1]), frame_range[1] - frame_range[0]
         check_number("data.frames", self.frames, 1, length)
-        check_number("data.edge", edge, 0, (length - 1) // 2)
-        self.shrink_once = shrink_once
+        check_number("data.unscored_frames", unscored_frames, 0, (length - 1) // 2)
+        self.cache_low_res = cache_low_res
         self.starts = length - self.frames + 1
-        edge = self.frames // 2 if self.targets == "middle" else edge
-        whole = Cut(length, slice(edge, length - edge))
+        unscored_frames = self.frames // 2 if self.targets == "middle" else unscored_frames
+        whole = WindowSpec(length, slice(unscored_frames, length - unscored_frames))
         if self.targets == "middle":
-            self._training = self._validation = Cut(self.frames, edge)
+            self._training = self._validation = WindowSpec(self.frames, unscored_frames)
         else:
-            self._training, self._validation = Cut(self.frames, slice(None)), whole
+            self._training, self._validation = WindowSpec(self.frames, slice(None)), whole
         self._test = whole
-        self.scored = range(clip[0] + edge, clip[1] - edge)  # a video's frames that are predicted and scored
+        self.scored = range(
+            frame_range[0] + unscored_frames, frame_range[1] - unscored_frames
+        )  # a video's frames that are predicted and scored
         self._load = load
         self._videos: Videos | None = None
-        self._shrunk: dict[range, torch.Tensor] = {}
+        self._low_res: dict[range, torch.Tensor] = {}
 
     @property
     def videos(self) -> Videos:
@@ -92,18 +96,18 @@ class VideoWindows(VideoData):
             self._videos = self._load()
         return self._videos
 
-    def train_dataloader(self) -> DataLoader[FrameBatch]:
+    def train_dataloader(self) -> DataLoader[HighResBatch]:
         """One random window of each training video."""
         plan = partial(training_windows, seed=self.seed, starts=self.starts)
         return self._windows(plan, self._training, self.train_videos, self.batch_size)
 
-    def val_dataloader(self) -> DataLoader[FrameBatch]:
+    def val_dataloader(self) -> DataLoader[HighResBatch]:
         """One fixed window of each held-out or test video."""
         plan = partial(fixed_windows, starts=self.starts if self.targets == "middle" else 1)
         batch = EVAL_BATCH if self.targets == "middle" else EVAL_BATCH // len(self.scored)
         return self._windows(plan, self._validation, self.val_videos, max(1, batch) * self._devices())
 
-    def test_dataloader(self) -> DataLoader[FrameBatch]:
+    def test_dataloader(self) -> DataLoader[HighResBatch]:
         """All frames of each test video that can be scored: 16 of twenty in windows of five."""
         batch = max(1, EVAL_BATCH // len(self.scored))
         return self._windows(whole_videos, self._test, self.test_videos, batch * self._devices())
@@ -113,7 +117,7 @@ class VideoWindows(VideoData):
         plan = whole_videos(0, videos=self.test_videos[:videos])
         return self.on_after_batch_transfer(WindowDataset(self._clipped(), self._test)[plan], 0)
 
-    def frames_of(self, plan: Windows) -> tuple[np.ndarray, np.ndarray]:
+    def frames_of(self, plan: WindowPlan) -> tuple[np.ndarray, np.ndarray]:
         """Return video and number of each frame that a part of the test's plan has scores of, in their order."""
         return np.repeat(plan.video, len(self.scored)), np.tile(np.array(self.scored), len(plan.video))
 
@@ -122,21 +126,21 @@ class VideoWindows(VideoData):
         return len(self.scored)
 
     def _windows(
-        self, plan: Callable[..., Windows], cut: Cut, videos: range, batch_size: int
-    ) -> DataLoader[FrameBatch]:
-        shrunk = self._shrink(videos) if self.shrink_once else None
-        dataset = WindowDataset(self._clipped(), cut, shrunk, videos.start)
+        self, plan: Callable[..., WindowPlan], cut: WindowSpec, videos: range, batch_size: int
+    ) -> DataLoader[HighResBatch]:
+        low_res = self._cache_low_res(videos) if self.cache_low_res else None
+        dataset = WindowDataset(self._clipped(), cut, low_res, videos.start)
         return self._loader(dataset, partial(plan, videos=videos), batch_size)
 
-    def _shrink(self, videos: range) -> torch.Tensor:
-        if videos not in self._shrunk:
+    def _cache_low_res(self, videos: range) -> torch.Tensor:
+        if videos not in self._low_res:
             frames, parts = self._clipped(), []
-            for first in range(videos.start, videos.stop, SHRUNK_AT_ONCE):
-                part = torch.from_numpy(frames[first : min(first + SHRUNK_AT_ONCE, videos.stop)].copy())
-                parts.append(self.degradation.shrink(part[:, :, None])[:, :, 0])
+            for first in range(videos.start, videos.stop, DOWNSAMPLED_AT_ONCE):
+                part = torch.from_numpy(frames[first : min(first + DOWNSAMPLED_AT_ONCE, videos.stop)].copy())
+                parts.append(self.degradation.downsample(part[:, :, None])[:, :, 0])
                 release(frames)
-            self._shrunk[videos] = torch.cat(parts)
-        return self._shrunk[videos]
+            self._low_res[videos] = torch.cat(parts)
+        return self._low_res[videos]
 
     def _clipped(self) -> np.ndarray:
-        return self.videos.frames[:, slice(*self.clip)]
+        return self.videos.frames[:, slice(*self.frame_range)]

@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from vsr_lightning.data.loader import FrameBatch, plan_loader
+from vsr_lightning.data.loader import HighResBatch, plan_loader
 from vsr_lightning.degradation import Batch, Degradation, to_unit_range
 from vsr_lightning.utils.checks import check_number
 
@@ -53,7 +53,7 @@ class VideoData(pl.LightningDataModule):
         ValueError: a number that is out of range.
     """
 
-    clip: tuple[int, int]
+    frame_range: tuple[int, int]
     scored: range
 
     def __init__(
@@ -101,14 +101,16 @@ class VideoData(pl.LightningDataModule):
         """Return how many of the frames of a test batch, which has so many, follow one another in a video."""
         raise NotImplementedError
 
-    def on_after_batch_transfer(self, batch: FrameBatch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: HighResBatch, dataloader_idx: int) -> Batch:
         """Degrade on the device; a clip's frames once, before its windows are cut."""
-        shrunk = batch.frames.is_floating_point()
-        small = batch.frames if shrunk else self.degradation.shrink(batch.frames)
-        degraded = Batch(self.degradation.blur(small, batch.blur), to_unit_range(batch.target))
+        low_res = batch.frames.is_floating_point()
+        small = batch.frames if low_res else self.degradation.downsample(batch.frames)
+        degraded = Batch(self.degradation.blur(small, batch.blur_level), to_unit_range(batch.target))
         return degraded.windows(self.frames) if self.targets == "middle" else degraded
 
-    def _loader(self, dataset: Dataset[FrameBatch], plan: Callable[[int], Any], batch: int) -> DataLoader[FrameBatch]:
+    def _loader(
+        self, dataset: Dataset[HighResBatch], plan: Callable[[int], Any], batch: int
+    ) -> DataLoader[HighResBatch]:
         return plan_loader(dataset, plan, batch, self.num_workers, self.trainer)
 
     def _devices(self) -> int:

@@ -12,7 +12,7 @@ Plan = TypeVar("Plan", bound=tuple[np.ndarray, ...])  # a NamedTuple of columns 
 Served = TypeVar("Served")
 
 
-class FrameBatch(NamedTuple):
+class HighResBatch(NamedTuple):
     """What the loader yields.
 
     Attributes:
@@ -23,7 +23,7 @@ class FrameBatch(NamedTuple):
 
     frames: torch.Tensor
     target: torch.Tensor
-    blur: torch.Tensor
+    blur_level: torch.Tensor
 
 
 class PlanSampler(Sampler[Plan], Generic[Plan]):

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from vsr_lightning.data.loader import FrameBatch
+from vsr_lightning.data.loader import HighResBatch
 
 RELEASE_EVERY = 20  # batches: faulting the pages in again costs more than the rest of a batch
 WHOLE_SET = 10_000  # drawn for every video, used or not, so that a video's window does not depend on the split
 
 
-class Windows(NamedTuple):
+class WindowPlan(NamedTuple):
     """A list of windows: arrays of equal length n.
 
     Attributes:
@@ -24,28 +24,28 @@ class Windows(NamedTuple):
 
     video: np.ndarray
     start: np.ndarray
-    blur: np.ndarray
+    blur_level: np.ndarray
 
 
-def training_windows(epoch: int, *, seed: int, videos: range, starts: int) -> Windows:
+def training_windows(epoch: int, *, seed: int, videos: range, starts: int) -> WindowPlan:
     """One random window of each video in random order: the first frame is one of ``starts``."""
-    first, blur = _draw((seed, epoch), (WHOLE_SET,), starts)
+    first, blur_level = _draw((seed, epoch), (WHOLE_SET,), starts)
     order = np.random.default_rng((seed, epoch, 1)).permutation(videos)
-    return Windows(order, first[order], blur[order])
+    return WindowPlan(order, first[order], blur_level[order])
 
 
-def fixed_windows(epoch: int, *, videos: range, starts: int) -> Windows:
+def fixed_windows(epoch: int, *, videos: range, starts: int) -> WindowPlan:
     """One window of each video, the same in every epoch and every run."""
-    first, blur = _draw((0,), (WHOLE_SET,), starts)
+    first, blur_level = _draw((0,), (WHOLE_SET,), starts)
     video = np.array(videos)
-    return Windows(video, first[video], blur[video])
+    return WindowPlan(video, first[video], blur_level[video])
 
 
-def whole_videos(epoch: int, *, videos: range) -> Windows:
+def whole_videos(epoch: int, *, videos: range) -> WindowPlan:
     """Each video from its first frame, with one blur for all of it, the same in every epoch and every run."""
-    start, blur = _draw((1,), (WHOLE_SET,), 1)
+    start, blur_level = _draw((1,), (WHOLE_SET,), 1)
     video = np.array(videos)
-    return Windows(video, start[video], blur[video])
+    return WindowPlan(video, start[video], blur_level[video])
 
 
 def _draw(seed: tuple[int, ...], shape: tuple[int, ...], starts: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ def _draw(seed: tuple[int, ...], shape: tuple[int, ...], starts: int) -> tuple[n
     return rng.integers(starts, size=shape), rng.random(shape, np.float32)
 
 
-class Cut(NamedTuple):
+class WindowSpec(NamedTuple):
     """What a row of a plan stands for.
 
     Attributes:
@@ -65,7 +65,7 @@ class Cut(NamedTuple):
     targets: int | slice
 
 
-class WindowDataset(Dataset[FrameBatch]):
+class WindowDataset(Dataset[HighResBatch]):
     """Cuts a whole batch of windows out of the videos in one index operation.
 
     Args:
@@ -75,25 +75,27 @@ class WindowDataset(Dataset[FrameBatch]):
         first: number of the first of these videos.
     """
 
-    def __init__(self, videos: np.ndarray, cut: Cut, shrunk: torch.Tensor | None = None, first: int = 0) -> None:
-        self.videos, self.cut, self.shrunk, self.first = videos, cut, shrunk, first
+    def __init__(
+        self, videos: np.ndarray, cut: WindowSpec, low_res: torch.Tensor | None = None, first: int = 0
+    ) -> None:
+        self.videos, self.cut, self.low_res, self.first = videos, cut, low_res, first
         self.served = 0
 
-    def __getitem__(self, plan: Windows) -> FrameBatch:
+    def __getitem__(self, plan: WindowPlan) -> HighResBatch:
         frames, targets = self.cut
         video, times = plan.video, plan.start[:, None] + np.arange(frames)
-        if self.shrunk is None:
+        if self.low_res is None:
             cut = torch.from_numpy(self.videos[video[:, None], times])
             target = cut[:, targets]
         else:
-            rows = (video[:, None] - self.first) * self.shrunk.shape[1] + times
-            cut = self.shrunk.flatten(0, 1).index_select(0, torch.from_numpy(rows.ravel())).unflatten(0, rows.shape)
+            rows = (video[:, None] - self.first) * self.low_res.shape[1] + times
+            cut = self.low_res.flatten(0, 1).index_select(0, torch.from_numpy(rows.ravel())).unflatten(0, rows.shape)
             wanted = times[:, targets]
             target = torch.from_numpy(self.videos[video.reshape(-1, *[1] * (wanted.ndim - 1)), wanted])
         self.served += 1
         if self.served % RELEASE_EVERY == 0:
             release(self.videos)
-        return FrameBatch(cut.unsqueeze(-3), target.unsqueeze(-3), torch.from_numpy(plan.blur))
+        return HighResBatch(cut.unsqueeze(-3), target.unsqueeze(-3), torch.from_numpy(plan.blur_level))
 
 
 def release(videos: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.feature_network.distortions import blur, haze, noise, resample
 from vsr_lightning.utils.checks import check_number
 
-STRENGTHS = ("blur", "haze", "noise", "resample")
+DISTORTIONS = ("blur", "haze", "noise", "resample")
 MAX_BLUR, MAX_HAZE, MAX_NOISE = 2.0, 0.5, 0.15  # sigma in pixels, share, standard deviation
 
 
@@ -37,7 +37,7 @@ class FramePlan(NamedTuple):
     corner: np.ndarray
     warp: np.ndarray
     ink: np.ndarray
-    strength: np.ndarray
+    level: np.ndarray
     seed: np.ndarray
 
 
@@ -46,7 +46,7 @@ class DrawnFrames(NamedTuple):
 
     frames: Tensor
     digits: Tensor
-    strength: Tensor
+    level: Tensor
     noise: Tensor
 
 
@@ -55,7 +55,7 @@ class DigitBatch(NamedTuple):
 
     images: Tensor
     digits: Tensor
-    strength: Tensor
+    level: Tensor
 
 
 def training_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FramePlan:
@@ -78,17 +78,17 @@ def fixed_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FrameP
 
 
 def _plan(
-    rng: np.random.Generator, frames: int, digits: range, warp: np.ndarray, ink: np.ndarray, spoiled: float
+    rng: np.random.Generator, frames: int, digits: range, warp: np.ndarray, ink: np.ndarray, distorted: float
 ) -> FramePlan:
-    strength = rng.random((frames, len(STRENGTHS))) * (rng.random((frames, len(STRENGTHS))) < 0.5)
-    strength[:, STRENGTHS.index("resample")] = strength[:, STRENGTHS.index("resample")] > 0
-    strength *= rng.random((frames, 1)) < spoiled
+    level = rng.random((frames, len(DISTORTIONS))) * (rng.random((frames, len(DISTORTIONS))) < 0.5)
+    level[:, DISTORTIONS.index("resample")] = level[:, DISTORTIONS.index("resample")] > 0
+    level *= rng.random((frames, 1)) < distorted
     return FramePlan(
         digit=rng.integers(digits.start, digits.stop, (frames, 2)),
         corner=rng.integers(0, SIZE - DIGIT + 1, (frames, 2, 2)),
         warp=warp,
         ink=ink.astype(np.float32),
-        strength=strength.astype(np.float32),
+        level=level.astype(np.float32),
         seed=rng.integers(2**63, size=frames),
     )
 
@@ -129,14 +129,14 @@ class DrawnDigits(Dataset[DrawnFrames]):
         return DrawnFrames(
             torch.from_numpy(frames),
             torch.from_numpy(labels[plan.digit]),
-            torch.from_numpy(plan.strength),
+            torch.from_numpy(plan.level),
             torch.from_numpy(np.stack(drawn)),
         )
 
 
-def spoil(images: Tensor, strength: Tensor, drawn: Tensor) -> Tensor:
+def distort(images: Tensor, level: Tensor, drawn: Tensor) -> Tensor:
     """Apply the distortions one after the other: (B, 4) strengths in [0, 1], noise drawn before; clamped to [0, 1]."""
-    of = dict(zip(STRENGTHS, strength.unbind(1), strict=True))
+    of = dict(zip(DISTORTIONS, level.unbind(1), strict=True))
     images = torch.where(of["resample"][:, None, None, None] > 0, resample(images), images)
     images = haze(blur(images, MAX_BLUR * of["blur"]), MAX_HAZE * of["haze"])
     return noise(images, MAX_NOISE * of["noise"], drawn).clamp(0, 1)
@@ -197,8 +197,8 @@ class DigitFrames(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: DrawnFrames, dataloader_idx: int) -> DigitBatch:
         """Spoil on the device."""
-        images = spoil(to_unit_range(batch.frames), batch.strength, batch.noise)
-        return DigitBatch(images, batch.digits, batch.strength)
+        images = distort(to_unit_range(batch.frames), batch.level, batch.noise)
+        return DigitBatch(images, batch.digits, batch.level)
 
     def _loader(self, plan: Callable[[int], FramePlan]) -> DataLoader[DrawnFrames]:
         return plan_loader(DrawnDigits(), plan, self.batch_size, self.num_workers, self.trainer)

@@ -46,13 +46,13 @@ def run(cfg: DictConfig, folder: Path) -> str:
         names.append("imagenet")
     networks = {name: Perceptual(name) for name in names}
     criteria: dict[str, Criterion] = {f"perceptual, {name}": network.distances for name, network in networks.items()}
-    criteria["HaarPSI"] = lambda spoiled, sharp: 1 - haarpsi(spoiled, sharp, reduction="none")
-    criteria["SSIM"] = lambda spoiled, sharp: 1 - ssim(spoiled, sharp)
-    spoiled = spoil_alike(sharp, torch.Generator().manual_seed(cfg.seed))
-    psnr = psnr_eq2(next(iter(spoiled.values())), sharp, peak=1)
+    criteria["HaarPSI"] = lambda distorted, sharp: 1 - haarpsi(distorted, sharp, reduction="none")
+    criteria["SSIM"] = lambda distorted, sharp: 1 - ssim(distorted, sharp)
+    distorted = distort_to_equal_psnr(sharp, torch.Generator().manual_seed(cfg.seed))
+    psnr = psnr_eq2(next(iter(distorted.values())), sharp, peak=1)
     text = "\n".join(
         [
-            markdown(preference_rows(spoiled, sharp, criteria)),
+            markdown(preference_rows(distorted, sharp, criteria)),
             "",
             f"Share of {len(sharp)} frames, all four distortions of a frame at the PSNR of the shift by one pixel "
             f"({psnr.mean():.2f} dB on average). The standard error is at most {50 / len(sharp) ** 0.5:.1f} %; 50 % is "
@@ -63,12 +63,12 @@ def run(cfg: DictConfig, folder: Path) -> str:
         ]
     )
     write_text(folder / "preferences.md", text)
-    rows = torch.cat([sharp[:SHOWN], *(images[:SHOWN] for images in spoiled.values())])
+    rows = torch.cat([sharp[:SHOWN], *(images[:SHOWN] for images in distorted.values())])
     save_image(rows, folder / "distortions.png", nrow=SHOWN)
     return text
 
 
-def spoil_alike(sharp: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+def distort_to_equal_psnr(sharp: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
     """Spoil each image (B, 1, H, W) in four ways, clamped to [0, 1] and all at the PSNR of a shift by one pixel."""
     drawn = torch.randn(sharp.shape, generator=generator)
     field = smooth_field(tuple(sharp.shape), generator)  # type: ignore[arg-type]
@@ -76,9 +76,9 @@ def spoil_alike(sharp: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
     psnr = psnr_eq2(shifted, sharp, peak=1)
     return {
         "shift": shifted,
-        "blur": at_psnr(lambda strength: blur(sharp, 5 * strength, kernel_size=31), sharp, psnr),
-        "noise": at_psnr(lambda strength: noise(sharp, strength, drawn), sharp, psnr),
-        "missing strokes": at_psnr(lambda strength: erase(sharp, 8 * strength - 4, field), sharp, psnr),
+        "blur": at_psnr(lambda level: blur(sharp, 5 * level, kernel_size=31), sharp, psnr),
+        "noise": at_psnr(lambda level: noise(sharp, level, drawn), sharp, psnr),
+        "missing strokes": at_psnr(lambda level: erase(sharp, 8 * level - 4, field), sharp, psnr),
     }
 
 
@@ -104,17 +104,19 @@ def at_psnr(distort: Callable[[Tensor], Tensor], sharp: Tensor, psnr: Tensor) ->
     return images
 
 
-def preference_rows(spoiled: dict[str, Tensor], sharp: Tensor, criteria: dict[str, Criterion]) -> list[dict[str, str]]:
+def preference_rows(
+    distorted: dict[str, Tensor], sharp: Tensor, criteria: dict[str, Criterion]
+) -> list[dict[str, str]]:
     """Return a row a pair of distortions: in which share of the images each criterion finds the first one better."""
     distances = {
         criterion: {
             name: torch.cat([distance(*pair) for pair in zip(images.split(CHUNK), sharp.split(CHUNK), strict=True)])
-            for name, images in spoiled.items()
+            for name, images in distorted.items()
         }
         for criterion, distance in criteria.items()
     }
     rows = []
-    for first, second in combinations(spoiled, 2):
+    for first, second in combinations(distorted, 2):
         row = {"prefers": first, "to": second, "mse": "equal"}
         for criterion, of in distances.items():
             row[criterion] = f"{100 * (of[first] < of[second]).float().mean():.0f} %"

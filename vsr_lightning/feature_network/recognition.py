@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from vsr_lightning.feature_network.digit_frames import STRENGTHS, DigitBatch
-from vsr_lightning.losses.vgg import LAYERS, Normalise
+from vsr_lightning.feature_network.digit_frames import DISTORTIONS, DigitBatch
+from vsr_lightning.losses.vgg import LAYERS, Normalize
 
 DIGITS = 10
-STRENGTH_WEIGHT = 1.0  # of the second task's loss beside the first's
+LEVEL_WEIGHT = 1.0  # of the second task's loss beside the first's
 
 
 class VGG19(nn.Module):
@@ -33,7 +33,7 @@ class VGG19(nn.Module):
         super().__init__()
         if not isinstance(width, int | float) or not 1 / 64 <= width <= 4:
             raise ValueError(f"width={width} is out of range: choose 0.016 (one channel) to 4")
-        self.normalise = Normalise()
+        self.normalize = Normalize()
         blocks: list[list[nn.Module]] = []
         before, ends = 3, []
         for layer in LAYERS.values():
@@ -47,15 +47,15 @@ class VGG19(nn.Module):
             before = channels
         self.blocks = nn.ModuleList(nn.Sequential(*block) for block in blocks)
         self.digits = nn.Linear(before, DIGITS)
-        self.strengths = nn.Linear(sum(ends), len(STRENGTHS))
+        self.levels = nn.Linear(sum(ends), len(DISTORTIONS))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 1 or 3, H, W) in [0, 1] -> logits of the digits (B, 10), strengths of the distortions (B, 4)."""
-        x, means = self.normalise(images), []
+        x, means = self.normalize(images), []
         for block in self.blocks:
             x = block(x)
             means.append(x.mean((2, 3)))
-        return self.digits(means[-1]), self.strengths(torch.cat(means, dim=1))
+        return self.digits(means[-1]), self.levels(torch.cat(means, dim=1))
 
     def folded(self) -> dict[str, Tensor]:
         """Return the convolutions with the normalisation folded in, named as in torchvision's VGG-19 without it."""
@@ -98,8 +98,8 @@ class Recognition(pl.LightningModule):
 
     def training_step(self, batch: DigitBatch, batch_idx: int) -> Tensor:
         """Return the batch's loss."""
-        logits, strength = self._outputs(batch)
-        loss = self._loss(logits, strength, batch)
+        logits, level = self._outputs(batch)
+        loss = self._loss(logits, level, batch)
         self._log("train", {"loss": loss.detach(), "accuracy": _hits(logits, batch.digits).mean()}, len(logits))
         return loss
 
@@ -128,19 +128,19 @@ class Recognition(pl.LightningModule):
 
     def _outputs(self, batch: DigitBatch) -> tuple[Tensor, Tensor]:
         images = batch.images.to(memory_format=torch.channels_last)
-        logits, strength = self.network(images)
-        return logits.float(), strength.float()
+        logits, level = self.network(images)
+        return logits.float(), level.float()
 
-    def _loss(self, logits: Tensor, strength: Tensor, batch: DigitBatch) -> Tensor:
+    def _loss(self, logits: Tensor, level: Tensor, batch: DigitBatch) -> Tensor:
         halves = F.one_hot(batch.digits, DIGITS).float().mean(1)
-        return F.cross_entropy(logits, halves) + STRENGTH_WEIGHT * F.mse_loss(strength, batch.strength)
+        return F.cross_entropy(logits, halves) + LEVEL_WEIGHT * F.mse_loss(level, batch.level)
 
     def _score(self, stage: str, batch: DigitBatch) -> None:
-        logits, strength = self._outputs(batch)
-        self._log(stage, {"loss": self._loss(logits, strength, batch)}, len(logits))
-        self._log(stage, {"strength_error": (strength - batch.strength).abs().mean()}, len(logits))
-        hits, spoiled = _hits(logits, batch.digits), batch.strength.any(1)
-        parts = {"accuracy": hits.new_ones(len(hits), dtype=torch.bool), "sharp": ~spoiled, "spoiled": spoiled}
+        logits, level = self._outputs(batch)
+        self._log(stage, {"loss": self._loss(logits, level, batch)}, len(logits))
+        self._log(stage, {"strength_error": (level - batch.level).abs().mean()}, len(logits))
+        hits, distorted = _hits(logits, batch.digits), batch.level.any(1)
+        parts = {"accuracy": hits.new_ones(len(hits), dtype=torch.bool), "sharp": ~distorted, "spoiled": distorted}
         for name, part in parts.items():
             if count := int(part.sum()):
                 self._log(stage, {name: hits[part].mean()}, count)

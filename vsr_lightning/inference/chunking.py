@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 Step = Callable[[Tensor], Tensor]
 Chunk = tuple[Tensor, slice]  # (T, C, h, w), and which of what is made of it counts
-EDGES = ("crop", "replicate")
+PADDINGS = ("crop", "replicate")
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowChunks:
     """For a network that predicts the middle frame of a window, (B, frames, C, h, w) -> (B, C, H, W).
 
     One with ``encode``, (N, C, h, w) -> (N, ...), and ``fuse``, (B, T, ...) -> (B, C, H, W), is called through them, so
@@ -30,12 +30,14 @@ class Windows:
     """
 
     frames: int = 5
-    edges: str = "crop"
+    temporal_padding: str = "crop"
     at_once: int = 64
 
     def __post_init__(self) -> None:
-        if self.edges not in EDGES:
-            raise ValueError(f"edges={self.edges} is unknown: choose one of {', '.join(EDGES)}")
+        if self.temporal_padding not in PADDINGS:
+            raise ValueError(
+                f"temporal_padding={self.temporal_padding} is unknown: choose one of {', '.join(PADDINGS)}"
+            )
 
     def step(self, network: nn.Module) -> Step:
         """Return (T, C, h, w) -> (T - frames + 1, C, H, W)."""
@@ -52,22 +54,23 @@ class Windows:
     def chunks(self, video: Iterable[Tensor]) -> Iterator[Chunk]:
         """Stack frames, (C, h, w) each; ValueError if they are fewer than a window."""
         around = self.frames - 1
-        if self.edges == "replicate":
+        if self.temporal_padding == "replicate":
             video = _replicated(video, around // 2)
         for frames, _, _ in _overlapping(video, self.at_once + around, around):
             if len(frames) < self.frames:
                 raise ValueError(
-                    f"the video has {len(frames)} frames, a window {self.frames}: give more, or edges=replicate"
+                    f"the video has {len(frames)} frames, a window {self.frames}: give more, "
+                    "or temporal_padding=replicate"
                 )
             yield frames, slice(None)
 
     def count(self, length: int) -> int:
         """Return how many chunks there are."""
-        return -(-(length if self.edges == "replicate" else length - self.frames + 1) // self.at_once)
+        return -(-(length if self.temporal_padding == "replicate" else length - self.frames + 1) // self.at_once)
 
 
 @dataclass(frozen=True)
-class Clips:
+class ClipChunks:
     """For a network that predicts every frame of what it is given, (B, T, C, h, w) -> (B, T, C, H, W).
 
     Args:

@@ -10,7 +10,7 @@ Step = Callable[[Tensor], Tensor]
 RED, GREEN, BLUE = 0.299, 0.587, 0.114  # BT.601's luminance
 
 
-def for_any_colour(step: Step, channels: int | None) -> Step:
+def for_any_color(step: Step, channels: int | None) -> Step:
     """Let a step of grey frames serve RGB, or the other way round.
 
     In colour videos a grey step super-resolves luminance, and chroma is upsampled bicubically, as the field does. An

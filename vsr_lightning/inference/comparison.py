@@ -25,26 +25,28 @@ class Comparison(NamedTuple):
     about: list[str]
 
 
-def compare(sharp: Tensor, degradation: Degradation, blur: float, predict: Callable[[Tensor], Tensor]) -> Comparison:
+def compare(
+    sharp: Tensor, degradation: Degradation, blur_level: float, predict: Callable[[Tensor], Tensor]
+) -> Comparison:
     """Degrade a video, predict it, and score both the prediction and bicubic upsampling.
 
     Args:
         sharp: (T, C, H, W) in [0, 1]; rows and columns that the scale does not divide are left out.
         degradation: of the whole video alike.
-        blur: place in the range of its sigma, 0 to 1.
+        blur_level: place in the range of its sigma, 0 to 1.
         predict: (T, C, h, w) -> (K, C, H, W), every frame or the K in the middle.
 
     Raises:
-        ValueError: ``blur`` is out of range.
+        ValueError: ``blur_level`` is out of range.
     """
-    if not 0 <= blur <= 1:
-        raise ValueError(f"blur={blur} is out of range: choose a place in data.degradation.sigma, 0 to 1")
+    if not 0 <= blur_level <= 1:
+        raise ValueError(f"blur_level={blur_level} is out of range: choose a place in data.degradation.sigma, 0 to 1")
     given, about = sharp, []
     height, width = (size - size % degradation.scale for size in sharp.shape[-2:])
     sharp = sharp[..., :height, :width]
     if sharp.shape != given.shape:
         about = [f"cropped from {_size(given)} to {_size(sharp)}, which scale {degradation.scale} divides"]
-    low_res = degradation(sharp[None], torch.tensor([float(blur)])).low_res[0]
+    low_res = degradation(sharp[None], torch.tensor([float(blur_level)])).low_res[0]
     prediction = predict(low_res)
     cut = (len(sharp) - len(prediction)) // 2
     kept = slice(cut, cut + len(prediction))

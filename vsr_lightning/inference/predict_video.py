@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.images import to_uint8
 from vsr_lightning.inference import Video, check_output, open_video, write_video
-from vsr_lightning.inference.chunking import Clips, Step, Windows
-from vsr_lightning.inference.color import for_any_colour
+from vsr_lightning.inference.chunking import ClipChunks, Step, WindowChunks
+from vsr_lightning.inference.color import for_any_color
 from vsr_lightning.inference.comparison import compare
 from vsr_lightning.inference.frames import as_array, as_tensor, in_unit_range
 from vsr_lightning.inference.super_resolve import stream, windows_at_once
 from vsr_lightning.models import Bicubic
-from vsr_lightning.runs.trained import load_trained
+from vsr_lightning.runs.trained import load_run
 
 FPS = 10.0  # where neither the user nor the input says
 
@@ -67,7 +67,7 @@ def _model(cfg: DictConfig, overrides: tuple[str, ...]) -> _Model:
         return _Model(network, cfg.data, cfg.model.get("channels"), published or "bicubic")
     if theirs := [override for override in overrides if override.startswith(("data", "model"))]:
         raise ValueError(f"{theirs[0]} is the run's own affair: leave it out, or leave out run= and ckpt=")
-    trained = load_trained(cfg.run, cfg.ckpt)
+    trained = load_run(cfg.run, cfg.ckpt)
     network = trained.network()
     channels = None if isinstance(network, Bicubic) else trained.config.model.get("channels", 1)
     name = f"{trained.record['model']} under {trained.record['loss']}, {trained.epochs} epochs"
@@ -84,24 +84,26 @@ def _predicted(
         "cuda" if cfg.device == "auto" and torch.cuda.is_available() else cfg.device.replace("auto", "cpu")
     )
     tile = None if hasattr(model.network, "input_shape") else cfg.tile
-    cut: Clips | Windows
+    cut: ClipChunks | WindowChunks
     if model.data.get("targets", "middle") == "all":
-        cut = Clips(cfg.clip_frames, cfg.clip_overlap)
+        cut = ClipChunks(cfg.clip_frames, cfg.clip_overlap)
     else:
-        cut = Windows(
-            model.data.frames, cfg.edges, windows_at_once(min(height, tile or height), min(width, tile or width))
+        cut = WindowChunks(
+            model.data.frames,
+            cfg.temporal_padding,
+            windows_at_once(min(height, tile or height), min(width, tile or width)),
         )
-    predict = for_any_colour(cut.step(model.network.to(device)), model.channels)
+    predict = for_any_color(cut.step(model.network.to(device)), model.channels)
 
     def step(chunk: Tensor) -> Tensor:
         return finish(predict(to_unit_range(chunk.to(device)).float()))
 
-    return stream(step, frames, cut, (height, width), tile, cfg.overlap, length)
+    return stream(step, frames, cut, (height, width), tile, cfg.tile_overlap, length)
 
 
 def _first(cfg: DictConfig, model: _Model) -> int:
     """Return the number of the first frame that is predicted, so that PNG frames are named as those of the input."""
-    windows = model.data.get("targets", "middle") == "middle" and cfg.edges == "crop"
+    windows = model.data.get("targets", "middle") == "middle" and cfg.temporal_padding == "crop"
     return int(model.data.frames) // 2 if windows else 0
 
 
@@ -119,7 +121,7 @@ def _compared(cfg: DictConfig, model: _Model, video: Video, fps: float, output: 
         return torch.stack([*predicted])
 
     sharp = to_unit_range(torch.stack([*map(as_tensor, video)])).float()
-    made = compare(sharp, instantiate(model.data.degradation), cfg.blur, predict)
+    made = compare(sharp, instantiate(model.data.degradation), cfg.blur_level, predict)
     shape = write_video(output, map(as_array, to_uint8(made.prediction)), fps, _first(cfg, model))
     write_video(clip, map(as_array, to_uint8(made.clip)), fps)
     *about, last = made.about

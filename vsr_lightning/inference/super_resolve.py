@@ -6,7 +6,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from vsr_lightning.inference.chunking import Clips, Step, Windows
+from vsr_lightning.inference.chunking import ClipChunks, Step, WindowChunks
 from vsr_lightning.inference.frames import in_unit_range
 from vsr_lightning.inference.tiling import parts, tiled
 
@@ -15,23 +15,24 @@ PIXELS = 2**18  # low-res pixels of the windows at once, if frames are large: a 
 LONG = 1000  # frames of 64x64 pixels, or as much work, from which on a progress bar is shown
 
 
-def super_resolve(network: nn.Module, low_res: Tensor, frames: int = 5, edges: str = "crop") -> Tensor:
+def super_resolve(network: nn.Module, low_res: Tensor, frames: int = 5, temporal_padding: str = "crop") -> Tensor:
     """Predict every frame that has a whole window around it, or all.
 
     Args:
         network: (B, frames, C, h, w) -> (B, C, H, W), see :class:`Windows`.
         low_res: (T, C, h, w) in [0, 1], on the network's device.
         frames: of a window, odd.
-        edges: ``crop`` leaves ``frames // 2`` frames out at each end; ``replicate`` repeats the first and last frame.
+        temporal_padding: ``crop`` leaves ``frames // 2`` frames out at each end; ``replicate``
+            repeats the first and last frame.
 
     Returns:
         (T - frames + 1, C, H, W), or (T, C, H, W) where edges are replicated; on the CPU, clamped to [0, 1].
 
     Raises:
-        ValueError: unknown ``edges``, or fewer frames than a window.
+        ValueError: unknown ``temporal_padding``, or fewer frames than a window.
     """
     height, width = low_res.shape[-2:]
-    windows = Windows(frames, edges, windows_at_once(height, width))
+    windows = WindowChunks(frames, temporal_padding, windows_at_once(height, width))
     predict = windows.step(network)
 
     def step(chunk: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ def super_resolve(network: nn.Module, low_res: Tensor, frames: int = 5, edges: s
 def stream(
     step: Step,
     video: Iterable[Tensor],
-    cut: Windows | Clips,
+    cut: WindowChunks | ClipChunks,
     size: tuple[int, int],
     tile: int | None = None,
     overlap: int = 16,

@@ -25,7 +25,7 @@ def tiled(step: Step, tile: int | None, overlap: int = 16) -> Step:
         return step
     if tile < 1 or overlap < 0:
         raise ValueError(
-            f"tile={tile} and overlap={overlap}: choose a tile of at least 1, and an overlap of at least 0"
+            f"tile={tile} and tile_overlap={overlap}: choose a tile of at least 1, and an overlap of at least 0"
         )
 
     def by_tiles(frames: Tensor) -> Tensor:

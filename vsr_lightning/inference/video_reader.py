@@ -13,8 +13,8 @@ from av.video.reformatter import Colorspace
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 KINDS = (".npy", ".gif", ".mp4")
-GREY_MODES = ("1", "L", "LA")
-UNKNOWN_COLOURS = 2  # AVCOL_SPC_UNSPECIFIED
+GRAY_MODES = ("1", "L", "LA")
+UNKNOWN_COLORS = 2  # AVCOL_SPC_UNSPECIFIED
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,16 @@ def _open_npy(path: Path) -> Video:
 def _open_folder(path: Path) -> Video:
     files = sorted((file for file in path.iterdir() if file.suffix.lower() == ".png"), key=_number)
     sizes: set[tuple[int, ...]] = set()
-    colour = False
+    color = False
     for file in files:
         with Image.open(file) as image:  # the header; pixels are read when their turn comes
             sizes.add((image.height, image.width))
-            colour |= image.mode not in GREY_MODES and (image.mode != "P" or _coloured(image))
+            color |= image.mode not in GRAY_MODES and (image.mode != "P" or _colored(image))
             if image.mode.startswith("I"):
                 raise ValueError("the input has frames of more than 8 bits: convert them to 8 bits first")
     _check_sizes(path, sizes)
-    shape = (*next(iter(sizes), ()), *[3] * colour)
-    return Video(path, shape, len(files), None, lambda: (_pixels(Image.open(file), colour) for file in files))
+    shape = (*next(iter(sizes), ()), *[3] * color)
+    return Video(path, shape, len(files), None, lambda: (_pixels(Image.open(file), color) for file in files))
 
 
 def _number(file: Path) -> tuple[list[int], str]:
@@ -124,27 +124,27 @@ def _number(file: Path) -> tuple[list[int], str]:
 def _open_gif(path: Path) -> Video:
     with Image.open(path) as image:
         shape: tuple[int, ...] = (image.height, image.width)
-        frames = [(_coloured(frame), frame.info.get("duration", 0)) for frame in ImageSequence.Iterator(image)]
-    if colour := any(coloured for coloured, _ in frames):
+        frames = [(_colored(frame), frame.info.get("duration", 0)) for frame in ImageSequence.Iterator(image)]
+    if color := any(colored for colored, _ in frames):
         shape = (*shape, 3)
     milliseconds = sum(duration for _, duration in frames)
     fps = 1000 * len(frames) / milliseconds if milliseconds else None
-    return Video(path, shape, len(frames), fps, partial(_gif_frames, path, colour))
+    return Video(path, shape, len(frames), fps, partial(_gif_frames, path, color))
 
 
-def _gif_frames(path: Path, colour: bool) -> Iterator[np.ndarray]:
+def _gif_frames(path: Path, color: bool) -> Iterator[np.ndarray]:
     with Image.open(path) as image:
         for frame in ImageSequence.Iterator(image):
-            yield _pixels(frame, colour)
+            yield _pixels(frame, color)
 
 
-def _coloured(image: Image.Image) -> bool:
+def _colored(image: Image.Image) -> bool:
     rgb = np.asarray(image.convert("RGB"))
     return bool((rgb != rgb[..., :1]).any())
 
 
-def _pixels(image: Image.Image, colour: bool) -> np.ndarray:
-    return np.array(image.convert("RGB" if colour else "L"))
+def _pixels(image: Image.Image, color: bool) -> np.ndarray:
+    return np.array(image.convert("RGB" if color else "L"))
 
 
 def _open_mp4(path: Path) -> Video:
@@ -161,12 +161,12 @@ def _open_mp4(path: Path) -> Video:
     return Video(path, shape, length if shape else 0, fps, partial(_mp4_frames, path, len(shape) == 3))
 
 
-def _mp4_frames(path: Path, colour: bool) -> Iterator[np.ndarray]:
+def _mp4_frames(path: Path, color: bool) -> Iterator[np.ndarray]:
     with av.open(path) as file:
         for frame in file.decode(video=0):
-            if frame.colorspace == UNKNOWN_COLOURS and frame.height >= 720:
+            if frame.colorspace == UNKNOWN_COLORS and frame.height >= 720:
                 frame.colorspace = Colorspace.ITU709  # what players take it for
-            yield np.rot90(frame.to_ndarray(format="rgb24" if colour else "gray"), _quarters(frame))
+            yield np.rot90(frame.to_ndarray(format="rgb24" if color else "gray"), _quarters(frame))
 
 
 def _quarters(frame: av.VideoFrame) -> int:

@@ -91,7 +91,7 @@ def _folder(path: Path, first: int) -> Iterator[Write]:
 def _gif(path: Path, shape: tuple[int, ...], fps: float) -> Iterator[Write]:
     with av.open(path, "w") as file:  # Pillow's writer would drop frames that equal the one before
         stream = _stream(file, "gif", shape, fps, "gray" if len(shape) == 2 else "pal8")
-        yield lambda frame: file.mux(stream.encode(_grey(frame) if frame.ndim == 2 else _with_palette(frame)))
+        yield lambda frame: file.mux(stream.encode(_gray(frame) if frame.ndim == 2 else _with_palette(frame)))
         file.mux(stream.encode())
 
 
@@ -104,7 +104,7 @@ def _mp4(path: Path, shape: tuple[int, ...], fps: float) -> Iterator[Write]:
         context.options = {"crf": "12"}
         context.colorspace = context.color_primaries = context.color_trc = Colorspace.ITU709  # what players take HD for
         context.color_range = ColorRange.MPEG
-        convert = _grey if len(shape) == 2 else _as_hd
+        convert = _gray if len(shape) == 2 else _as_hd
         yield lambda frame: file.mux(stream.encode(convert(np.pad(frame, even, mode="edge"))))
         file.mux(stream.encode())
 
@@ -116,7 +116,7 @@ def _stream(file: Any, codec: str, shape: Sequence[int], fps: float, pixels: str
     return stream
 
 
-def _grey(frame: np.ndarray) -> av.VideoFrame:
+def _gray(frame: np.ndarray) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="gray")
 
 
@@ -127,9 +127,9 @@ def _as_hd(frame: np.ndarray) -> av.VideoFrame:
 
 def _with_palette(frame: np.ndarray) -> av.VideoFrame:
     image = Image.fromarray(frame).quantize(256)
-    colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
-    palette[: len(colours), 1:] = colours
+    palette[: len(colors), 1:] = colors
     indexed: Any = (np.array(image), palette)  # PyAV's types know of arrays only
     return av.VideoFrame.from_ndarray(indexed, format="pal8")
 

@@ -5,7 +5,7 @@ A new loss is a class here, a file in ``conf/loss`` that names it, and a test. P
 
 from vsr_lightning.losses.metric_losses import LPIPS, PSNR, SSIM
 from vsr_lightning.losses.perceptual import Perceptual
-from vsr_lightning.losses.pixel import Charbonnier, Frequency
-from vsr_lightning.losses.weighted_sum import Mixed
+from vsr_lightning.losses.pixel import FFT, Charbonnier
+from vsr_lightning.losses.weighted_sum import WeightedSum
 
-__all__ = ["LPIPS", "PSNR", "SSIM", "Charbonnier", "Frequency", "Mixed", "Perceptual"]
+__all__ = ["FFT", "LPIPS", "PSNR", "SSIM", "Charbonnier", "Perceptual", "WeightedSum"]

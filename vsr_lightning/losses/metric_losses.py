@@ -71,8 +71,8 @@ class LPIPS(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(B, 1 or 3, H, W) each, in [0, 1] but not bounded -> scalar, at least 0."""
-        colours = (images.expand(-1, 3, -1, -1) for images in (prediction, target))
-        distances: Tensor = self.network(*colours, normalize=True)
+        colors = (images.expand(-1, 3, -1, -1) for images in (prediction, target))
+        distances: Tensor = self.network(*colors, normalize=True)
         return distances.mean()
 
 

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from vsr_lightning.losses.vgg import LAYERS, Features, Normalise, load_features
+from vsr_lightning.losses.vgg import LAYERS, Features, Normalize, load_features
 
 ORDERS = {"absolute": 1, "squared": 2}  # of the norm
-TAPS = {
+LAYER_PRESETS = {
     "all": tuple(LAYERS),  # the text: "each ReLU activation"
     "published": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),  # the published code
 }
@@ -32,8 +32,8 @@ class Perceptual(nn.Module):
 
     Args:
         features: the network to look through, or the name it is loaded by (:func:`load_features`).
-        taps: ``all`` (16 layers), ``published`` (5), or names such as ``relu3_4``.
-        normalise: whether images in [0, 1] are normalised as VGG-19 was trained with; False takes them as they come.
+        layers: ``all`` (16 layers), ``published`` (5), or names such as ``relu3_4``.
+        normalize: whether images in [0, 1] are normalised as VGG-19 was trained with; False takes them as they come.
         difference: ``absolute`` or ``squared``.
 
     Raises:
@@ -43,28 +43,28 @@ class Perceptual(nn.Module):
     def __init__(
         self,
         features: Features | str = "auto",
-        taps: str | Sequence[str] = "all",
-        normalise: bool = True,
+        layers: str | Sequence[str] = "all",
+        normalize: bool = True,
         difference: str = "absolute",
     ) -> None:
         super().__init__()
-        chosen = TAPS.get(taps, (taps,)) if isinstance(taps, str) else tuple(taps)
+        chosen = LAYER_PRESETS.get(layers, (layers,)) if isinstance(layers, str) else tuple(layers)
         unknown = [tap for tap in chosen if tap not in LAYERS]
         if unknown or not chosen or len(set(chosen)) < len(chosen):
             raise ValueError(
-                f"loss.taps={taps} is not all, published, or a list of different names of {', '.join(LAYERS)}"
+                f"loss.layers={layers} is not all, published, or a list of different names of {', '.join(LAYERS)}"
             )
         if difference not in ORDERS:
             raise ValueError(f"loss.difference={difference} is unknown: choose {' or '.join(ORDERS)}")
         self.order = ORDERS[difference]
         self.features = features if isinstance(features, Features) else load_features(features)
-        self.taps = tuple(tap for tap in LAYERS if tap in chosen)
-        self.layers = list(LAYERS)[: 1 + list(LAYERS).index(self.taps[-1])]
-        for name in self.layers:
+        self.layers = tuple(tap for tap in LAYERS if tap in chosen)
+        self.computed = list(LAYERS)[: 1 + list(LAYERS).index(self.layers[-1])]
+        for name in self.computed:
             weight, bias = self.features.layers[name]
             self.register_buffer(f"{name}_weight", weight, persistent=False)
             self.register_buffer(f"{name}_bias", bias, persistent=False)
-        self.normalise = Normalise() if normalise else Normalise((0.0,) * 3, (1.0,) * 3)
+        self.normalize = Normalize() if normalize else Normalize((0.0,) * 3, (1.0,) * 3)
         self._converted: dict[tuple[torch.device, torch.dtype], list[Convolution]] = {}
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class Perceptual(nn.Module):
             (B,), at least 0.
         """
         values = target[:, 0].numel() * sum(
-            len(self.features.layers[name][1]) / LAYERS[name].shrinkage ** 2 for name in self.layers
+            len(self.features.layers[name][1]) / LAYERS[name].shrinkage ** 2 for name in self.computed
         )
         parts = 1 + int(values / AT_ONCE.get(target.device.type, AT_ONCE["cuda"]))
         if torch.is_grad_enabled() and prediction.requires_grad:
@@ -98,15 +98,15 @@ class Perceptual(nn.Module):
         convolutions = self._convolutions(target.device, dtype)
         with torch.autocast(kind, enabled=False):
             # channels last: the order in which convolutions are fastest
-            x = self.normalise(prediction).to(dtype, memory_format=torch.channels_last)
+            x = self.normalize(prediction).to(dtype, memory_format=torch.channels_last)
             with torch.no_grad():
-                y = self.normalise(target).to(dtype, memory_format=torch.channels_last)
+                y = self.normalize(target).to(dtype, memory_format=torch.channels_last)
             distance = torch.zeros(len(x), dtype=exact, device=x.device)
-            for name, convolution in zip(self.layers, convolutions, strict=True):
+            for name, convolution in zip(self.computed, convolutions, strict=True):
                 x = _layer(x, *convolution, pool_first=LAYERS[name].pool_first)
                 with torch.no_grad():
                     y = _layer(y, *convolution, pool_first=LAYERS[name].pool_first)
-                if name in self.taps:
+                if name in self.layers:
                     total = torch.linalg.vector_norm(x - y, ord=self.order, dim=(1, 2, 3), dtype=exact)
                     distance = distance + total**self.order / x[0].numel()
         return distance
@@ -114,7 +114,7 @@ class Perceptual(nn.Module):
     def _convolutions(self, device: torch.device, dtype: torch.dtype) -> list[Convolution]:
         """Return the weights as they are used; autocast by itself would convert frozen ones again at each call."""
         if (device, dtype) not in self._converted:
-            pairs = ((self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")) for name in self.layers)
+            pairs = ((self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")) for name in self.computed)
             with torch.inference_mode(False):  # a test may come first, and a training after it
                 converted = [(w.to(dtype, memory_format=torch.channels_last), b.to(dtype)) for w, b in pairs]
             self._converted = {(device, dtype): converted}

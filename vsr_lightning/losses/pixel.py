@@ -20,7 +20,7 @@ class Charbonnier(nn.Module):
         return ((prediction - target).square() + self.eps**2).sqrt().mean()
 
 
-class Frequency(nn.Module):
+class FFT(nn.Module):
     """Mean absolute difference of the orthonormal Fourier transforms, real and imaginary parts.
 
     A detail that is blurred away counts as much as the same amount of brightness (Cho et al. 2021, MIMO-UNet, there

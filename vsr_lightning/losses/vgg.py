@@ -45,7 +45,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LAYERS = _vgg19_layers()  # Simonyan and Zisserman 2015, configuration E
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """(B, 1 or 3, H, W) in [0, 1] -> (B, 3, H, W) as VGG-19 expects it; a grey channel is repeated."""
 
     mean: Tensor

@@ -6,7 +6,7 @@ from math import inf
 from torch import Tensor, nn
 
 
-class Mixed(nn.Module):
+class WeightedSum(nn.Module):
     """Sum of losses, each times its weight.
 
     Args:

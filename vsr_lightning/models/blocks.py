@@ -37,17 +37,17 @@ def upsampler(width: int, channels: int, scale: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(scale // 2 - 1):
         layers += [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.ReLU()]
-    last = as_small(nn.Conv2d(width, 4 * channels, 3, padding=1))
+    last = init_near_zero(nn.Conv2d(width, 4 * channels, 3, padding=1))
     return nn.Sequential(*layers, last, nn.PixelShuffle(2))
 
 
-def as_small(layer: nn.Module) -> nn.Module:
+def init_near_zero(layer: nn.Module) -> nn.Module:
     """Return a layer with a hundredth of its weights: what it adds to is hardly changed at first."""
     for parameter in layer.parameters():
         parameter.data.mul_(0.01)
     return layer
 
 
-def upsampled(frames: Tensor, scale: int) -> Tensor:
+def bicubic_upsample(frames: Tensor, scale: int) -> Tensor:
     """(B, C, h, w) -> (B, C, scale h, scale w), bicubic."""
     return F.interpolate(frames, scale_factor=scale, mode="bicubic", align_corners=False)

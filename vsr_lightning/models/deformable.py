@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from vsr_lightning.models.blocks import ResidualBlock, as_small, check_fit, upsampled, upsampler
+from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, init_near_zero, upsampler
 
 KERNEL = 3
 
@@ -43,7 +43,7 @@ class Deformable(nn.Module):
             raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
         if width % groups:
             raise ValueError(f"model.width={width} is no multiple of model.groups={groups}")
-        self.scale, self.frames, self.channels, self.taps = scale, frames, channels, groups * KERNEL**2
+        self.scale, self.frames, self.channels, self.samples = scale, frames, channels, groups * KERNEL**2
         self.extract = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), *(ResidualBlock(width) for _ in range(features))
         )
@@ -52,7 +52,7 @@ class Deformable(nn.Module):
             nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1),
             nn.ReLU(),
-            as_small(nn.Conv2d(width, 3 * self.taps, 3, padding=1)),
+            init_near_zero(nn.Conv2d(width, 3 * self.samples, 3, padding=1)),
         )
         self.align = nn.Conv2d(width, width, KERNEL, padding=KERNEL // 2)
         self.fusion = nn.Conv2d(frames * width, width, 1)
@@ -76,10 +76,10 @@ class Deformable(nn.Module):
         aligned = self._aligned(features.flatten(0, 1), self.offsets(pairs))
         fused = self.fusion(torch.relu(aligned).unflatten(0, features.shape[:2]).flatten(1, 2))
         missing: Tensor = self.up(fused + self.blocks(fused))
-        return missing + upsampled(middle[:, : self.channels], self.scale)
+        return missing + bicubic_upsample(middle[:, : self.channels], self.scale)
 
-    def _aligned(self, features: Tensor, told: Tensor) -> Tensor:
-        offsets, weights = told.float().split([2 * self.taps, self.taps], 1)
+    def _aligned(self, features: Tensor, offsets_and_mask: Tensor) -> Tensor:
+        offsets, weights = offsets_and_mask.float().split([2 * self.samples, self.samples], 1)
         with torch.autocast(features.device.type, enabled=False):  # half a pixel is lost in half precision
             sampled: Tensor = deform_conv2d(
                 features.float(),

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr_lightning.models.basicvsr_weights import read_weights
-from vsr_lightning.models.blocks import ResidualBlock, as_small, check_fit
-from vsr_lightning.models.spynet import Flow, warp
+from vsr_lightning.models.blocks import ResidualBlock, check_fit, init_near_zero
+from vsr_lightning.models.spynet import SPyNet, warp
 
 
 class Recurrent(nn.Module):
@@ -52,16 +52,16 @@ class Recurrent(nn.Module):
         if scale not in (2, 4):
             raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
         self.width, self.scale, self.channels, self.coupled = width, scale, channels, coupled
-        self.flow = Flow(channels, flow_levels, flow_width, flow_kernel)
-        self.back = trunk(channels + width, width, blocks)
-        self.forth = trunk(channels + (1 + coupled) * width, width, blocks)
+        self.flow = SPyNet(channels, flow_levels, flow_width, flow_kernel)
+        self.backward_trunk = trunk(channels + width, width, blocks)
+        self.forward_trunk = trunk(channels + (1 + coupled) * width, width, blocks)
         self.fusion = nn.Identity() if coupled else nn.Sequential(nn.Conv2d(2 * width, width, 1), nn.LeakyReLU(0.1))
         doublings = [
             layer
             for _ in range(scale // 2)
             for layer in (nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.LeakyReLU(0.1))
         ]
-        last = as_small(nn.Conv2d(width, channels, 3, padding=1))
+        last = init_near_zero(nn.Conv2d(width, channels, 3, padding=1))
         self.up = nn.Sequential(*doublings, nn.Conv2d(width, width, 3, padding=1), nn.LeakyReLU(0.1), last)
         if weights is not None:
             read_weights(self, Path(weights))
@@ -71,10 +71,14 @@ class Recurrent(nn.Module):
         check_fit(low_res, self.channels)
         frames = list(low_res.unbind(1))
         to_next, to_last = self.flow.along(low_res)
-        back = self._carry(self.back, frames[::-1], to_next[::-1])[::-1]
-        seen = [torch.cat(pair, 1) for pair in zip(frames, back, strict=True)] if self.coupled else frames
-        forth = self._carry(self.forth, seen, to_last)
-        both = forth if self.coupled else [torch.cat(pair, 1) for pair in zip(back, forth, strict=True)]
+        backward_trunk = self._propagate(self.backward_trunk, frames[::-1], to_next[::-1])[::-1]
+        seen = [torch.cat(pair, 1) for pair in zip(frames, backward_trunk, strict=True)] if self.coupled else frames
+        forward_trunk = self._propagate(self.forward_trunk, seen, to_last)
+        both = (
+            forward_trunk
+            if self.coupled
+            else [torch.cat(pair, 1) for pair in zip(backward_trunk, forward_trunk, strict=True)]
+        )
         # all frames at once where there is time to gain, one at a time where only memory
         if torch.is_grad_enabled():
             features, images = torch.stack(both, 1).flatten(0, 1), low_res.flatten(0, 1)
@@ -86,7 +90,7 @@ class Recurrent(nn.Module):
         missing: Tensor = self.up(self.fusion(features.contiguous(memory_format=torch.channels_last)))
         return base + missing
 
-    def _carry(self, blocks: nn.Module, frames: Sequence[Tensor], flows: Sequence[Tensor]) -> list[Tensor]:
+    def _propagate(self, blocks: nn.Module, frames: Sequence[Tensor], flows: Sequence[Tensor]) -> list[Tensor]:
         """Return each frame's features, in the order given; ``flows`` lead from each frame after the first one back."""
         batch, _, height, width = frames[0].shape
         features = frames[0].new_zeros(batch, self.width, height, width)

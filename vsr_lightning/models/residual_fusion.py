@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from vsr_lightning.models.blocks import ResidualBlock, check_fit, upsampled, upsampler
+from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, upsampler
 
 
 class ResidualFusion(nn.Module):
@@ -36,4 +36,4 @@ class ResidualFusion(nn.Module):
         check_fit(low_res, self.channels, self.frames)
         features = self.first(low_res.flatten(1, 2))
         missing: Tensor = self.up(features + self.blocks(features))
-        return missing + upsampled(low_res[:, low_res.shape[1] // 2], self.scale)
+        return missing + bicubic_upsample(low_res[:, low_res.shape[1] // 2], self.scale)

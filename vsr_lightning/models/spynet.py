@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import normalize
 
-from vsr_lightning.models.blocks import as_small
+from vsr_lightning.models.blocks import init_near_zero
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}  # as the published network sees RGB
 
 
-class Flow(nn.Module):
+class SPyNet(nn.Module):
     """A spatial pyramid (SPyNet, Ranjan and Black 2017): each level corrects the flow of the coarser one.
 
     Six levels, width 32 and kernel 7 is the published network. It starts close to no motion.
@@ -32,7 +32,7 @@ class Flow(nn.Module):
             layers: list[nn.Module] = []
             for before, after in itertools.pairwise(widths):
                 layers += [nn.Conv2d(before, after, kernel, padding=kernel // 2), nn.ReLU()]
-            last = as_small(nn.Conv2d(widths[-1], 2, kernel, padding=kernel // 2))
+            last = init_near_zero(nn.Conv2d(widths[-1], 2, kernel, padding=kernel // 2))
             self.levels.append(nn.Sequential(*layers, last))
 
     def along(self, clip: Tensor) -> tuple[list[Tensor], list[Tensor]]:

@@ -10,9 +10,9 @@ from torch import Tensor
 from vsr_lightning.reporting.curves import Curve, read_curves
 from vsr_lightning.reporting.results import Condition, Group
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: seen by all
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: seen by all
 MARKERS = "osDv^P"
-LOWER_IS_BETTER = ("lpips", "perceptual")
+LOWER_IS_BETTER = ("lpips", "vgg_distance")
 
 
 def curves_figure(group: Group) -> Figure | None:
@@ -30,13 +30,13 @@ def curves_figure(group: Group) -> Figure | None:
     held_out = "validation" if (config.get("data") or {}).get("val_videos") else "test"
     figure = Figure(figsize=(4.2 * len(read), 3.2), layout="constrained")
     for axes, (label, runs) in zip(np.atleast_1d(figure.subplots(1, len(read))), read.items(), strict=True):
-        for tag, name, colour, style in zip(tags, ("training", held_out), COLOURS, ("-", "--"), strict=False):
+        for tag, name, color, style in zip(tags, ("training", held_out), COLORS, ("-", "--"), strict=False):
             seeds = [run[tag] for run in runs if tag in run]
             for epochs, values in seeds:
-                axes.plot(epochs, values, style, color=colour, linewidth=0.8, alpha=0.35)
+                axes.plot(epochs, values, style, color=color, linewidth=0.8, alpha=0.35)
             if seeds:
                 epochs, mean = _mean_curve(seeds)
-                axes.plot(epochs, mean, style, color=colour, marker=".", label=name)
+                axes.plot(epochs, mean, style, color=color, marker=".", label=name)
         axes.set(title=label, xlabel="epoch", ylabel=f"loss, mean of {len(runs)} seed{'s' * (len(runs) > 1)}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
@@ -44,7 +44,7 @@ def curves_figure(group: Group) -> Figure | None:
     return figure
 
 
-def strip_figure(strip: dict[str, Tensor]) -> Figure:
+def comparison_figure(strip: dict[str, Tensor]) -> Figure:
     """Paper's Fig. 4: a row a test video, a column a kind; images (B, 1 or 3, H, W) in [0, 1]."""
     rows = len(next(iter(strip.values())))
     figure = Figure(figsize=(1.6 * len(strip), 1.6 * rows + 0.5), layout="constrained")
@@ -58,7 +58,7 @@ def strip_figure(strip: dict[str, Tensor]) -> Figure:
     return figure
 
 
-def plane_figure(group: Group, score: str, title: str) -> Figure:
+def perception_distortion_figure(group: Group, score: str, title: str) -> Figure:
     """PSNR against a perceptual score (Blau and Michaeli 2018): a point a run, better towards the upper right.
 
     A line joins the means of runs that differ in the weight of one term of a sum of losses only.
@@ -72,8 +72,8 @@ def plane_figure(group: Group, score: str, title: str) -> Figure:
     for condition, name in zip(conditions, names, strict=True):
         first = condition.results[0]
         marker = MARKERS[models.index(first.record["model"]) % len(MARKERS)]
-        colour = COLOURS[kinds.index(name) % len(COLOURS)]
-        style = {"color": colour, "marker": marker} if first.trained else {"color": "black", "marker": "*", "s": 120}
+        color = COLORS[kinds.index(name) % len(COLORS)]
+        style = {"color": color, "marker": marker} if first.trained else {"color": "black", "marker": "*", "s": 120}
         axes.scatter(condition.scores("psnr"), condition.scores(score), label=condition.label, alpha=0.8, **style)
     for curve in _over_a_weight(conditions):
         points = [[condition.scores(name).mean() for condition in curve] for name in ("psnr", score)]
@@ -87,7 +87,7 @@ def plane_figure(group: Group, score: str, title: str) -> Figure:
     return figure
 
 
-def perceptual_judge(conditions: Sequence[Condition]) -> str:
+def perceptual_metric(conditions: Sequence[Condition]) -> str:
     """Return the score to judge looks by: LPIPS where all have it, else HaarPSI; nobody here trains on either."""
     runs = [result for condition in conditions for result in condition.results if result.finished]
     return "lpips" if runs and all("lpips" in run.record["scores"] for run in runs) else "haarpsi"
@@ -97,11 +97,11 @@ def _over_a_weight(conditions: Sequence[Condition]) -> list[list[Condition]]:
     """Return the conditions that differ in one loss.terms weight only, in its order."""
     curves: dict[tuple[str, ...], list[tuple[float, Condition]]] = {}
     for condition in conditions:
-        parts = [part.partition("=") for part in condition.varied]
+        parts = [part.partition("=") for part in condition.swept]
         weights = [(key, float(value)) for key, _, value in parts if key.startswith("loss.terms.")]
         if len(weights) == 1:
             ((key, weight),) = weights
-            rest = (part for part in condition.varied if not part.startswith(f"{key}="))
+            rest = (part for part in condition.swept if not part.startswith(f"{key}="))
             curves.setdefault((condition.results[0].record["model"], key, *rest), []).append((weight, condition))
     return [
         [condition for _, condition in sorted(curve, key=lambda place: place[0])]

@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsr_lightning.reporting.figures import strip_figure
-from vsr_lightning.reporting.findings_tables import keep, largest, planes, tables, tuned
+from vsr_lightning.reporting.figures import comparison_figure
+from vsr_lightning.reporting.findings_tables import fine_tuned, keep, largest, perception_distortion_figures, tables
 from vsr_lightning.reporting.page import png
-from vsr_lightning.reporting.predictions import SHOWN, look
+from vsr_lightning.reporting.predictions import SHOWN, predict_group
 from vsr_lightning.reporting.results import comparable, read_results
 from vsr_lightning.utils.files import write_bytes, write_text
 
@@ -31,10 +31,10 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
     if missing := [page for page in pages if not page.is_file()]:
         raise FileNotFoundError(f"{missing[0]} is missing: give another --page")
     groups = comparable(read_results([kept]))
-    made, pictures = tables(groups), planes(groups)
-    if from_scratch := [group for group in comparable(results) if not tuned(group)]:
-        looks = look(largest(from_scratch), videos=SHOWN)
-        pictures |= {"strip": strip_figure(looks.strip)} if looks and looks.strip else {}
+    made, pictures = tables(groups), perception_distortion_figures(groups)
+    if from_scratch := [group for group in comparable(results) if not fine_tuned(group)]:
+        predictions = predict_group(largest(from_scratch), videos=SHOWN)
+        pictures |= {"strip": comparison_figure(predictions.strip)} if predictions and predictions.strip else {}
     for page in pages:
         write_text(page, filled(page.read_text(encoding="utf-8"), made))
         told.append(f"page: {page}")

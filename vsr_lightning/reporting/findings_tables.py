@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vsr_lightning.metrics import SCORES
-from vsr_lightning.reporting.figures import perceptual_judge, plane_figure
+from vsr_lightning.reporting.figures import perception_distortion_figure, perceptual_metric
 from vsr_lightning.reporting.results import Condition, Group, Result
 from vsr_lightning.reporting.statistics import by_video, paired_difference, spread
 from vsr_lightning.runs.frames import FRAMES_FILE, write_frames
@@ -18,7 +18,7 @@ from vsr_lightning.runs.record import RUN_FILE
 from vsr_lightning.utils.files import write_text
 from vsr_lightning.utils.formatting import duration, markdown, with_interval, with_spread
 
-SHOWN = ("psnr", "ssim", "haarpsi", "gmsd", "perceptual", "flicker")
+SHOWN = ("psnr", "ssim", "haarpsi", "gmsd", "vgg_distance", "temporal_error")
 BASELINE_LOSS = "mse"
 
 
@@ -46,7 +46,7 @@ def tables(groups: Sequence[Group]) -> dict[str, str]:
     runs that started from another's weights have their own scores and differences.
     """
     main = largest(groups)
-    from_weights = [group for group in groups if tuned(group)]
+    from_weights = [group for group in groups if fine_tuned(group)]
     others = [group for group in groups if group is not main and group not in from_weights]
     trained = [condition for condition in _ordered(main) if condition.results[0].trained]
     return {
@@ -61,20 +61,20 @@ def tables(groups: Sequence[Group]) -> dict[str, str]:
 
 def largest(groups: Sequence[Group]) -> Group:
     """Return the group with the most conditions among those that were trained from scratch."""
-    return max((group for group in groups if not tuned(group)), key=lambda group: len(group.conditions))
+    return max((group for group in groups if not fine_tuned(group)), key=lambda group: len(group.conditions))
 
 
-def planes(groups: Sequence[Group]) -> dict[str, Figure]:
+def perception_distortion_figures(groups: Sequence[Group]) -> dict[str, Figure]:
     """Return pixels against looks of the largest group, and of one that started from another's weights."""
     of = {"plane": largest(groups)}
-    if from_weights := next(filter(tuned, groups), None):
+    if from_weights := next(filter(fine_tuned, groups), None):
         close = tuple(result for result in from_weights.results if result.trained)  # bicubic is far from these
         of["tuned_plane"] = replace(from_weights, results=close)
     figures = {}
     for name, group in of.items():
         results = tuple(result for condition in _ordered(group) for result in condition.results)
-        score = perceptual_judge(group.conditions)
-        figures[name] = plane_figure(replace(group, results=results), score, SCORES[score])
+        score = perceptual_metric(group.conditions)
+        figures[name] = perception_distortion_figure(replace(group, results=results), score, SCORES[score])
     return figures
 
 
@@ -88,7 +88,7 @@ def _ordered(group: Group) -> list[Condition]:
     return sorted(group.conditions, key=place)
 
 
-def tuned(group: Group) -> bool:
+def fine_tuned(group: Group) -> bool:
     """Return whether any of its runs started from another's weights."""
     return any(result.record.get("init_from") for result in group.results)
 

@@ -15,7 +15,7 @@ from vsr_lightning.degradation import Batch
 from vsr_lightning.images import side_by_side
 from vsr_lightning.metrics import frames_at_once
 from vsr_lightning.reporting.results import Group, Result
-from vsr_lightning.runs.trained import load_trained
+from vsr_lightning.runs.trained import load_run
 from vsr_lightning.utils.errors import one_line
 
 VIDEOS = 50  # test videos on which losses are compared: all their windows
@@ -23,7 +23,7 @@ SHOWN = 4  # of them in the strip
 
 
 @dataclass
-class Looks:
+class GroupPredictions:
     """What the networks of a group predict.
 
     Attributes:
@@ -41,28 +41,28 @@ class Looks:
     missing: list[str]
 
 
-def look(group: Group, videos: int = VIDEOS) -> Looks | None:
+def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions | None:
     """Load the networks of a group and let them predict so many test videos; None where nothing is finished."""
     finished = [result for result in group.results if result.finished]
     if not finished:
         return None
     try:
-        data, batch = see_test(finished[0], videos)
+        data, batch = load_test_batch(finished[0], videos)
     except Exception as error:  # a class that is gone, a missing file, weights of another shape
-        return Looks(
+        return GroupPredictions(
             {}, {}, 0, (0, 0, 0), [f"The pictures and the losses under each other are missing: {one_line(error)}."]
         )
     if data.videos.checksum != finished[0].record["data"]["checksum"]:
-        return Looks(
+        return GroupPredictions(
             {}, {}, 0, (0, 0, 0), ["The pictures are missing: the data file is not the one that the runs saw."]
         )
     target, videos = batch.frames, min(videos, len(data.test_videos))
-    looks = Looks({}, {}, videos, (len(target), *target.shape[-2:]), [])
-    losses = _losses(finished, looks.missing)
+    found = GroupPredictions({}, {}, videos, (len(target), *target.shape[-2:]), [])
+    losses = _losses(finished, found.missing)
     each = len(target) // videos
     middle = slice(each // 2, SHOWN * each, each)
-    shown = side_by_side(batch.pick(batch.low_res)[middle], target[middle], target[middle])
-    looks.strip = {kind: shown[kind] for kind in ("truth", "low-res", "bicubic")}
+    shown = side_by_side(batch.select_targets(batch.low_res)[middle], target[middle], target[middle])
+    found.strip = {kind: shown[kind] for kind in ("truth", "low-res", "bicubic")}
     batches = {_cut(finished[0]): batch}  # the same frames, in windows and in clips
     for condition in track(group.conditions, f"predictions of group {group.name}"):
         values: list[dict[str, float]] = []
@@ -71,19 +71,19 @@ def look(group: Group, videos: int = VIDEOS) -> Looks | None:
                 if not result.finished:
                     continue
                 if (cut := _cut(result)) not in batches:
-                    batches[cut] = see_test(result, videos)[1]
+                    batches[cut] = load_test_batch(result, videos)[1]
                 prediction = predict(result, batches[cut])
             except Exception as error:  # as above
-                looks.missing.append(f"{result.path.name} is not shown: {one_line(error)}.")
+                found.missing.append(f"{result.path.name} is not shown: {one_line(error)}.")
                 continue
             values.append({name: _mean(loss, prediction, target) for name, loss in losses.items()})
             if condition.results[0].trained:
-                looks.strip.setdefault(condition.label, prediction[middle].clamp(0, 1))
+                found.strip.setdefault(condition.label, prediction[middle].clamp(0, 1))
         if values and losses:
-            looks.losses[condition.label] = {
+            found.losses[condition.label] = {
                 name: sum(value[name] for value in values) / len(values) for name in losses
             }
-    return looks
+    return found
 
 
 def _cut(result: Result) -> tuple[int, str]:
@@ -91,7 +91,7 @@ def _cut(result: Result) -> tuple[int, str]:
     return data["frames"], data.get("targets", "middle")
 
 
-def see_test(result: Result, videos: int) -> tuple[VideoData, Batch]:
+def load_test_batch(result: Result, videos: int) -> tuple[VideoData, Batch]:
     """Return a run's data, and the first so many of its test videos as its network takes them."""
     data: VideoData = instantiate(OmegaConf.create(result.record["config"]["data"]))
     return data, data.test_windows(min(videos, len(data.test_videos)))
@@ -106,7 +106,7 @@ def predict(result: Result, batch: Batch) -> Tensor:
         ValueError: its checkpoint is damaged.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = load_trained(result.path).network().to(device)
+    network = load_run(result.path).network().to(device)
     at_once = max(1, frames_at_once(batch.target) * len(batch.target) // len(batch.frames))
     parts = zip(batch.low_res.split(at_once), batch.target.split(at_once), strict=True)
     return torch.cat([Batch(*part).pair(network(part[0].to(device)).float().cpu())[0] for part in parts])

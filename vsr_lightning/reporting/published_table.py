@@ -23,9 +23,9 @@ def compared(groups: Sequence[Group]) -> Section | None:
     published = next((runs for runs in trained if runs and "psnr_published" in runs[0].record["scores"]), None)
     if published is None:
         return None
-    data = published[0].facets["data"]
+    data = published[0].comparison_key["data"]
     others = (runs for runs in trained if runs and "psnr_published" not in runs[0].record["scores"])
-    corrected = next((runs for runs in others if runs[0].facets["data"] == data), [])
+    corrected = next((runs for runs in others if runs[0].comparison_key["data"] == data), [])
     rows = []
     for loss, (psnr, ssim) in PAPER.items():
         row = {

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vsr_lightning.reporting.page import write_page
-from vsr_lightning.reporting.predictions import look
+from vsr_lightning.reporting.predictions import predict_group
 from vsr_lightning.reporting.published_table import compared
 from vsr_lightning.reporting.results import comparable, read_results
-from vsr_lightning.reporting.sections import group_sections, made_from, stand_ins, unfinished
+from vsr_lightning.reporting.sections import data_notes, group_sections, provenance, unfinished
 
 
 def write_report(folders: Sequence[Path], output: Path) -> Path:
@@ -20,10 +20,13 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
     groups = comparable(results)
     sections = [section for section in (unfinished(results), compared(groups)) if section]
     for group in groups:
-        sections += group_sections(group, look(group), several=len(groups) > 1)
-    sections.append(made_from(results, groups))
+        sections += group_sections(group, predict_group(group), several=len(groups) > 1)
+    sections.append(provenance(results, groups))
     finished = sum(result.finished for result in results)
-    summary = [f"{finished} finished runs of {len(results)}, from {', '.join(map(str, folders))}.", *stand_ins(results)]
+    summary = [
+        f"{finished} finished runs of {len(results)}, from {', '.join(map(str, folders))}.",
+        *data_notes(results),
+    ]
     if len(groups) > 1:
         summary.append(f"They make {len(groups)} groups that can't be compared with each other; each says why.")
     return write_page(output, "Video super-resolution: what each loss makes", summary, sections)

@@ -51,7 +51,7 @@ class Result:
         return read_frames(path) if self.finished and path.exists() else {}
 
     @cached_property
-    def facets(self) -> dict[str, str]:
+    def comparison_key(self) -> dict[str, str]:
         """What must be equal for two runs to be compared, in words; a run without training has fewer."""
         data, config = self.record.get("data") or {}, self.record.get("config") or {}
         git, features = self.record.get("git") or {}, self.record.get("features") or {}
@@ -62,7 +62,7 @@ class Result:
             "blur of the test": data.get("test_blur", "one a window"),
             "degradation": _degradation(data.get("degradation") or {}),
             "PSNR and SSIM of": scored_part(self.record),
-            "judge": str((self.record.get("judge") or {}).get("checksum"))[:12],
+            "metric features": str((self.record.get("metric_features") or {}).get("checksum"))[:12],
         }
         if self.frames:
             made_of["test windows"] = str(len(self.frames["video"]))  # fewer with trainer.limit_test_batches
@@ -77,16 +77,16 @@ class Result:
         return made_of
 
     @cached_property
-    def choices(self) -> dict[str, str]:
+    def hyperparameters(self) -> dict[str, str]:
         """Every key of its config that could make it another training, and its value."""
         return {
             key: str(value) for key, value in leaves(self.record.get("config") or {}) if not NO_CHOICE.fullmatch(key)
         }
 
-    def agrees(self, facets: dict[str, str]) -> bool:
+    def agrees(self, comparison_key: dict[str, str]) -> bool:
         """Whether every facet that both have is the same."""
-        mine = self.facets
-        return all(mine[name] == value for name, value in facets.items() if name in mine)
+        mine = self.comparison_key
+        return all(mine[name] == value for name, value in comparison_key.items() if name in mine)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Condition:
 
     label: str
     results: tuple[Result, ...]
-    varied: tuple[str, ...] = ()
+    swept: tuple[str, ...] = ()
 
     def scores(self, name: str) -> np.ndarray:
         """Return ``name`` of each finished run, one a seed."""
@@ -131,17 +131,17 @@ class Group:
         by_name: dict[tuple[str, tuple[str, ...]], dict[int, Result]] = {}
         for result in self.results:
             name = result.record["model"]
-            varied: tuple[str, ...] = ()
+            swept: tuple[str, ...] = ()
             if result.trained:
                 name = f"{name} {result.record['loss']}" if len(models) > 1 else result.record["loss"]
-                varied = tuple(f"{key}={result.choices[key]}" for key in keys if key in result.choices)
-            by_seed = by_name.setdefault((name, varied), {})
+                swept = tuple(f"{key}={result.hyperparameters[key]}" for key in keys if key in result.hyperparameters)
+            by_seed = by_name.setdefault((name, swept), {})
             seed = result.record.get("seed", 0) if result.trained else 0
             if seed not in by_seed or result.finished or not by_seed[seed].finished:
                 by_seed[seed] = result
         return tuple(
-            Condition(" ".join((name, *varied)), tuple(by_seed[seed] for seed in sorted(by_seed)), varied)
-            for (name, varied), by_seed in by_name.items()
+            Condition(" ".join((name, *swept)), tuple(by_seed[seed] for seed in sorted(by_seed)), swept)
+            for (name, swept), by_seed in by_name.items()
         )
 
     def scored(self, name: str) -> list[Condition]:
@@ -168,21 +168,30 @@ def comparable(results: Sequence[Result]) -> list[Group]:
     """Group runs that agree in data, features, commit and epochs; those without one of these go with all that agree."""
     known = [result for result in results if result.record.get("data")]
     kinds: list[dict[str, str]] = []
-    for result in sorted(known, key=lambda result: -len(result.facets)):  # the most told first: others then join
-        if not any(result.agrees(facets) for facets in kinds):
-            kinds.append(result.facets)
-    order = {id(facets): min(i for i, result in enumerate(known) if result.agrees(facets)) for facets in kinds}
-    kinds.sort(key=lambda facets: order[id(facets)])
+    for result in sorted(
+        known, key=lambda result: -len(result.comparison_key)
+    ):  # the most told first: others then join
+        if not any(result.agrees(comparison_key) for comparison_key in kinds):
+            kinds.append(result.comparison_key)
+    order = {
+        id(comparison_key): min(i for i, result in enumerate(known) if result.agrees(comparison_key))
+        for comparison_key in kinds
+    }
+    kinds.sort(key=lambda comparison_key: order[id(comparison_key)])
     return [
-        Group(chr(ord("A") + i), _differences(facets, kinds[0]), tuple(r for r in known if r.agrees(facets)))
-        for i, facets in enumerate(kinds)
+        Group(
+            chr(ord("A") + i),
+            _differences(comparison_key, kinds[0]),
+            tuple(r for r in known if r.agrees(comparison_key)),
+        )
+        for i, comparison_key in enumerate(kinds)
     ]
 
 
-def _differences(facets: dict[str, str], first: dict[str, str]) -> str:
+def _differences(comparison_key: dict[str, str], first: dict[str, str]) -> str:
     return "; ".join(
         f"{name} {value} instead of {first[name]}"
-        for name, value in facets.items()
+        for name, value in comparison_key.items()
         if name in first and value != first[name]
     )
 
@@ -195,7 +204,7 @@ def _varying(results: Sequence[Result]) -> list[str]:
     """Return the keys with more than one value: a loss's among the runs under it, others among those of a network."""
     values: dict[str, dict[str, set[str]]] = {}
     for result in results:
-        for key, value in result.choices.items():
+        for key, value in result.hyperparameters.items():
             kind = str(result.record["loss" if key.split(".")[0] == "loss" else "model"])
             values.setdefault(key, {}).setdefault(kind, set()).add(value)
     return [key for key, kinds in values.items() if any(len(kind) > 1 for kind in kinds.values())]

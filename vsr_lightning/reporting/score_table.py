@@ -65,16 +65,21 @@ def notes(runs: Sequence[Run]) -> list[str]:
         for name, sha256 in sorted(features)
     ]
     for name, checksum in sorted(
-        {(run["judge"]["name"], run["judge"]["checksum"]) for _, run in runs if run.get("judge")}
+        {
+            (run["metric_features"]["name"], run["metric_features"]["checksum"])
+            for _, run in runs
+            if run.get("metric_features")
+        }
     ):
         lines.append(
-            f"perceptual: Eq. 5 through VGG-19 with {name} weights, SHA-256 {checksum[:12]}, lower is better. "
+            f"VGG distance: Eq. 5 through VGG-19 with {name} weights, SHA-256 {checksum[:12]}, lower is better. "
             "HaarPSI (higher is better) and GMSD (lower): no network has a part in them. "
-            "flicker: mean absolute error of the change from frame to frame, lower is better."
+            "temporal error: mean absolute error of the change from frame to frame, lower is better."
         )
         if same := [path.name for path, run in runs if (run.get("features") or {}).get("checksum") == checksum]:
             lines.append(
-                f"**Trained on what the column perceptual looks through: {', '.join(same)}. Judge by HaarPSI instead.**"
+                f"**Trained on what the column VGG distance looks through: "
+                f"{', '.join(same)}. Judge by HaarPSI instead.**"
             )
     if len({test_set(run) for _, run in runs if run.get("data")}) > 1:
         lines.append(

@@ -8,8 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vsr_lightning.metrics import SCORES
-from vsr_lightning.reporting.figures import curves_figure, perceptual_judge, plane_figure, strip_figure
-from vsr_lightning.reporting.predictions import Looks
+from vsr_lightning.reporting.figures import (
+    comparison_figure,
+    curves_figure,
+    perception_distortion_figure,
+    perceptual_metric,
+)
+from vsr_lightning.reporting.predictions import GroupPredictions
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.reporting.statistics import paired_difference, pairs, spread
 from vsr_lightning.runs.comparable import WHOLE
@@ -40,7 +45,7 @@ class Section:
     alt: str = ""
 
 
-def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Section]:
+def group_sections(group: Group, predictions: GroupPredictions | None, several: bool) -> list[Section]:
     """Return a group's sections, the headings numbered by its letter where there are several."""
     suffix, of = (f"_{group.name.lower()}", f", group {group.name}") if several else ("", "")
     sections = [table_1(group, suffix, of), differences(group, suffix, of)]
@@ -54,17 +59,17 @@ def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Sec
                 alt="training and test loss of each condition over the epochs",
             )
         )
-    if looks and looks.strip:
+    if predictions and predictions.strip:
         sections.append(
             Section(
                 f"strip{suffix}",
                 f"What they look like{of} (the paper's Fig. 4)",
                 ["The middle frame of the first test videos; of each condition its lowest seed."],
-                figure=strip_figure(looks.strip),
-                alt=f"rows: test videos; columns: {', '.join(looks.strip)}",
+                figure=comparison_figure(predictions.strip),
+                alt=f"rows: test videos; columns: {', '.join(predictions.strip)}",
             )
         )
-    score = perceptual_judge(group.conditions)
+    score = perceptual_metric(group.conditions)
     if group.scored("psnr"):
         sections.append(
             Section(
@@ -74,28 +79,28 @@ def group_sections(group: Group, looks: Looks | None, several: bool) -> list[Sec
                     f"A point a run. {SCORES[score]} is a perceptual score that no run here was trained on; better is "
                     "up and to the right. A line joins what differs in one weight of a sum of losses only."
                 ],
-                figure=plane_figure(group, score, SCORES[score]),
+                figure=perception_distortion_figure(group, score, SCORES[score]),
                 alt=f"PSNR against {SCORES[score]}, a point a run",
             )
         )
-    if looks and looks.losses:
+    if predictions and predictions.losses:
         rows = [
             {"condition": label, **{name: f"{value:.4g}" for name, value in values.items()}}
-            for label, values in looks.losses.items()
+            for label, values in predictions.losses.items()
         ]
         sections.append(
             Section(
                 f"losses{suffix}",
                 f"Every model under every loss{of}",
                 [
-                    "Mean over {} frames, {}x{} pixels of each, ".format(*looks.frames)
-                    + f"of {looks.videos} test videos and over seeds, pictures in [0, 1]; lower is better."
+                    "Mean over {} frames, {}x{} pixels of each, ".format(*predictions.frames)
+                    + f"of {predictions.videos} test videos and over seeds, pictures in [0, 1]; lower is better."
                 ],
                 rows,
             )
         )
-    if looks and looks.missing:
-        sections.append(Section(f"missing{suffix}", f"Left out{of}", looks.missing))
+    if predictions and predictions.missing:
+        sections.append(Section(f"missing{suffix}", f"Left out{of}", predictions.missing))
     return sections
 
 
@@ -116,18 +121,17 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
         numbers.append({"condition": condition.label, "n": str(n), **number})
     text = [
         "Mean and standard deviation over seeds; n counts the finished runs. Each run's score is the mean over all "
-        "frames of its test videos. PSNR, SSIM, Eq. 1 and HaarPSI: higher is better; perceptual, GMSD, LPIPS and "
-        "flicker "
-        "(mean absolute error of the change from frame to frame): lower."
+        "frames of its test videos. PSNR, SSIM, Eq. 1 and HaarPSI: higher is better; VGG distance, GMSD, "
+        "LPIPS and temporal error (mean absolute error of the change from frame to frame): lower."
     ]
-    judges = {(result.record.get("judge") or {}).get("checksum") for result in group.results}
+    judged_by = {(result.record.get("metric_features") or {}).get("checksum") for result in group.results}
     if own := [
         condition.label
         for condition in group.conditions
-        if (condition.results[0].record.get("features") or {}).get("checksum") in judges
+        if (condition.results[0].record.get("features") or {}).get("checksum") in judged_by
     ]:
-        text.append(f"Trained on what the column perceptual looks through: {', '.join(own)}. Judge these by HaarPSI.")
-    if (seen := group.results[0].facets["PSNR and SSIM of"]) != WHOLE:
+        text.append(f"Trained on what the column VGG distance looks through: {', '.join(own)}. Judge these by HaarPSI.")
+    if (seen := group.results[0].comparison_key["PSNR and SSIM of"]) != WHOLE:
         text.append(f"PSNR and SSIM: {seen}; the other scores see whole frames.")
     if group.reason:
         text.insert(0, f"Apart from group A because of: {group.reason}.")
@@ -179,7 +183,7 @@ def unfinished(results: Sequence[Result]) -> Section | None:
     return Section("unfinished", "Runs without scores", [text], rows)
 
 
-def stand_ins(results: Sequence[Result]) -> list[str]:
+def data_notes(results: Sequence[Result]) -> list[str]:
     """Say which videos and which features the scores come from."""
     records = [result.record for result in results]
     data = {record["data"]["description"] for record in records if record.get("data")}
@@ -190,11 +194,11 @@ def stand_ins(results: Sequence[Result]) -> list[str]:
     ]
 
 
-def made_from(results: Sequence[Result], groups: Sequence[Group]) -> Section:
+def provenance(results: Sequence[Result], groups: Sequence[Group]) -> Section:
     """Say what each run was made from."""
     rows = []
     for result in results:
-        record, facets = result.record, result.facets
+        record, comparison_key = result.record, result.comparison_key
         versions = record.get("versions") or {}
         rows.append(
             {
@@ -205,11 +209,12 @@ def made_from(results: Sequence[Result], groups: Sequence[Group]) -> Section:
                 "seed": str(record.get("seed", "")),
                 "status": record["status"],
                 "epochs": str(record.get("epochs", "")),
-                "data": facets["data"],
-                "videos": f"{facets.get('training videos', '0')} training, {facets['test videos']} test",
-                "degradation": facets["degradation"],
-                "features": facets.get("features", ""),
-                "commit": facets.get("commit") or str((record.get("git") or {}).get("commit"))[:8],
+                "data": comparison_key["data"],
+                "videos": f"{comparison_key.get('training videos', '0')} training, "
+                f"{comparison_key['test videos']} test",
+                "degradation": comparison_key["degradation"],
+                "features": comparison_key.get("features", ""),
+                "commit": comparison_key.get("commit") or str((record.get("git") or {}).get("commit"))[:8],
                 "device": f"{record.get('device', '')}, {record.get('precision', '')}",
                 "torch": str(versions.get("torch", "")),
                 "time": duration(record.get("wall_time_s", 0)),

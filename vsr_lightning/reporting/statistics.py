@@ -65,7 +65,7 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
 
 def by_video(result: Result, score: str) -> np.ndarray:
     """Return the mean of a score over each test video's windows, in the videos' order."""
-    there = ~np.isnan(result.frames[score])  # a video's first frame has no flicker
+    there = ~np.isnan(result.frames[score])  # a video's first frame has no temporal error
     _, inverse, frames = np.unique(result.frames["video"][there], return_inverse=True, return_counts=True)
     return np.bincount(inverse, result.frames[score][there]) / frames
 
@@ -84,4 +84,4 @@ def pairs(group: Group) -> list[tuple[Condition, Condition]]:
 def _without(choice: str, condition: Condition) -> tuple[str, list[str]]:
     """Return what tells a condition from others, but for its loss or its model and that one's keys."""
     other = condition.results[0].record["model" if choice == "loss" else "loss"]
-    return other, [part for part in condition.varied if not part.startswith(f"{choice}.")]
+    return other, [part for part in condition.swept if not part.startswith(f"{choice}.")]

@@ -17,12 +17,12 @@ def scored_part(run: dict[str, Any]) -> str:
     """Return what of a frame a run's PSNR and SSIM looked at, in words; older runs looked at all of it."""
     scoring = run.get("scoring") or {}
     parts = ["luminance only (BT.601, 16 to 235)"] if scoring.get("luminance") else []
-    parts += [f"without {border} pixels at each side"] if (border := scoring.get("border")) else []
+    parts += [f"without {crop_border} pixels at each side"] if (crop_border := scoring.get("crop_border")) else []
     return ", ".join(parts) or WHOLE
 
 
 def scored_frames(data: dict[str, Any]) -> list[int]:
     """Return the first of a video's frames that was scored, and one past the last, from a run's record."""
-    first, last = data.get("clip", (0, 20))  # runs from before there was a choice saw whole videos
+    first, last = data.get("frame_range", (0, 20))  # runs from before there was a choice saw whole videos
     edge = data.get("frames", 5) // 2
     return list(data.get("scored", (first + edge, last - edge)))

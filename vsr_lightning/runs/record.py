@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.losses.vgg import Features, load_features
 from vsr_lightning.module import SuperResolution
+from vsr_lightning.runs.migrate import upgrade_record
 from vsr_lightning.runs.provenance import environment, peak_memory_mb
 from vsr_lightning.utils.errors import FolderInUseError, Interrupted, one_line
 from vsr_lightning.utils.files import write_json
@@ -87,8 +88,8 @@ def _prepare(cfg: DictConfig) -> None:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
 
-def made_from(data: VideoData, module: SuperResolution) -> dict[str, Any]:
-    """Return the identity of videos, of the loss's feature network (None if it has none) and of what judges."""
+def describe(data: VideoData, module: SuperResolution) -> dict[str, Any]:
+    """Return the identity of videos, of the loss's feature network (None if it has none) and of the metric's."""
     videos, degradation = data.videos, data.degradation
     features = getattr(module.loss, "features", None)
     return {
@@ -99,13 +100,13 @@ def made_from(data: VideoData, module: SuperResolution) -> dict[str, Any]:
             "train_videos": len(data.train_videos),
             "test_videos": len(data.test_videos),
             "frames": data.frames,
-            "clip": list(data.clip),
+            "frame_range": list(data.frame_range),
             "scored": [data.scored.start, data.scored.stop],
             "test_blur": "one a video",
             "degradation": {**vars(degradation), "sigma": list(degradation.sigma)},
         },
         "features": features and _identity(features),
-        "judge": _identity(load_features("bundled")),  # of the score ``perceptual``
+        "metric_features": _identity(load_features("bundled")),  # of the score ``vgg_distance``
         "scoring": dict(module.scoring),
     }
 
@@ -137,7 +138,7 @@ def write_record(folder: Path, record: dict[str, Any], file: str = RUN_FILE) -> 
 def read_runs(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Return each run's folder and ``run.json`` below ``folder``, in the folders' order."""
     files = sorted(folder.rglob(RUN_FILE), key=lambda path: _by_number(path.parent))
-    return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in files]
+    return [(path.parent, upgrade_record(json.loads(path.read_text(encoding="utf-8")))) for path in files]
 
 
 def _by_number(folder: Path) -> tuple[int, str]:

@@ -10,11 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from vsr_lightning.runs.checkpoint import load_checkpoint
+from vsr_lightning.runs.migrate import upgrade_record, upgrade_weights
 from vsr_lightning.runs.record import RUN_FILE
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """What a run left.
 
     Attributes:
@@ -41,7 +42,7 @@ class Trained:
         return network.eval().requires_grad_(False)
 
 
-def load_trained(run: str | Path | None = None, ckpt: str | Path | None = None) -> Trained:
+def load_run(run: str | Path | None = None, ckpt: str | Path | None = None) -> TrainedModel:
     """Read a training run's folder, whose ``checkpoints/last.ckpt`` is taken, or one checkpoint.
 
     Raises:
@@ -52,17 +53,17 @@ def load_trained(run: str | Path | None = None, ckpt: str | Path | None = None) 
         raise ValueError("give run=FOLDER of a training run, or ckpt=FILE, one of them")
     if ckpt is not None:
         checkpoint = load_checkpoint(str(ckpt), "ckpt")
-        if "config" not in (record := checkpoint.get("provenance", {})):
+        if "config" not in (record := upgrade_record(checkpoint.get("provenance", {}))):
             raise ValueError(f"ckpt={ckpt} does not tell what network it is of: take one of this project's runs")
-        return Trained(record, Path(ckpt), checkpoint["state_dict"], checkpoint["epoch"] + 1)
+        return TrainedModel(record, Path(ckpt), upgrade_weights(checkpoint["state_dict"]), checkpoint["epoch"] + 1)
     path = Path(str(run)) / RUN_FILE
     if not path.is_file():
         raise FileNotFoundError(f"run={run} holds no {RUN_FILE}: give the folder of one run, such as runs/SWEEP/0_...")
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = upgrade_record(json.loads(path.read_text(encoding="utf-8")))
     if "model" not in record.get("config", {}):
         raise ValueError(f"run={run} is not a training run of a network")
     last = path.parent / "checkpoints" / "last.ckpt"
     if record["model"] == "bicubic" and not last.exists():
-        return Trained(record, None, {}, 0)
+        return TrainedModel(record, None, {}, 0)
     checkpoint = load_checkpoint(str(last), "ckpt")
-    return Trained(record, last, checkpoint["state_dict"], checkpoint["epoch"] + 1)
+    return TrainedModel(record, last, upgrade_weights(checkpoint["state_dict"]), checkpoint["epoch"] + 1)

@@ -31,7 +31,7 @@ class Clip(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Clips:
+class ClipFolders:
     """The clips in use, and what they are.
 
     Attributes:
@@ -47,7 +47,7 @@ class Clips:
     root: Path
     parts: Parts
     clips: Mapping[int, Clip]
-    grey: bool
+    gray: bool
     name: str
     description: str
     checksum: str
@@ -66,40 +66,40 @@ class Clips:
                     f"{path} is {image.height}x{image.width}, the first frame there {clip.size[0]}x{clip.size[1]}: "
                     "give a clip folder of data.root frames of one size"
                 )
-            pixels = np.array(image.crop(box).convert("L" if self.grey else "RGB"))
+            pixels = np.array(image.crop(box).convert("L" if self.gray else "RGB"))
         return torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)
 
     def check_unchanged(self) -> None:
         """Refuse frames that were added, taken away or changed in size since they were listed (ValueError)."""
-        if _list(self.root, self.parts, self.grey)[1] != self.checksum:
+        if _list(self.root, self.parts, self.gray)[1] != self.checksum:
             raise ValueError(
                 f"{self.root} was changed while it was in use, so that nobody knows what these scores are of: "
                 "leave it alone, and start again"
             )
 
 
-def open_clips(root: Path, parts: Parts, grey: bool, name: str) -> Clips:
+def open_clips(root: Path, parts: Parts, gray: bool, name: str) -> ClipFolders:
     """List the frames of some clips, and look into the header of each one's first.
 
     Raises:
         FileNotFoundError: a clip's folder is missing.
         ValueError: it holds no PNG, or the first can't be read.
     """
-    files, checksum = _list(root, parts, grey)
+    files, checksum = _list(root, parts, gray)
     clips: dict[int, Clip] = {}
     for number, folder in (clip for numbered in parts.values() for clip in numbered):
         with _opened(root / folder / files[number][0]) as image:
             clips[number] = Clip(folder, files[number], (image.height, image.width))
     description = (
-        f"{name} in {root}, {'grey' if grey else 'RGB'}: "
+        f"{name} in {root}, {'grey' if gray else 'RGB'}: "
         + " and ".join(f"{len(numbered)} clips to {part}" for part, numbered in parts.items())
         + f", {sum(map(len, files.values())):,} frames; the checksum is over the split and the frames' paths and sizes"
     )
-    return Clips(root, parts, clips, grey, f"{name} {checksum[:8]}", description, checksum)
+    return ClipFolders(root, parts, clips, gray, f"{name} {checksum[:8]}", description, checksum)
 
 
-def _list(root: Path, parts: Parts, grey: bool) -> tuple[dict[int, tuple[str, ...]], str]:
-    md5 = hashlib.md5(f"grey={grey}".encode(), usedforsecurity=False)
+def _list(root: Path, parts: Parts, gray: bool) -> tuple[dict[int, tuple[str, ...]], str]:
+    md5 = hashlib.md5(f"grey={gray}".encode(), usedforsecurity=False)
     files: dict[int, tuple[str, ...]] = {}
     known: dict[tuple[str, ...], tuple[str, ...]] = {}  # clips whose files are named alike share the names
     for part, numbered in parts.items():

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from vsr_lightning.data.frame_folders.clips import Clips
-from vsr_lightning.data.loader import FrameBatch
+from vsr_lightning.data.frame_folders.clips import ClipFolders
+from vsr_lightning.data.loader import HighResBatch
 
 MIDDLE = 0.5
 
@@ -31,27 +31,27 @@ class Crops(NamedTuple):
     video: np.ndarray
     start: np.ndarray
     frames: np.ndarray
-    blur: np.ndarray
+    blur_level: np.ndarray
     top: np.ndarray
     left: np.ndarray
-    turn: np.ndarray
+    transform: np.ndarray
 
 
-def training_crops(epoch: int, *, seed: int, spans: np.ndarray, frames: int, windows: int, turns: int) -> Crops:
+def training_crops(epoch: int, *, seed: int, spans: np.ndarray, frames: int, windows: int, transforms: int) -> Crops:
     """So many random windows of each clip in random order, turned in one of the first ``turns`` ways."""
     rows = np.random.default_rng((seed, epoch, 1)).permutation(len(spans) * windows)
     (video, first, stop), which = spans[rows // windows].T, rows % windows
     drawn = _draw((seed, epoch), video, 5 * windows).reshape(len(rows), windows, 5)
-    start, blur, top, left, turn = drawn[np.arange(len(rows)), which].T
+    start, blur_level, top, left, transform = drawn[np.arange(len(rows)), which].T
     start = first + _one_of(start, stop - first - frames + 1)
-    return _crops(video, start, frames, blur, top, left, _one_of(turn, turns))
+    return _crops(video, start, frames, blur_level, top, left, _one_of(transform, transforms))
 
 
 def fixed_crops(epoch: int, *, spans: np.ndarray, frames: int) -> Crops:
     """One window of each clip, the middle of the picture, the same in every epoch and every run."""
     video, first, stop = spans.T
-    start, blur = _draw((0,), video, 2).T
-    return _crops(video, first + _one_of(start, stop - first - frames + 1), frames, blur)
+    start, blur_level = _draw((0,), video, 2).T
+    return _crops(video, first + _one_of(start, stop - first - frames + 1), frames, blur_level)
 
 
 def whole_clips(epoch: int, *, spans: np.ndarray, margin: int, most: int | None) -> Crops:
@@ -86,16 +86,16 @@ def _crops(
     video: np.ndarray,
     start: np.ndarray,
     frames: np.ndarray | int,
-    blur: np.ndarray,
+    blur_level: np.ndarray,
     top: np.ndarray | float = MIDDLE,
     left: np.ndarray | float = MIDDLE,
-    turn: np.ndarray | int = 0,
+    transform: np.ndarray | int = 0,
 ) -> Crops:
-    frames, top, left, turn = (np.broadcast_to(column, len(video)) for column in (frames, top, left, turn))
-    return Crops(video, start, frames, blur, top, left, turn)
+    frames, top, left, transform = (np.broadcast_to(column, len(video)) for column in (frames, top, left, transform))
+    return Crops(video, start, frames, blur_level, top, left, transform)
 
 
-class CropDataset(Dataset[FrameBatch]):
+class CropDataset(Dataset[HighResBatch]):
     """Reads the frames of a batch of windows, and of them the crops.
 
     Args:
@@ -105,18 +105,18 @@ class CropDataset(Dataset[FrameBatch]):
         multiple: whole frames are cut to a multiple of it.
     """
 
-    def __init__(self, clips: Clips, targets: int | slice, crop: int | None, multiple: int) -> None:
+    def __init__(self, clips: ClipFolders, targets: int | slice, crop: int | None, multiple: int) -> None:
         self.clips, self.targets, self.crop, self.multiple = clips, targets, crop, multiple
 
-    def __getitem__(self, plan: Crops) -> FrameBatch:
+    def __getitem__(self, plan: Crops) -> HighResBatch:
         windows = [self._window(*row) for row in zip(*plan, strict=True)]
         if len({window.shape for window in windows}) > 1:
             raise ValueError("whole frames of different sizes make no batch: give data.crop, or data.batch_size=1")
         frames = torch.stack(windows)
-        return FrameBatch(frames, frames[:, self.targets], torch.from_numpy(plan.blur))
+        return HighResBatch(frames, frames[:, self.targets], torch.from_numpy(plan.blur_level))
 
     def _window(
-        self, video: int, start: int, frames: int, blur: float, top: float, left: float, turn: int
+        self, video: int, start: int, frames: int, blur_level: float, top: float, left: float, transform: int
     ) -> torch.Tensor:
         """Return (T, C, H, W) uint8."""
         size = self.clips.clips[video].size
@@ -124,10 +124,10 @@ class CropDataset(Dataset[FrameBatch]):
         y, x = int(float(top) * (size[0] - height + 1)), int(float(left) * (size[1] - width + 1))
         box = (x, y, x + width, y + height)
         window = torch.stack([self.clips.read(video, frame, box) for frame in range(start, start + frames)])
-        return turned(window, turn)
+        return transformed(window, transform)
 
 
-def turned(window: torch.Tensor, turn: int) -> torch.Tensor:
+def transformed(window: torch.Tensor, transform: int) -> torch.Tensor:
     """Flip and transpose (..., H, W) as :class:`Crops` says."""
-    window = window.flip([dim for bit, dim in ((1, -1), (2, -2)) if turn & bit])
-    return window.transpose(-1, -2) if turn & 4 else window
+    window = window.flip([dim for bit, dim in ((1, -1), (2, -2)) if transform & bit])
+    return window.transpose(-1, -2) if transform & 4 else window

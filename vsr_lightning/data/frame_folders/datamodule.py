@@ -9,10 +9,10 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from vsr_lightning.data.datamodule import VideoData
-from vsr_lightning.data.frame_folders.clips import Clips, open_clips
+from vsr_lightning.data.frame_folders.clips import ClipFolders, open_clips
 from vsr_lightning.data.frame_folders.crops import CropDataset, Crops, fixed_crops, training_crops, whole_clips
 from vsr_lightning.data.frame_folders.splits import find_split
-from vsr_lightning.data.loader import FrameBatch
+from vsr_lightning.data.loader import HighResBatch
 from vsr_lightning.degradation import Batch, Degradation
 from vsr_lightning.utils.checks import check_number
 
@@ -55,11 +55,11 @@ class FrameFolders(VideoData):
         layout: str = "reds",
         train_videos: int | None = None,
         test_videos: int | None = None,
-        grey: bool = False,
+        gray: bool = False,
         crop: int | None = 256,
         flips: bool = True,
-        clip: Sequence[int] | None = None,
-        edge: int = 0,
+        frame_range: Sequence[int] | None = None,
+        unscored_frames: int = 0,
         test_frames: int | None = 10,
         windows_per_clip: int = 1,
         **windows: Any,
@@ -67,38 +67,43 @@ class FrameFolders(VideoData):
         parts = _parts(Path(root), layout, train_videos, test_videos)
         train, test = ([number for number, _ in numbered] for numbered in parts.values())
         super().__init__(train, test, degradation, **windows)
-        check_number("data.edge", edge, 0)
+        check_number("data.unscored_frames", unscored_frames, 0)
         check_number("data.windows_per_clip", windows_per_clip, 1)
         if test_frames is not None:
             check_number("data.test_frames", test_frames, 1)
-        self.margin = self.frames // 2 if self.targets == "middle" else edge
-        if clip is None and layout == "vimeo" and self.targets == "middle":
-            clip = (SEPTUPLET_TARGET - self.margin, SEPTUPLET_TARGET + self.margin + 1)
+        self.margin = self.frames // 2 if self.targets == "middle" else unscored_frames
+        if frame_range is None and layout == "vimeo" and self.targets == "middle":
+            frame_range = (SEPTUPLET_TARGET - self.margin, SEPTUPLET_TARGET + self.margin + 1)
         self.crop, self.flips, self.test_frames, self.windows_per_clip = crop, flips, test_frames, windows_per_clip
-        self._clips = open_clips(Path(root), parts, grey, layout)
+        self._clips = open_clips(Path(root), parts, gray, layout)
         self._check_crop()
-        self._spans = {number: self._span(number, clip) for number in self._clips.clips}
+        self._spans = {number: self._span(number, frame_range) for number in self._clips.clips}
         _, first, stop = self._spans[self.test_videos[0]]
-        self.clip, self.scored = (first, stop), range(first + self.margin, stop - self.margin)  # of the first test clip
+        self.frame_range, self.scored = (
+            (first, stop),
+            range(first + self.margin, stop - self.margin),
+        )  # of the first test clip
 
     @property
-    def videos(self) -> Clips:
+    def videos(self) -> ClipFolders:
         """The clips and their identity."""
         return self._clips
 
-    def train_dataloader(self) -> DataLoader[FrameBatch]:
+    def train_dataloader(self) -> DataLoader[HighResBatch]:
         """Random windows of each training clip, random crops of them."""
-        turns = (8 if self.crop else 4) if self.flips else 1  # whole frames would change their shape
+        transforms = (8 if self.crop else 4) if self.flips else 1  # whole frames would change their shape
         spans = self._of(self.train_videos)
-        plan = partial(training_crops, spans=spans, frames=self.frames, windows=self.windows_per_clip, turns=turns)
+        plan = partial(
+            training_crops, spans=spans, frames=self.frames, windows=self.windows_per_clip, transforms=transforms
+        )
         return self._loader(self._windows(), partial(plan, seed=self.seed), self.batch_size)
 
-    def val_dataloader(self) -> DataLoader[FrameBatch]:
+    def val_dataloader(self) -> DataLoader[HighResBatch]:
         """One fixed window of each held-out or test clip."""
         plan = partial(fixed_crops, spans=self._of(self.val_videos), frames=self.frames)
         return self._loader(self._windows(), plan, self.batch_size)
 
-    def test_dataloader(self) -> DataLoader[FrameBatch]:
+    def test_dataloader(self) -> DataLoader[HighResBatch]:
         """All frames of each test clip that can be scored, a clip or a piece of it a batch and device."""
         plan = partial(whole_clips, spans=self._of(self.test_videos), margin=self.margin, most=self.test_frames)
         return self._loader(self._whole(None), plan, self._devices())
@@ -134,15 +139,15 @@ class FrameFolders(VideoData):
     def _of(self, videos: Sequence[int]) -> np.ndarray:
         return np.array([self._spans[number] for number in videos])
 
-    def _span(self, number: int, clip: Sequence[int] | None) -> tuple[int, int, int]:
+    def _span(self, number: int, frame_range: Sequence[int] | None) -> tuple[int, int, int]:
         folder, files, _ = self._clips.clips[number]
-        first, stop = (0, len(files)) if clip is None else clip
+        first, stop = (0, len(files)) if frame_range is None else frame_range
         if not 0 <= first < stop <= len(files):
             raise ValueError(
-                f"data.clip={[first, stop]} is not [first, last + 1] within the {len(files)} frames of {folder}"
+                f"data.frame_range={[first, stop]} is not [first, last + 1] within the {len(files)} frames of {folder}"
             )
         if (needed := max(self.frames, 2 * self.margin + 1)) > stop - first:
-            key = f"data.frames={self.frames}" if needed == self.frames else f"data.edge={self.margin}"
+            key = f"data.frames={self.frames}" if needed == self.frames else f"data.unscored_frames={self.margin}"
             raise ValueError(
                 f"{key} needs {needed} frames, {folder} has {stop - first}: lower it, or leave {folder} out"
             )

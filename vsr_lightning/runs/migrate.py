@@ -1,0 +1,57 @@
+"""Records, score tables and weights of runs from before names were changed, read under today's names.
+
+Each function leaves what has today's names already as it is.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+SCORES = {"perceptual": "vgg_distance", "flicker": "temporal_error"}
+RECORD = {"judge": "metric_features"}
+DATA = {"clip": "frame_range", "edge": "unscored_frames", "shrink_once": "cache_low_res", "grey": "gray"}
+LOSS = {"taps": "layers", "normalise": "normalize", "frequency": "fft"}
+MODULE = {"border": "crop_border", "taps": "layers", "normalise": "normalize"}
+CLASSES = {"vsr_lightning.losses.Mixed": "WeightedSum", "vsr_lightning.losses.Frequency": "FFT"}
+WEIGHTS = {"model.back.": "model.backward_trunk.", "model.forth.": "model.forward_trunk."}
+
+
+def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return ``run.json``, or the part of it that a checkpoint holds, with today's keys."""
+    record = _renamed(record, RECORD)
+    for key, names in (("scores", SCORES), ("data", DATA), ("scoring", MODULE)):
+        if isinstance(record.get(key), dict):
+            record[key] = _renamed(record[key], names)
+    if config := record.get("config"):
+        parts = {"data": DATA, "loss": LOSS, "module": MODULE}
+        record["config"] = {key: _deeply(value, parts[key]) if key in parts else value for key, value in config.items()}
+    return record
+
+
+def upgrade_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state dict with today's names."""
+    return {_prefixed(name): value for name, value in weights.items()}
+
+
+def upgrade_columns(frames: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of ``frames.csv`` under today's names."""
+    return _renamed(frames, SCORES)
+
+
+def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in values.items()}
+
+
+def _deeply(value: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    found = {key: _deeply(part, names) for key, part in _renamed(value, names).items()}
+    if (target := found.get("_target_")) in CLASSES:
+        found["_target_"] = f"vsr_lightning.losses.{CLASSES[target]}"
+    return found
+
+
+def _prefixed(name: str) -> str:
+    for old, new in WEIGHTS.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
