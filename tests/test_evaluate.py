@@ -111,7 +111,7 @@ def test_the_network_of_a_run_is_the_one_that_was_trained(finished):
         (["run={run}", "data.degradation.scale=4"], r"model\.low_res=32, data gives 16"),
         (
             ["run={run}", "module.crop_border=-1"],
-            r"module\.border=-1 is out of range: choose a whole number, at least 0",
+            r"module\.crop_border=-1 is out of range: choose a whole number, at least 0",
         ),
         (["run={run}", "module.luminance=y"], r"module\.luminance=y is unknown: choose true or false"),
         (["rum={run}"], r"there is no key rum: did you mean run\?"),

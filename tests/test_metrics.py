@@ -73,7 +73,9 @@ def test_grey_frames_are_luminance_already(frames):
 
 
 def test_a_border_that_leaves_too_little_is_refused(frames):
-    with pytest.raises(ValueError, match=r"module\.border=27 leaves less than 11 pixels of frames of 64x64: lower it"):
+    with pytest.raises(
+        ValueError, match=r"module\.crop_border=27 leaves less than 11 pixels of frames of 64x64: lower it"
+    ):
         frame_scores(*frames, crop_border=27)
 
 

@@ -63,18 +63,20 @@ def test_a_clip_uses_these_frames_only():
     def data(**changes):
         return MovingMNIST(Degradation(kernel_size=1), source="generated", train_videos=4, test_videos=2, **changes)
 
-    late = data(clip=(10, 20))
+    late = data(frame_range=(10, 20))
     assert late.starts == 6
     whole = data()
     targets = whole.test_windows(2).target.unflatten(0, (2, 16))[:, 10:].flatten(0, 1)
     assert torch.equal(late.test_windows(2).target, targets)
     for clip in ((10, 21), (5, 5), (1,)):
-        with pytest.raises(ValueError, match=r"data\.clip=\[.*is not \[first, last \+ 1\] within a video's 20 frames"):
-            data(clip=clip)
+        with pytest.raises(
+            ValueError, match=r"data\.frame_range=\[.*is not \[first, last \+ 1\] within a video's 20 frames"
+        ):
+            data(frame_range=clip)
 
 
 def test_a_constant_picture_scores_what_the_formula_says():
-    data = MovingMNIST(Degradation(), source="generated", train_videos=1, test_videos=2, clip=(10, 20))
+    data = MovingMNIST(Degradation(), source="generated", train_videos=1, test_videos=2, frame_range=(10, 20))
     sharp = data.videos.frames[8000:8002, 12:18].astype(float)
     for value in (0, 1):
         psnr = 10 * np.log10(255**2 / ((sharp - value) ** 2).mean((2, 3)))
@@ -87,9 +89,9 @@ def test_the_experiment_scores_what_an_empty_picture_does_and_the_report_says_so
     vsr("-m", "loss=mse,perceptual", "trainer.max_epochs=1", "hydra.sweep.dir=corrected")
     run = json.loads(next((tmp_path / "published").glob("0_*/run.json")).read_text())
     config = run["config"]
-    assert (config["data"]["degradation"]["interpolation"], config["data"]["clip"]) == ("bilinear", [10, 20])
+    assert (config["data"]["degradation"]["interpolation"], config["data"]["frame_range"]) == ("bilinear", [10, 20])
     assert (config["model"]["output"], config["model"]["init"]) == ("sigmoid", "torch")
-    assert (run["data"]["clip"], run["data"]["degradation"]["interpolation"]) == ([10, 20], "bilinear")
+    assert (run["data"]["frame_range"], run["data"]["degradation"]["interpolation"]) == ([10, 20], "bilinear")
     write_report([tmp_path / "published", tmp_path / "corrected"], tmp_path / "report")
     rows = {row["trained on"]: row for row in csv.DictReader((tmp_path / "report/published_procedure.csv").open())}
     assert [rows[loss]["paper"] for loss in ("mse", "perceptual")] == ["83.78", "83.24"]

@@ -134,7 +134,7 @@ def test_a_crop_is_a_pure_function_of_seed_epoch_and_clip():
     def plan(epoch=3, seed=1, clips=9, **changes):
         spans = np.array([(number, 0, 100) for number in range(clips)])
         crops = training_crops(
-            epoch, **{"seed": seed, "spans": spans, "frames": 5, "windows": 2, "turns": 8, **changes}
+            epoch, **{"seed": seed, "spans": spans, "frames": 5, "windows": 2, "transforms": 8, **changes}
         )
         return {tuple(map(float, row)) for row in zip(*crops, strict=True)}
 
@@ -209,7 +209,7 @@ def test_batches_have_the_colours_and_the_scale(reds, scale, gray):
         ({"targets": "all"}, range(9)),
         ({"targets": "all", "test_frames": 4}, range(9)),
         ({"targets": "all", "unscored_frames": 2, "test_frames": 2}, range(2, 7)),
-        ({"targets": "all", "clip": [1, 8], "test_frames": None}, range(1, 8)),
+        ({"targets": "all", "frame_range": [1, 8], "test_frames": None}, range(1, 8)),
     ],
 )
 def test_a_test_has_every_scored_frame_once_as_target(reds, changes, scored):
@@ -234,8 +234,8 @@ def test_a_clip_has_one_blur_in_all_its_pieces():
     plan = whole_clips(0, spans=spans, margin=1, most=3)
     assert list(zip(plan.video, plan.start, plan.frames, strict=True)) == [
         (3, 0, 5), (3, 3, 5), (3, 6, 3), (5, 2, 5), (5, 5, 4)]  # fmt: skip
-    assert [len(set(plan.blur[plan.video == video])) for video in (3, 5)] == [1, 1]
-    assert len(set(plan.blur)) == 2
+    assert [len(set(plan.blur_level[plan.video == video])) for video in (3, 5)] == [1, 1]
+    assert len(set(plan.blur_level)) == 2
 
 
 def test_validation_is_the_middle_of_each_test_clips_picture(reds):
@@ -276,7 +276,7 @@ def test_the_checksum_tells_frames_and_split_but_not_where_they_lie(reds, tmp_pa
     assert "RGB: 4 clips to train and 4 clips to test, 72 frames; the checksum is over the split" in found.description
     assert found.name == f"reds {checksum[:8]}"
     data.videos.check_unchanged()
-    others = [_data(reds, **changes) for changes in ({"grey": True}, {"train_videos": 3}, {"layout": "reds_official"})]
+    others = [_data(reds, **changes) for changes in ({"gray": True}, {"train_videos": 3}, {"layout": "reds_official"})]
     assert len({checksum, *(other.videos.checksum for other in others)}) == 4
     reds.rename(tmp_path / "elsewhere")
     assert _data(tmp_path / "elsewhere").videos.checksum == checksum
@@ -292,7 +292,7 @@ def test_frames_that_change_while_in_use_are_refused(reds):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "changes", "message"),
+    ("distort", "changes", "message"),
     [
         (None, {"root": "gone"}, r"data\.root=gone is missing: give the folder of the set"),
         ("train_sharp/011", {}, r"the clip folder .*train_sharp/011 is missing"),
@@ -306,13 +306,13 @@ def test_frames_that_change_while_in_use_are_refused(reds):
         (None, {"layout": "folders"}, r"no train\.txt and test\.txt.*data\.test_videos how many of the last"),
         ("val_sharp", {"layout": "reds_official"}, r"data\.root=.* has no folder val_sharp"),
         (None, {"frames": 11}, r"data\.frames=11 needs 11 frames, train_sharp/001 has 9: lower it"),
-        (None, {"targets": "all", "unscored_frames": 5}, r"data\.edge=5 needs 11 frames"),
+        (None, {"targets": "all", "unscored_frames": 5}, r"data\.unscored_frames=5 needs 11 frames"),
         (None, {"crop": 22}, r"data\.crop=22 is larger than the frames of train_sharp/001, 20x28: lower it"),
         (None, {"crop": 15}, r"data\.crop=15 can't be divided by data\.degradation\.scale=2"),
         (
             None,
-            {"clip": [3, 10]},
-            r"data\.clip=\[3, 10\] is not \[first, last \+ 1\] within the 9 frames of train_sharp",
+            {"frame_range": [3, 10]},
+            r"data\.frame_range=\[3, 10\] is not \[first, last \+ 1\] within the 9 frames of train_sharp",
         ),
         (None, {"train_videos": 5}, r"data\.train_videos=5 is out of range: choose a whole number, 1 to 4"),
         (None, {"test_frames": 0}, r"data\.test_frames=0 is out of range"),
@@ -393,7 +393,7 @@ def test_a_run_on_vimeo_scores_the_fourth_frame_of_each_test_clip(vimeo, vsr, tm
     vsr(*NETWORK, "data=frames", f"data.root={vimeo}", "data.layout=vimeo", "data.frames=7", "data.crop=16",
         "hydra.run.dir=run", tiny=False)  # fmt: skip
     run = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert (run["data"]["clip"], run["data"]["scored"]) == ([0, 7], [3, 4])
+    assert (run["data"]["frame_range"], run["data"]["scored"]) == ([0, 7], [3, 4])
     assert run["data"]["name"].startswith("vimeo ")
     frames = list(csv.DictReader((tmp_path / "run" / "frames.csv").open()))
     assert [(row["video"], row["frame"]) for row in frames] == [("1", "3"), ("4", "3")]
@@ -402,7 +402,7 @@ def test_a_run_on_vimeo_scores_the_fourth_frame_of_each_test_clip(vimeo, vsr, tm
     assert "Left out" not in (tmp_path / "report" / "report.md").read_text()
 
 
-@pytest.mark.parametrize(("unscored_frames", "scored"), [(0, range(7)), (3, range(3, 4))])
+@pytest.mark.parametrize(("edge", "scored"), [(0, range(7)), (3, range(3, 4))])
 def test_a_network_that_takes_clips_is_compared_with_bicubic_on_the_same_frames(vimeo, vsr, tmp_path, edge, scored):
     vsr("-m", "model=recurrent", "model.channels=3", "model.width=4", "model.blocks=1", "model.flow_levels=1",
         "features=random", "loss=mse", "data=frames", f"data.root={vimeo}", "data.layout=vimeo", "data.frames=3",

@@ -40,17 +40,17 @@ def test_training_starts_and_blurs_are_uniform():
     counts = np.bincount(windows.start, minlength=16)
     assert len(counts) == 16
     assert counts.min() > 400  # 500 expected, standard deviation 22
-    assert windows.blur.min() >= 0
-    assert windows.blur.max() < 1
-    assert abs(windows.blur.mean() - 0.5) < 0.02
+    assert windows.blur_level.min() >= 0
+    assert windows.blur_level.max() < 1
+    assert abs(windows.blur_level.mean() - 0.5) < 0.02
 
 
 def test_the_test_is_each_video_under_one_blur_the_same_every_time():
     plan = whole_videos(0, videos=range(8000, 8003))
     assert list(plan.video) == [8000, 8001, 8002]
     assert not plan.start.any()
-    assert len(set(plan.blur)) == 3
-    assert np.array_equal(whole_videos(9, videos=range(8001, 8002)).blur, plan.blur[1:2])
+    assert len(set(plan.blur_level)) == 3
+    assert np.array_equal(whole_videos(9, videos=range(8001, 8002)).blur_level, plan.blur_level[1:2])
 
 
 def _tested(data):
@@ -125,7 +125,7 @@ def test_workers_and_batch_size_do_not_change_the_windows(changes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"val_videos": 5}, {"clip": (3, 15), "frames": 3}, {"frames": 6, "targets": "all"}]
+    "changes", [{}, {"val_videos": 5}, {"frame_range": (3, 15), "frames": 3}, {"frames": 6, "targets": "all"}]
 )
 def test_frames_shrunk_once_make_the_same_batches(changes):
     each_time, once = (_data(cache_low_res=once, **changes) for once in (False, True))

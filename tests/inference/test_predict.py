@@ -161,7 +161,7 @@ def test_tiles_make_no_difference(predict, trained, tmp_path):
 @pytest.mark.parametrize("edges", ["crop", "replicate"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_network_of_whole_clips_predicts_every_frame(predict, trained, tmp_path, capsys, edges, channels):
-    network = trained("tests.test_inference.Clip", "all", channels=channels)
+    network = trained("tests.inference.test_super_resolve.Clip", "all", channels=channels)
     video = _colours(23) if channels == 3 else _colours(23)[..., 0]
     write_video(tmp_path / "in.npy", video, 10)
     predict("run=run", "input=in.npy", "output=out.npy", f"temporal_padding={edges}", "clip_frames=12", "tile=16")
@@ -179,7 +179,7 @@ def test_a_sharp_colour_video_of_odd_size_is_cropped_and_compared(
     predict, trained, tmp_path, capsys, targets, channels
 ):
     if targets == "all":
-        trained("tests.test_inference.Clip", targets, channels=channels)
+        trained("tests.inference.test_super_resolve.Clip", targets, channels=channels)
     else:
         trained(width=4, blocks=1, channels=channels)
     write_video(tmp_path / "in.npy", _colours(9, 33, 41), 10)
@@ -245,7 +245,7 @@ def test_bicubic_needs_no_run_and_takes_any_size(predict, tmp_path):
             ["input=in.npy", "output=out.npy", "temporal_padding=wrap"],
             r"temporal_padding=wrap is unknown: choose one of crop, replicate",
         ),
-        (["input=in.npy", "output=out.npy", "degrade=true", "blur=2"], r"blur=2 is out of range"),
+        (["input=in.npy", "output=out.npy", "degrade=true", "blur_level=2"], r"blur_level=2 is out of range"),
         (["input=in.npy", "output=out.npy", "fps=0"], r"fps=0 is out of range"),
         (["input=in.npy", "output=out.npy", "tile=0"], r"tile=0 and tile_overlap=16: choose a tile of at least 1"),
         (

@@ -88,16 +88,16 @@ def test_tiles_leave_no_seam_where_the_overlap_reaches_as_far_as_the_network(siz
     video, cut = torch.rand(7, channels, *size), WindowChunks()
     step = cut.step(network)
     (whole,) = (step(chunk) for chunk, _ in cut.chunks(video))
-    cut_up = torch.stack([*stream(step, video, cut, size, tile, tile_overlap=7, length=7)])
+    cut_up = torch.stack([*stream(step, video, cut, size, tile, overlap=7, length=7)])
     torch.testing.assert_close(cut_up, whole, rtol=0, atol=1e-5)
     if tile < max(size) // 2:
-        seams = tiled(step, tile, tile_overlap=2)(video)
+        seams = tiled(step, tile, overlap=2)(video)
         assert (seams - whole).abs().max() > 1e-3
 
 
 def test_tiles_of_a_clip_leave_no_seam():
     network, video, cut = Clip(), torch.rand(6, 1, 30, 21), ClipChunks()
-    made = torch.stack([*stream(cut.step(network), video, cut, (30, 21), tile=8, tile_overlap=3)])
+    made = torch.stack([*stream(cut.step(network), video, cut, (30, 21), tile=8, overlap=3)])
     torch.testing.assert_close(made, network(video[None])[0], rtol=0, atol=1e-5)
 
 

@@ -177,7 +177,7 @@ def test_warping_matches_interpolation_by_scipy():
     flow = torch.rand(2, 6, 7, dtype=torch.float64) - 0.5
     rows, columns = np.mgrid[:6, :7]
     expected = map_coordinates(image, [rows + flow[1].numpy(), columns + flow[0].numpy()], order=1, mode="nearest")
-    np.testing.assert_allclose(warp(image[None, None], flow[None], "crop_border")[0, 0], expected, atol=1e-9)
+    np.testing.assert_allclose(warp(image[None, None], flow[None], "border")[0, 0], expected, atol=1e-9)
 
 
 def test_flow_learns_where_things_went():
@@ -187,7 +187,7 @@ def test_flow_learns_where_things_went():
     smooth = torch.nn.functional.interpolate(torch.rand(16, 1, 8, 8), size=(32, 32), mode="bicubic")
     here, there = smooth[..., 1:, 2:], smooth[..., :-1, :-2]  # moved down by 1 and right by 2
     for _ in range(200):
-        loss = (warp(there, flow(here, there), "crop_border") - here).square().mean()
+        loss = (warp(there, flow(here, there), "border") - here).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -229,7 +229,7 @@ def test_a_published_basicvsr_checkpoint_fits_by_name_and_shape(tmp_path, mmedit
     theirs = {name.removeprefix("generator."): value for name, value in next(iter(checkpoint.values())).items()}
     ours = network.state_dict()
     trunk = "resblocks" if mmediting else "trunk"
-    assert torch.equal(ours["forth.3.layers.2.bias"], theirs[f"forward_{trunk}.main.2.1.conv2.bias"])
+    assert torch.equal(ours["forward_trunk.3.layers.2.bias"], theirs[f"forward_{trunk}.main.2.1.conv2.bias"])
     assert torch.equal(ours["up.8.weight"], theirs["conv_last.weight"])
     convolution = "4.conv" if mmediting else "8"
     assert torch.equal(

@@ -88,7 +88,7 @@ def test_rows_that_trained_on_the_metrics_features_are_named(tmp_path):
     _run(tmp_path, "1_perceptual", features="bundled", metric_features=metric_features)
     _run(tmp_path, "2_perceptual", features="random", metric_features=metric_features)
     text = write_table(tmp_path)
-    assert "perceptual: Eq. 5 through VGG-19 with bundled weights, SHA-256 bundledbundl, lower is better" in text
+    assert "VGG distance: Eq. 5 through VGG-19 with bundled weights, SHA-256 bundledbundl, lower is better" in text
     assert "Trained on what the column VGG distance looks through: 1_perceptual. Judge by HaarPSI instead" in text
 
 

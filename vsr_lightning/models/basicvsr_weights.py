@@ -14,15 +14,15 @@ from torch import nn
 
 NAMES = (  # theirs, ours; BasicSR's and MMEditing's in one pattern
     (r"spynet\.basic_module\.(\d+)\.basic_module\.(\d+)\.(weight|bias)", r"flow.levels.\1.\2.\3"),
-    (r"backward_(?:trunk|resblocks)\.main\.0\.(.+)", r"back.0.\1"),
-    (r"forward_(?:trunk|resblocks)\.main\.0\.(.+)", r"forth.0.\1"),
+    (r"backward_(?:trunk|resblocks)\.main\.0\.(.+)", r"backward_trunk.0.\1"),
+    (r"forward_(?:trunk|resblocks)\.main\.0\.(.+)", r"forward_trunk.0.\1"),
     (r"fusion\.(.+)", r"fusion.0.\1"),
     (r"(?:upconv1|upsample1\.upsample_conv)\.(.+)", r"up.0.\1"),
     (r"(?:upconv2|upsample2\.upsample_conv)\.(.+)", r"up.3.\1"),
     (r"conv_hr\.(.+)", r"up.6.\1"),
     (r"conv_last\.(.+)", r"up.8.\1"),
 )
-BLOCK = re.compile(r"(back|for)ward_(?:trunk|resblocks)\.main\.2\.(\d+)\.conv([12])\.(weight|bias)")
+BLOCK = re.compile(r"(backward|forward)_(?:trunk|resblocks)\.main\.2\.(\d+)\.conv([12])\.(weight|bias)")
 NO_WEIGHT = re.compile(r"(spynet\.(mean|std)|step_counter)")  # constants that the network has anyway
 
 
@@ -54,8 +54,7 @@ def our_name(theirs: str) -> str:
         return ""
     if block := BLOCK.fullmatch(theirs):
         way, number, convolution, kind = block.groups()
-        trunk = {"back": "back", "for": "forth"}[way]
-        return f"{trunk}.{2 + int(number)}.layers.{2 * (int(convolution) - 1)}.{kind}"
+        return f"{way}_trunk.{2 + int(number)}.layers.{2 * (int(convolution) - 1)}.{kind}"
     theirs = re.sub(  # MMEditing counts a convolution with its ReLU as one layer
         r"(basic_module\.\d+\.basic_module)\.(\d+)\.conv\.", lambda m: f"{m[1]}.{2 * int(m[2])}.", theirs
     )
