@@ -82,14 +82,17 @@ def test_a_border_that_leaves_too_little_is_refused(frames):
 def test_temporal_error_is_the_error_of_the_change_from_frame_to_frame():
     prediction, target = torch.rand(2, 2, 5, 3, 8, 6)  # two videos of five frames
     expected = np.abs(np.diff(prediction.numpy(), axis=1) - np.diff(target.numpy(), axis=1)).mean((2, 3, 4))
-    found = temporal_error(prediction.flatten(0, 1), target.flatten(0, 1), 5).unflatten(0, (2, 5))
+    images, video = (prediction.flatten(0, 1), target.flatten(0, 1)), torch.arange(2).repeat_interleave(5)
+    found = temporal_error(*images, video, torch.arange(2, 7).repeat(2)).unflatten(0, (2, 5))
     assert found[:, 0].isnan().all()
     np.testing.assert_allclose(found[:, 1:], expected, rtol=1e-5)
+    gaps = temporal_error(*images, video, torch.tensor([0, 1, 3, 4, 6, 7, 8, 9, 11, 12]))
+    assert gaps.isnan().tolist() == [True, False, True, False, True, True, False, False, True, False]
 
 
 def test_a_constant_error_has_no_temporal_error():
     target = torch.rand(5, 1, 8, 8) / 2
-    assert temporal_error(target + 0.25, target, 5)[1:].max() < 1e-6
+    assert temporal_error(target + 0.25, target, torch.zeros(5), torch.arange(5))[1:].max() < 1e-6
 
 
 def test_eq2_matches_skimage_on_0_to_255(frames):

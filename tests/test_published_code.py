@@ -70,7 +70,7 @@ def test_a_clip_uses_these_frames_only():
     assert torch.equal(late.test_windows(2).target, targets)
     for clip in ((10, 21), (5, 5), (1,)):
         with pytest.raises(
-            ValueError, match=r"data\.frame_range=\[.*is not \[first, last \+ 1\] within a video's 20 frames"
+            ValueError, match=r"data\.frame_range=\[.*is not \[first, last \+ 1\] within the 20 frames of a video"
         ):
             data(frame_range=clip)
 

@@ -55,10 +55,10 @@ def test_scores_are_the_mean_over_all_test_frames(tmp_path):
     data = _data()
     scores = train(data, SuperResolution(Bicubic(), nn.MSELoss()), _trainer(tmp_path))
     batches = [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
-    low_res, target = (torch.cat([batch[i] for batch in batches]) for i in (0, 1))
+    low_res, target, video, frame = (torch.cat(column) for column in zip(*batches, strict=True))
     assert len(target) == 2 * 16
     by_frame = {**frame_scores(Bicubic()(low_res), target), **perceptual_metrics(Bicubic()(low_res), target)}
-    by_frame["temporal_error"] = temporal_error(Bicubic()(low_res), target, 16)
+    by_frame["temporal_error"] = temporal_error(Bicubic()(low_res), target, video, frame)
     expected = {name: score.nanmean().item() for name, score in by_frame.items()}
     expected["loss"] = nn.functional.mse_loss(Bicubic()(low_res), target).item()
     assert scores == pytest.approx(expected, rel=1e-5)

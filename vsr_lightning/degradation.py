@@ -8,19 +8,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vsr_lightning.models.network import check_prediction
+
 INTERPOLATIONS = ("bicubic", "bilinear")
 
 
 class Batch(NamedTuple):
-    """What a network trains on, float in [0, 1].
+    """Degraded frames, and the sharp ones that a network is to predict from them, float in [0, 1].
 
     Attributes:
-        low_res: (B, T, C, h, w), windows or whole clips.
-        target: (B, C, H, W), the middle frame of each window; or (B, K, C, H, W), the K middle frames of each clip.
+        low_res: (B, T, C, h, w), windows or clips.
+        target: (B, C, H, W), the center frame of each window; or (B, K, C, H, W), the K center frames of each clip.
+        video: (B,) or (B, K) int64, index of the video that each target belongs to.
+        frame: (B,) or (B, K) int64, index of the target within its video.
     """
 
     low_res: Tensor
     target: Tensor
+    video: Tensor
+    frame: Tensor
 
     @property
     def frames(self) -> Tensor:
@@ -29,31 +35,32 @@ class Batch(NamedTuple):
 
     def select_targets(self, frames: Tensor) -> Tensor:
         """Of (B, T, ...) return the frames that have a target, (N, ...), a clip's one after the other."""
-        wanted = self.target.shape[1] if self.target.ndim == 5 else 1
-        edge = (frames.shape[1] - wanted) // 2
-        return frames[:, edge : edge + wanted].flatten(0, 1)
+        count = self.target.shape[1] if self.target.ndim == 5 else 1
+        first = (frames.shape[1] - count) // 2
+        return frames[:, first : first + count].flatten(0, 1)
+
+    def middle_frames(self) -> Tensor:
+        """Return the position, among :attr:`frames`, of the middle frame of each video, (videos,) int64."""
+        _, counts = self.video.flatten().unique_consecutive(return_counts=True)
+        return counts.cumsum(0) - counts + counts // 2
 
     def windows(self, frames: int) -> "Batch":
-        """Of clips, return the window of so many frames around each target; windows stay as they are."""
-        if self.target.ndim == 4:
-            return self
-        return Batch(self.low_res.unfold(1, frames, 1).movedim(-1, 2).flatten(0, 1), self.frames)
+        """Cut clips into windows of ``frames`` frames, one around each target."""
+        low_res = self.low_res.unfold(1, frames, 1).movedim(-1, 2).flatten(0, 1)
+        return Batch(low_res, self.frames, self.video.flatten(), self.frame.flatten())
 
-    def pair(self, prediction: Tensor) -> tuple[Tensor, Tensor]:
+    def align(self, prediction: Tensor) -> tuple[Tensor, Tensor]:
         """Return prediction and target as frames, (N, C, H, W) each.
 
         Args:
-            prediction: (B, C, H, W) for windows; (B, T, C, H, W) for clips, of which the frames with a target count.
+            prediction: (B, C, H, W) of windows; (B, T, C, H, W) of clips, of which the frames with a target are kept.
 
         Raises:
-            ValueError: the network predicts a frame where whole clips are asked for, or the other way round.
+            ValueError: the network predicts one frame of a clip, or every frame of a window.
         """
-        if prediction.ndim == self.target.ndim == 4:
-            return prediction, self.target
-        if prediction.ndim != self.target.ndim:
-            does, choose = ("one frame", "middle") if prediction.ndim == 4 else ("every frame", "all")
-            raise ValueError(f"the network predicts {does} of what it is given: choose data.targets={choose}")
-        return self.select_targets(prediction), self.frames
+        if self.target.ndim == 4:
+            return check_prediction(prediction, "window"), self.target
+        return self.select_targets(check_prediction(prediction, "clip")), self.frames
 
 
 class Degradation:
@@ -89,26 +96,29 @@ class Degradation:
         self.scale, self.interpolation, self.kernel_size = scale, interpolation, kernel_size
         self.sigma = (float(sigma[0]), float(sigma[1]))
 
-    def __call__(self, frames: Tensor, blur: Tensor) -> Batch:
-        """Degrade a batch of windows.
+    def __call__(self, frames: Tensor, blur_level: Tensor) -> Tensor:
+        """Degrade a batch of windows or clips.
 
         Args:
             frames: (B, T, C, H, W), uint8, or float in [0, 1].
-            blur: (B,) in [0, 1), the place of each window's sigma in the range.
+            blur_level: (B,) in [0, 1), where each window's sigma lies in the range.
+
+        Returns:
+            (B, T, C, h, w), float in [0, 1].
 
         Raises:
             ValueError: frames of another range, or of a size that ``scale`` does not divide.
         """
-        return Batch(self.blur(self.downsample(frames), blur), to_unit_range(frames[:, frames.shape[1] // 2]))
+        return self.blur(self.downsample(frames), blur_level)
 
     def downsample(self, frames: Tensor) -> Tensor:
         """(B, T, C, H, W) as above -> (B, T, C, h, w) in [0, 1]: the part that is the same whenever a frame is used."""
         return downsample(to_unit_range(frames), self.scale, self.interpolation)
 
-    def blur(self, small: Tensor, blur: Tensor) -> Tensor:
-        """Blur each window of (B, T, C, h, w) as (B,) ``blur`` says."""
+    def blur(self, low_res: Tensor, blur_level: Tensor) -> Tensor:
+        """Blur each window of (B, T, C, h, w) with the sigma that its ``blur_level``, (B,) in [0, 1), stands for."""
         low, high = self.sigma
-        return gaussian_blur(small, low + (high - low) * blur, self.kernel_size)
+        return gaussian_blur(low_res, low + (high - low) * blur_level, self.kernel_size)
 
 
 def to_unit_range(frames: Tensor) -> Tensor:
@@ -122,17 +132,17 @@ def to_unit_range(frames: Tensor) -> Tensor:
 
 
 def downsample(frames: Tensor, scale: int, interpolation: str = "bicubic") -> Tensor:
-    """Shrink (B, T, C, H, W) frames by ``scale``; cubic overshoot is clamped to [0, 1]."""
+    """Downsample (B, T, C, H, W) frames by ``scale``, with anti-aliasing; cubic overshoot is clamped to [0, 1]."""
     height, width = frames.shape[-2:]
     if height % scale or width % scale:
         raise ValueError(f"frames of {height}x{width} can't be divided by data.degradation.scale={scale}")
     size = (height // scale, width // scale)
-    small = F.interpolate(frames.flatten(0, 1), size=size, mode=interpolation, antialias=True, align_corners=False)
-    return small.clamp(0, 1).unflatten(0, frames.shape[:2])
+    low_res = F.interpolate(frames.flatten(0, 1), size=size, mode=interpolation, antialias=True, align_corners=False)
+    return low_res.clamp(0, 1).unflatten(0, frames.shape[:2])
 
 
 def gaussian_blur(frames: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
-    """Blur each window of (B, T, C, h, w) with its own sigma (B,); as torchvision's, which takes one sigma a call."""
+    """Blur each window of (B, T, C, h, w) with its own sigma, (B,); torchvision's blur takes one sigma per call."""
     if kernel_size == 1:
         return frames
     half = kernel_size // 2
@@ -150,7 +160,7 @@ def _exponents(half: int, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 def _correlate(x: Tensor, weights: Tensor, dim: int) -> Tensor:
-    """Weigh and add up shifted views, which for a few taps is faster than a convolution with one group a window."""
+    """Weigh and add up shifted views: for small kernels faster than a convolution with one group per window."""
     size = x.shape[dim] - len(weights) + 1
     total = x.narrow(dim, 0, size) * weights[0]
     for shift in range(1, len(weights)):

@@ -54,7 +54,7 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> str:
             module.load_state_dict(trained.weights)
         elif not cfg.model.get("weights") and any(parameter.requires_grad for parameter in module.parameters()):
             raise ValueError("a network's scores need its weights: give run=FOLDER or ckpt=FILE instead of model=")
-        data: VideoData = instantiate(cfg.data)
+        data: VideoData = instantiate(cfg.data, takes=module.model.takes)
         record.update(describe(data, module))
         trainer = make_trainer(cfg, record)
         record["scores"] = score(data, module, trainer)

@@ -83,7 +83,7 @@ def run(cfg: DictConfig, job: Job) -> dict[str, float]:
         module = make_module(cfg)
         if cfg.init_from:
             record["init_from"] = load_weights(cfg.init_from, module)
-        data: VideoData = instantiate(cfg.data)
+        data: VideoData = instantiate(cfg.data, takes=module.model.takes)
         record.update(describe(data, module))
         cfg.made_from = "-".join(
             part["name"].replace(" ", "_") for part in (record["data"], record["features"]) if part

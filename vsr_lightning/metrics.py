@@ -127,23 +127,25 @@ def perceptual_metrics(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     return scores
 
 
-def temporal_error(prediction: Tensor, target: Tensor, in_a_row: int) -> Tensor:
-    """How wrongly frames change: mean absolute error of each frame's difference to the one before.
+def temporal_error(prediction: Tensor, target: Tensor, video: Tensor, frame: Tensor) -> Tensor:
+    """How wrongly frames change: mean absolute error of each frame's difference to the one before it.
 
     What a viewer sees of errors that come and go; a constant error has none. The mean is over pixels of
     ``|(p[t] - p[t-1]) - (y[t] - y[t-1])|``, with predictions clamped.
 
     Args:
-        prediction: (N, C, H, W), videos one after the other.
+        prediction: (N, C, H, W), the frames of a video one after the other.
         target: (N, C, H, W) in [0, 1].
-        in_a_row: frames of a video, which divides N.
+        video: (N,) index of the video that each frame belongs to.
+        frame: (N,) index of the frame within its video.
 
     Returns:
-        (N,) in [0, 2], lower is better; NaN for the first frame of each video.
+        (N,) in [0, 2], lower is better; NaN for a frame that does not follow the one given before it in a video.
     """
-    error = (prediction.float().clamp(0, 1) - target.float()).unflatten(0, (-1, in_a_row))
-    changes = error.diff(dim=1).abs().flatten(2).mean(2)
-    return F.pad(changes, (1, 0), value=torch.nan).flatten()
+    error = prediction.float().clamp(0, 1) - target.float()
+    changes = error.diff(dim=0).abs().flatten(1).mean(1)
+    follows = (video.diff() == 0) & (frame.diff() == 1)
+    return F.pad(changes.where(follows, torch.nan), (1, 0), value=torch.nan)
 
 
 @lru_cache

@@ -8,7 +8,6 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import WeightedSum
 from vsr_lightning.metrics import Scoring, frame_scores, in_parts, perceptual_metrics, temporal_error
@@ -68,17 +67,14 @@ class SuperResolution(pl.LightningModule):
         """Return :func:`vsr_lightning.metrics.frame_scores` as this run has chosen them."""
         return in_parts(partial(frame_scores, **self.scoring), prediction, target)
 
-    def test_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return the scores that only a test takes the time for, (N,) each, of frames one after the other."""
-        data: VideoData = self.trainer.datamodule  # type: ignore[attr-defined]
-        in_a_row = data.in_a_row(len(target))
-        return in_parts(perceptual_metrics, prediction, target) | {
-            "temporal_error": temporal_error(prediction, target, in_a_row)
-        }
+    def test_scores(self, prediction: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Return the scores that only a test takes the time for, (N,) each, of predicted frames (N, C, H, W)."""
+        changes = temporal_error(prediction, batch.frames, batch.video.flatten(), batch.frame.flatten())
+        return in_parts(perceptual_metrics, prediction, batch.frames) | {"temporal_error": changes}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the batch's loss; scores every tenth batch."""
-        prediction, target = batch.pair(self(batch.low_res))
+        prediction, target = batch.align(self(batch.low_res))
         losses = self.objective(prediction, target)
         loss = losses["loss"]
         self._add({name: value.detach() for name, value in losses.items()}, len(prediction))
@@ -100,13 +96,13 @@ class SuperResolution(pl.LightningModule):
         self._score("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Score all windows, also perceptually; return the scores of each frame."""
-        prediction, target, scores = self._score("test", batch)
-        slower = self.test_scores(prediction, target)
+        """Score all frames, also perceptually; return ``video``, ``frame`` and each score, (N,) each."""
+        prediction, scores = self._score("test", batch)
+        slower = self.test_scores(prediction, batch)
         for name, score in slower.items():
             if there := int((~score.isnan()).sum()):  # the first frame of a video has no temporal error
                 self._log("test", {name: score.nanmean()}, there)
-        return scores | slower
+        return {"video": batch.video.flatten(), "frame": batch.frame.flatten(), **scores, **slower}
 
     def configure_optimizers(self) -> Any:
         """One optimiser, and its schedule if there is one."""
@@ -138,11 +134,11 @@ class SuperResolution(pl.LightningModule):
         mean: Tensor = self.trainer.strategy.reduce(torch.tensor(float(frames), device=self.device), reduce_op="mean")
         return frames / mean
 
-    def _score(self, stage: str, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        prediction, target = batch.pair(self(batch.low_res))
+    def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        prediction, target = batch.align(self(batch.low_res))
         scores = self.frame_scores(prediction, target)
         self._log(stage, self.objective(prediction, target) | _means(scores), len(prediction))
-        return prediction, target, scores
+        return prediction, scores
 
     def _log(self, stage: str, values: dict[str, Tensor], frames: int, logger: bool | None = None) -> None:
         named = {f"{stage}/{name}": value for name, value in values.items()}

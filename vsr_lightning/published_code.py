@@ -63,9 +63,9 @@ class PublishedProcedure(SuperResolution):
         """Gradients are summed over the windows of a batch, not averaged."""
         return super().training_step(batch, batch_idx) * len(batch.target)
 
-    def test_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def test_scores(self, prediction: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Add ``psnr_published`` and ``ssim_published``: Eq. 1 to 3 as the code applies them."""
-        return super().test_scores(prediction, target) | published_scores(prediction, target, self.frames)
+        return super().test_scores(prediction, batch) | published_scores(prediction, batch.frames, self.frames)
 
 
 def published_scores(prediction: Tensor, target: Tensor, frames: int) -> dict[str, Tensor]:

@@ -51,7 +51,11 @@ def vimeo(tmp_path):
 
 def _data(root, **changes):
     degradation = Degradation(changes.pop("scale", 2), kernel_size=1)
-    return FrameFolders(degradation, root, **{"crop": 16, "batch_size": 4, "seed": 7, **changes})
+    return FrameFolders(
+        degradation,
+        root,
+        **{"crop": 16, "batch_size": 4, "clip_batch_size": 4, "unscored_frames": 0, "seed": 7, **changes},
+    )
 
 
 def _pixels(root, clip, frames):
@@ -110,9 +114,9 @@ def test_any_folder_of_clips_has_lists_or_numbers(tmp_path):
     assert (_folders(data, data.train_videos), _folders(data, data.test_videos)) == (["d", "b"], ["a"])
 
 
-@pytest.mark.parametrize("targets", ["middle", "all"])
-def test_training_windows_are_exact_crops_flipped_and_transposed(reds, targets):
-    data, transforms = _data(reds, targets=targets, frames=3), set()
+@pytest.mark.parametrize("takes", ["window", "clip"])
+def test_training_windows_are_exact_crops_flipped_and_transposed(reds, takes):
+    data, transforms = _data(reds, takes=takes, frames=3, clip_frames=3), set()
     for epoch in range(12):
         for plan, batch in _epoch(data, epoch):
             for row, (video, start, frames, _, top, left, transform) in enumerate(zip(*plan, strict=True)):
@@ -124,7 +128,7 @@ def test_training_windows_are_exact_crops_flipped_and_transposed(reds, targets):
                 crop = crop[..., ::-1, :] if transform & 2 else crop
                 crop = crop.swapaxes(-1, -2) if transform & 4 else crop
                 assert np.array_equal(batch.frames[row], crop)
-                assert np.array_equal(batch.target[row], crop[1] if targets == "middle" else crop)
+                assert np.array_equal(batch.target[row], crop[1:2] if takes == "window" else crop)
                 transforms.add(int(transform))
     assert transforms == set(range(8))
     assert {int(transform) for plan, _ in _epoch(_data(reds, flips=False)) for transform in plan.transform} == {0}
@@ -191,7 +195,7 @@ def test_batches_have_the_colours_and_the_scale(reds, scale, gray):
     data = _data(reds, scale=scale, gray=gray)
     channels = 1 if gray else 3
     _, batch = _epoch(data)[0]
-    low_res, target = data.on_after_batch_transfer(batch, 0)
+    low_res, target, *_ = data.on_after_batch_transfer(batch, 0)
     assert low_res.shape == (4, 5, channels, 16 // scale, 16 // scale)
     assert target.shape == (4, channels, 16, 16)
     test = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
@@ -206,10 +210,10 @@ def test_batches_have_the_colours_and_the_scale(reds, scale, gray):
     [
         ({}, range(2, 7)),
         ({"test_frames": 2}, range(2, 7)),
-        ({"targets": "all"}, range(9)),
-        ({"targets": "all", "test_frames": 4}, range(9)),
-        ({"targets": "all", "unscored_frames": 2, "test_frames": 2}, range(2, 7)),
-        ({"targets": "all", "frame_range": [1, 8], "test_frames": None}, range(1, 8)),
+        ({"takes": "clip", "clip_frames": 5}, range(9)),
+        ({"takes": "clip", "clip_frames": 5, "test_frames": 4}, range(9)),
+        ({"takes": "clip", "clip_frames": 5, "unscored_frames": 2, "test_frames": 2}, range(2, 7)),
+        ({"takes": "clip", "clip_frames": 5, "frame_range": [1, 8], "test_frames": None}, range(1, 8)),
     ],
 )
 def test_a_test_has_every_scored_frame_once_as_target(reds, changes, scored):
@@ -219,8 +223,9 @@ def test_a_test_has_every_scored_frame_once_as_target(reds, changes, scored):
     seen = []
     for plan, part in zip(loader.sampler, loader, strict=True):
         batch = data.on_after_batch_transfer(part, 0)
-        video, frame = data.frames_of(plan)
-        assert data.in_a_row(len(batch.frames)) == len(frame) <= (data.test_frames or 9)
+        video, frame = batch.video.flatten().tolist(), batch.frame.flatten().tolist()
+        assert set(video) == set(plan.video)
+        assert len(frame) <= (data.test_frames or 9)
         expected = _pixels(reds, *_folders(data, video[:1]), frame)
         np.testing.assert_allclose(batch.frames.numpy(), expected / 255, atol=1e-6)
         middle = data.degradation.downsample(torch.from_numpy(expected)[None])[0]
@@ -251,8 +256,8 @@ def test_what_is_looked_at_is_few_frames_of_clips_of_any_size(tmp_path):
     _write_clip(tmp_path / "a", 9, (30, 24))
     _write_clip(tmp_path / "b", 9, (30, 24))
     _write_clip(tmp_path / "c", 30, (40, 50))
-    for targets in ("middle", "all"):
-        data = _data(tmp_path, layout="folders", test_videos=2, targets=targets)
+    for takes in ("window", "clip"):
+        data = _data(tmp_path, layout="folders", test_videos=2, takes=takes, clip_frames=5, unscored_frames=2)
         batch = data.test_windows(2)
         assert batch.frames.shape == (10, 3, 24, 24)
         expected = _pixels(tmp_path, "b", range(2, 7))[..., 3:27, :]
@@ -305,8 +310,8 @@ def test_frames_that_change_while_in_use_are_refused(reds):
         (None, {"layout": "vimeo"}, r"sep_trainlist\.txt is missing, which lists a clip folder a line"),
         (None, {"layout": "folders"}, r"no train\.txt and test\.txt.*data\.test_videos how many of the last"),
         ("val_sharp", {"layout": "reds_official"}, r"data\.root=.* has no folder val_sharp"),
-        (None, {"frames": 11}, r"data\.frames=11 needs 11 frames, train_sharp/001 has 9: lower it"),
-        (None, {"targets": "all", "unscored_frames": 5}, r"data\.unscored_frames=5 needs 11 frames"),
+        (None, {"frames": 11}, r"data\.frames=11 needs 11 frames, train_sharp/001 has 9: choose a smaller number"),
+        (None, {"takes": "clip", "clip_frames": 5, "unscored_frames": 5}, r"data\.unscored_frames=5 needs 11 frames"),
         (None, {"crop": 22}, r"data\.crop=22 is larger than the frames of train_sharp/001, 20x28: lower it"),
         (None, {"crop": 15}, r"data\.crop=15 can't be divided by data\.degradation\.scale=2"),
         (
@@ -316,7 +321,7 @@ def test_frames_that_change_while_in_use_are_refused(reds):
         ),
         (None, {"train_videos": 5}, r"data\.train_videos=5 is out of range: choose a whole number, 1 to 4"),
         (None, {"test_frames": 0}, r"data\.test_frames=0 is out of range"),
-        (None, {"frames": 4}, r"data\.frames=4 has no middle frame"),
+        (None, {"frames": 4}, r"data\.frames=4 has no center frame"),
     ],
 )
 def test_what_cannot_be_used_is_one_clear_line(reds, distort, changes, message):
@@ -402,15 +407,17 @@ def test_a_run_on_vimeo_scores_the_fourth_frame_of_each_test_clip(vimeo, vsr, tm
     assert "Left out" not in (tmp_path / "report" / "report.md").read_text()
 
 
-@pytest.mark.parametrize(("edge", "scored"), [(0, range(7)), (3, range(3, 4))])
-def test_a_network_that_takes_clips_is_compared_with_bicubic_on_the_same_frames(vimeo, vsr, tmp_path, edge, scored):
+@pytest.mark.parametrize(("unscored_frames", "scored"), [(0, range(7)), (3, range(3, 4))])
+def test_a_network_that_takes_clips_is_compared_with_bicubic_on_the_same_frames(
+    vimeo, vsr, tmp_path, unscored_frames, scored
+):
     vsr("-m", "model=recurrent", "model.channels=3", "model.width=4", "model.blocks=1", "model.flow_levels=1",
-        "features=random", "loss=mse", "data=frames", f"data.root={vimeo}", "data.layout=vimeo", "data.frames=3",
-        "data.crop=16", "data.targets=all", f"data.unscored_frames={edge}", "trainer.accelerator=cpu",
+        "features=random", "loss=mse", "data=frames", f"data.root={vimeo}", "data.layout=vimeo", "data.clip_frames=3",
+        "data.crop=16", f"data.unscored_frames={unscored_frames}", "trainer.accelerator=cpu",
         "trainer.max_epochs=1", "hydra.sweep.dir=sweep", tiny=False)  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "sweep" / "scores.csv").open()))
     assert [row["compare"] for row in rows] == ["A", "A"]
-    assert ("temporal error" in rows[0]) == (edge == 0)  # one frame alone has none
+    assert ("temporal error" in rows[0]) == (unscored_frames == 0)  # one frame alone has none
     for path in (tmp_path / "sweep").glob("*/frames.csv"):
         frames = [(row["video"], row["frame"]) for row in csv.DictReader(path.open())]
         assert frames == [(video, str(frame)) for video in "14" for frame in scored]

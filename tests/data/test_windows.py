@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -58,7 +56,7 @@ def _tested(data):
 
 
 def test_windows_and_clips_are_tested_on_the_same_frames():
-    windows, clips = _data(test_videos=12), _data(test_videos=12, frames=20, targets="all")
+    windows, clips = _data(test_videos=12), _data(test_videos=12, takes="clip")
     assert windows.scored == clips.scored == range(2, 18)
     one, two = (_tested(data) for data in (windows, clips))
     assert [batch.low_res.shape for batch in one] == [(80, 5, 1, 32, 32)] * 2 + [(32, 5, 1, 32, 32)]
@@ -66,16 +64,19 @@ def test_windows_and_clips_are_tested_on_the_same_frames():
     for a, b in zip(one, two, strict=True):
         assert b.target.ndim == 5
         assert torch.equal(a.frames, b.frames)
+        assert torch.equal(a.video, b.video.flatten())
+        assert torch.equal(a.frame, b.frame.flatten())
         torch.testing.assert_close(a.select_targets(a.low_res), b.select_targets(b.low_res))
     shown = torch.cat([batch.low_res for batch in two])
     torch.testing.assert_close(clips.test_windows(12).low_res, shown)
-    video, frame = windows.frames_of(whole_videos(0, videos=range(8000, 8002)))
-    assert list(zip(video, frame, strict=True)) == [(v, f) for v in (8000, 8001) for f in range(2, 18)]
+    numbers = [(v, f) for batch in one for v, f in zip(batch.video.tolist(), batch.frame.tolist(), strict=True)]
+    assert numbers == [(v, f) for v in range(8000, 8012) for f in range(2, 18)]
+    assert two[-1].middle_frames().tolist() == [8, 24]
 
 
 @pytest.mark.parametrize("cache_low_res", [False, True])
 def test_a_clip_has_all_its_frames_as_targets(cache_low_res):
-    data = _data(frames=7, targets="all", cache_low_res=cache_low_res)
+    data = _data(clip_frames=7, takes="clip", cache_low_res=cache_low_res)
     plan, batch = next(zip(data.train_dataloader().sampler, _epoch(data), strict=False))
     videos = generate(range(12))
     expected = np.stack([videos[v, s : s + 7] for v, s in zip(plan.video, plan.start, strict=True)])
@@ -87,13 +88,14 @@ def test_a_clip_has_all_its_frames_as_targets(cache_low_res):
 def test_a_prediction_meets_the_frames_that_it_is_of():
     low_res, target = torch.rand(2, 6, 1, 4, 4), torch.rand(2, 2, 1, 8, 8)
     prediction = torch.rand(2, 6, 1, 8, 8)
-    ours, theirs = Batch(low_res, target).pair(prediction)
+    numbers = torch.zeros(2, 2, dtype=torch.int64)
+    ours, theirs = Batch(low_res, target, numbers, numbers).align(prediction)
     assert torch.equal(ours, torch.cat([prediction[0, 2:4], prediction[1, 2:4]]))
     assert torch.equal(theirs, torch.cat([target[0], target[1]]))
-    with pytest.raises(ValueError, match=r"predicts one frame of what it is given: choose data\.targets=middle"):
-        Batch(low_res, target).pair(prediction[:, 0])
-    with pytest.raises(ValueError, match=r"predicts every frame of what it is given: choose data\.targets=all"):
-        Batch(low_res, target[:, 0]).pair(prediction)
+    with pytest.raises(ValueError, match="predicts one frame of what it is given: let its class say takes = 'window'"):
+        Batch(low_res, target, numbers, numbers).align(prediction[:, 0])
+    with pytest.raises(ValueError, match="predicts every frame of what it is given: let its class say takes = 'clip'"):
+        Batch(low_res, target[:, 0], numbers[:, 0], numbers[:, 0]).align(prediction)
 
 
 def test_validation_is_one_window_a_video_the_same_in_every_epoch():
@@ -120,19 +122,19 @@ def test_devices_share_the_batches_of_one_device(world_size):
 @pytest.mark.parametrize("changes", [{"num_workers": 2}, {"batch_size": 5}])
 def test_workers_and_batch_size_do_not_change_the_windows(changes):
     plain, changed = _epoch(_data(), 2), _epoch(_data(**changes), 2)
-    for field in (0, 1):
+    for field in range(4):
         assert torch.equal(torch.cat([b[field] for b in plain]), torch.cat([b[field] for b in changed]))
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"val_videos": 5}, {"frame_range": (3, 15), "frames": 3}, {"frames": 6, "targets": "all"}]
+    "changes", [{}, {"val_videos": 5}, {"frame_range": (3, 15), "frames": 3}, {"clip_frames": 6, "takes": "clip"}]
 )
 def test_frames_shrunk_once_make_the_same_batches(changes):
     each_time, once = (_data(cache_low_res=once, **changes) for once in (False, True))
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         for a, b in zip(getattr(each_time, name)(), getattr(once, name)(), strict=True):
             expected, batch = each_time.on_after_batch_transfer(a, 0), once.on_after_batch_transfer(b, 0)
-            assert torch.equal(batch.target, expected.target)
+            assert all(torch.equal(a, b) for a, b in zip(batch[1:], expected[1:], strict=True))
             torch.testing.assert_close(batch.low_res, expected.low_res, rtol=0, atol=1e-6)
 
 
@@ -154,7 +156,7 @@ def test_videos_held_out_for_validation_are_not_trained_on():
 @pytest.mark.parametrize(
     ("key", "value"),
     [("train_videos", 8001), ("train_videos", 0), ("test_videos", 2001), ("val_videos", 12), ("batch_size", 0),
-     ("frames", 21), ("frames", 4), ("targets", "last"), ("unscored_frames", 10), ("seed", -1),
+     ("frames", 21), ("frames", 4), ("clip_batch_size", 0), ("unscored_frames", -1), ("seed", -1),
      ("train_videos", "many"), ("num_workers", -1)],
 )  # fmt: skip
 def test_a_count_out_of_range_names_the_key_and_the_choices(key, value):
@@ -162,15 +164,7 @@ def test_a_count_out_of_range_names_the_key_and_the_choices(key, value):
         _data(**{key: value})
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux to tell what is resident")
-def test_a_mapped_file_does_not_fill_the_memory(published_root):
-    def resident_mb():
-        text = Path("/proc/self/smaps").read_text().split("mnist_test_seq.npy")
-        return sum(int(part.split("Rss:")[1].split()[0]) for part in text[1:]) / 1000
-
-    data = _data(source="published", root=published_root, download=False, train_videos=400, batch_size=20)
-    untouched = np.asarray(data.videos.frames[:400]).max()
-    assert untouched == 255
-    assert resident_mb() > 20  # reading through the mapping does fill it
-    _epoch(data)
-    assert resident_mb() < 5
+@pytest.mark.parametrize(("key", "value"), [("clip_frames", 21), ("unscored_frames", 10)])
+def test_a_clip_longer_than_the_videos_names_the_key_and_the_choices(key, value):
+    with pytest.raises(ValueError, match=rf"data\.{key}={value} needs 21 frames, a video has 20: choose a smaller"):
+        _data(takes="clip", **{key: value})

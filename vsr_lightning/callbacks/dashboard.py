@@ -61,10 +61,10 @@ class TensorBoardImages(pl.Callback):
             self.batch = data.test_windows(self.videos)
         batch = Batch(*(part.to(pl_module.device) for part in self.batch))
         with torch.no_grad():
-            columns = side_by_side(batch.select_targets(batch.low_res), *batch.pair(pl_module(batch.low_res)))
-        each = len(batch.frames) // min(self.videos, len(data.test_videos))  # frames of a video
-        picture = grid({kind: images[each // 2 :: each] for kind, images in columns.items()})
-        clip = gif(strip({kind: images[:each] for kind, images in columns.items()}))
+            columns = side_by_side(batch.select_targets(batch.low_res), *batch.align(pl_module(batch.low_res)))
+        middle, first = batch.middle_frames(), batch.video.flatten() == batch.video.flatten()[0]
+        picture = grid({kind: images[middle] for kind, images in columns.items()})
+        clip = gif(strip({kind: images[first] for kind, images in columns.items()}))
         for writer in writers:
             writer.add_image(f"test videos/{', '.join(columns)}", picture, epochs)
             _add_clip(writer, f"clip/{', '.join(columns)}", clip, epochs)
@@ -90,7 +90,7 @@ def choices(provenance: dict[str, Any]) -> dict[str, Any]:
     return {
         **{key: provenance[key] for key in ("model", "loss", "seed")},
         "lr": (config["optimizer"] or {}).get("lr"),
-        "batch_size": config["data"].get("batch_size"),
+        "batch_size": provenance["data"]["batch_size"],
         "epochs": config["trainer"].get("max_epochs"),
         "data": provenance["data"]["name"],
         "features": (provenance["features"] or {}).get("name", ""),

@@ -1,10 +1,9 @@
-"""Each test frame's scores, kept as a file: what means hide, and what paired comparisons need."""
+"""The scores of each test frame in a file, which paired comparisons need and means hide."""
 
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,9 +11,9 @@ from vsr_lightning.runs.frames import Rows, write_frames
 
 
 class FrameScores(pl.Callback):
-    """Write ``frames.csv`` after a test: a row a frame with its video, its number there, and its scores.
+    """Write ``frames.csv`` after a test: one row per frame with its video, its index there, and its scores.
 
-    Which frame a row is of comes from the loader's own plan (:func:`vsr_lightning.data.loader.plan_loader`).
+    The module's ``test_step`` returns them for each batch, as (N,) tensors by name.
 
     Args:
         path: the file.
@@ -24,7 +23,7 @@ class FrameScores(pl.Callback):
         self.path = Path(path)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.scores: list[dict[str, Tensor]] = []
+        self.batches: list[dict[str, Tensor]] = []
 
     def on_test_batch_end(
         self,
@@ -35,18 +34,12 @@ class FrameScores(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self.scores.append({name: score.float().cpu() for name, score in outputs.items()})
+        self.batches.append({name: values.cpu() for name, values in outputs.items()})
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        sampler = trainer.test_dataloaders.sampler  # type: ignore[union-attr]
-        plan = [trainer.datamodule.frames_of(part) for part, _ in zip(sampler, self.scores, strict=False)]  # type: ignore[attr-defined]
-        video, frame = (np.concatenate(column) for column in zip(*plan, strict=True))
-        scores = {name: torch.cat([part[name] for part in self.scores]).tolist() for name in self.scores[0]}
-        rows = [
-            {"video": int(v), "frame": int(f), **dict(zip(scores, values, strict=True))}
-            for v, f, *values in zip(video, frame, *scores.values(), strict=True)
-        ]
-        rows = gather(rows, trainer)
+        names = list(self.batches[0])
+        columns = [torch.cat([batch[name] for batch in self.batches]).tolist() for name in names]
+        rows = gather([dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)], trainer)
         if trainer.is_global_zero:
             write_frames(self.path, rows)
 

@@ -4,18 +4,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
-import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from vsr_lightning.data.loader import HighResBatch, plan_loader
 from vsr_lightning.degradation import Batch, Degradation, to_unit_range
+from vsr_lightning.models.network import Takes
 from vsr_lightning.utils.checks import check_number
-
-TARGETS = ("middle", "all")
 
 
 class Identity(Protocol):
-    """What a set of videos is: a name short enough for tables, a description in a sentence, and a checksum."""
+    """What identifies a set of videos: a name short enough for tables, a description in a sentence, and a checksum."""
 
     @property
     def name(self) -> str: ...
@@ -28,25 +26,32 @@ class Identity(Protocol):
 
 
 class VideoData(pl.LightningDataModule):
-    """A split, what to predict of a window, and degradation on the device.
+    """A split, windows or clips of its videos, and degradation on the device.
 
-    Batches are ``Batch(low_res, target)``: (B, frames, C, h, w) and (B, C, H, W), float in [0, 1]; under
-    ``targets=all`` a target is (B, frames, C, H, W). Tests take the frames of a video one after the other, under one
-    blur.
+    Batches are ``Batch(low_res, target, video, frame)``, of frames in [0, 1]. For a network that takes windows: low-res
+    (B, frames, C, h, w) and the center frames, (B, C, H, W). For one that takes clips: (B, T, C, h, w) and
+    (B, K, C, H, W), all T frames in training, and in tests all but ``unscored_frames`` at each end. Tests serve the
+    frames of a video one after the other, under one blur.
 
     Attributes:
-        clip: which of a video's frames are used: the first, and one past the last.
+        frames: of a window or clip in training.
+        batch_size: windows or clips per training step, over all devices.
+        margin: frames at each end of a tested video, or piece of one, that are not scored.
+        frame_range: which of a video's frames are used: the first, and one past the last.
         scored: those of them that a test scores.
 
     Args:
-        train_videos: numbers of the videos to train on.
-        test_videos: numbers of the videos to test on; nothing is selected on them.
+        train_videos: indices of the videos to train on.
+        test_videos: indices of the videos to test on; nothing is selected on them.
         degradation: what makes a low-res window of a sharp one.
+        takes: what the network takes: ``window`` or ``clip``.
         val_videos: how many of the training videos to hold out and validate on; 0 validates on the test videos.
         seed: draws the training windows, together with the epoch and the video.
-        frames: frames a window.
-        targets: which of them to predict: the ``middle`` one, of an odd number, or ``all``.
-        batch_size: windows a step, over all devices.
+        frames: of a window, an odd number.
+        batch_size: windows per step, over all devices.
+        clip_frames: of a training clip.
+        clip_batch_size: clips per step, over all devices.
+        unscored_frames: frames at each end of a test clip that are given and not scored.
         num_workers: loader processes.
 
     Raises:
@@ -61,25 +66,35 @@ class VideoData(pl.LightningDataModule):
         train_videos: Sequence[int],
         test_videos: Sequence[int],
         degradation: Degradation,
+        takes: Takes = "window",
         val_videos: int = 0,
         seed: int = 0,
         frames: int = 5,
-        targets: str = "middle",
         batch_size: int = 20,
+        clip_frames: int = 20,
+        clip_batch_size: int = 4,
+        unscored_frames: int = 2,
         num_workers: int = 0,
     ) -> None:
         super().__init__()
         check_number("data.val_videos", val_videos, 0, len(train_videos) - 1)
-        check_number("data.batch_size", batch_size, 1)
-        check_number("data.num_workers", num_workers, 0)
-        check_number("data.frames", frames, 1)
-        check_number("data.seed", seed, 0)
-        if targets not in TARGETS:
-            raise ValueError(f"data.targets={targets} is unknown: choose one of {', '.join(TARGETS)}")
-        if targets == "middle" and frames % 2 == 0:
-            raise ValueError(f"data.frames={frames} has no middle frame: choose an odd number")
-        self.degradation, self.seed, self.frames, self.targets = degradation, seed, frames, targets
-        self.batch_size, self.num_workers = batch_size, num_workers
+        for key, value, low in (
+            ("seed", seed, 0),
+            ("frames", frames, 1),
+            ("batch_size", batch_size, 1),
+            ("clip_frames", clip_frames, 1),
+            ("clip_batch_size", clip_batch_size, 1),
+            ("unscored_frames", unscored_frames, 0),
+            ("num_workers", num_workers, 0),
+        ):
+            check_number(f"data.{key}", value, low)
+        if frames % 2 == 0:
+            raise ValueError(f"data.frames={frames} has no center frame: choose an odd number")
+        self.degradation, self.takes, self.seed, self.num_workers = degradation, takes, seed, num_workers
+        if takes == "window":
+            self.frames, self.batch_size, self.margin = frames, batch_size, frames // 2
+        else:
+            self.frames, self.batch_size, self.margin = clip_frames, clip_batch_size, unscored_frames
         kept = len(train_videos) - val_videos
         self.train_videos, self.test_videos = train_videos[:kept], test_videos
         self.val_videos = train_videos[kept:] if val_videos else test_videos
@@ -90,23 +105,37 @@ class VideoData(pl.LightningDataModule):
         raise NotImplementedError
 
     def test_windows(self, videos: int) -> Batch:
-        """Return the first test videos as they are tested, one after the other, to look at."""
-        raise NotImplementedError
-
-    def frames_of(self, plan: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return video and number of each frame that a part of the test's plan has scores of, in their order."""
-        raise NotImplementedError
-
-    def in_a_row(self, frames: int) -> int:
-        """Return how many of the frames of a test batch, which has so many, follow one another in a video."""
+        """Return the first test videos as they are tested, one after the other, to show."""
         raise NotImplementedError
 
     def on_after_batch_transfer(self, batch: HighResBatch, dataloader_idx: int) -> Batch:
-        """Degrade on the device; a clip's frames once, before its windows are cut."""
-        low_res = batch.frames.is_floating_point()
-        small = batch.frames if low_res else self.degradation.downsample(batch.frames)
-        degraded = Batch(self.degradation.blur(small, batch.blur_level), to_unit_range(batch.target))
-        return degraded.windows(self.frames) if self.targets == "middle" else degraded
+        """Degrade on the device: each frame once, before clips are cut into windows."""
+        downsampled = batch.frames.is_floating_point()
+        low_res = batch.frames if downsampled else self.degradation.downsample(batch.frames)
+        blurred = self.degradation.blur(low_res, batch.blur_level)
+        degraded = Batch(blurred, to_unit_range(batch.target), batch.video, batch.frame)
+        return degraded.windows(self.frames) if self.takes == "window" else degraded
+
+    def _used_frames(self, frame_range: Sequence[int] | None, length: int, video: str) -> tuple[int, int]:
+        """Return which of a video's ``length`` frames are used: the first, and one past the last.
+
+        Raises:
+            ValueError: it has no such frames, or they are too few for a window or clip.
+        """
+        used = (0, length) if frame_range is None else tuple(frame_range)
+        if len(used) != 2 or not 0 <= used[0] < used[1] <= length:
+            raise ValueError(
+                f"data.frame_range={list(used)} is not [first, last + 1] within the {length} frames of {video}"
+            )
+        key = "frames" if self.takes == "window" else "clip_frames"
+        needs = {f"{key}={self.frames}": self.frames, f"unscored_frames={self.margin}": 2 * self.margin + 1}
+        for choice, needed in needs.items():
+            if needed > used[1] - used[0]:
+                raise ValueError(
+                    f"data.{choice} needs {needed} frames, {video} has {used[1] - used[0]}: choose a smaller number, "
+                    "or leave shorter videos out"
+                )
+        return used[0], used[1]
 
     def _loader(
         self, dataset: Dataset[HighResBatch], plan: Callable[[int], Any], batch: int

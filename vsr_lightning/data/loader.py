@@ -16,13 +16,17 @@ class HighResBatch(NamedTuple):
     """What the loader yields.
 
     Attributes:
-        frames: (B, T, C, H, W) uint8, or (B, T, C, h, w) float in [0, 1] where they were shrunk before.
-        target: (B, C, H, W) uint8, the middle frame; or (B, K, C, H, W), the K middle frames of a clip.
-        blur: (B,) float32 in [0, 1), the place in the range of blur widths.
+        frames: (B, T, C, H, W) uint8, or (B, T, C, h, w) float in [0, 1] where they were downsampled before.
+        target: (B, K, C, H, W) uint8, the K center frames: of a training window one.
+        video: (B, K) int64, index of the video that each target belongs to.
+        frame: (B, K) int64, index of the target within its video.
+        blur_level: (B,) float32 in [0, 1), where the window's sigma lies in the range of blur widths.
     """
 
     frames: torch.Tensor
     target: torch.Tensor
+    video: torch.Tensor
+    frame: torch.Tensor
     blur_level: torch.Tensor
 
 

@@ -22,7 +22,7 @@ class VideoFile(VideoWindows):
         path: a ``.npy`` file, (N, T, H, W) uint8, at most 10,000 videos; opened memory-mapped.
         test_videos: how many of the last videos to test on.
         train_videos: how many of the first to train on; None is all others.
-        windows: see :class:`VideoWindows`.
+        options: see :class:`VideoWindows`.
 
     Raises:
         FileNotFoundError: there is no file.
@@ -35,7 +35,7 @@ class VideoFile(VideoWindows):
         path: str | Path,
         test_videos: int,
         train_videos: int | None = None,
-        **windows: Any,
+        **options: Any,
     ) -> None:
         frames = open_videos(Path(path))
         videos, length = frames.shape[:2]
@@ -44,7 +44,7 @@ class VideoFile(VideoWindows):
         check_number("data.train_videos", train_videos, 1, videos - test_videos)
         load = partial(_identified, frames, Path(path))
         test = range(videos - test_videos, videos)
-        super().__init__(load, length, range(train_videos), test, degradation, **windows)
+        super().__init__(load, length, range(train_videos), test, degradation, **options)
 
 
 def open_videos(path: Path) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Which frames are seen when: pure functions of (seed, epoch, video), so nothing else can change them."""
 
-import mmap
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,6 @@ from torch.utils.data import Dataset
 
 from vsr_lightning.data.loader import HighResBatch
 
-RELEASE_EVERY = 20  # batches: faulting the pages in again costs more than the rest of a batch
 WHOLE_SET = 10_000  # drawn for every video, used or not, so that a video's window does not depend on the split
 
 
@@ -17,9 +15,9 @@ class WindowPlan(NamedTuple):
     """A list of windows: arrays of equal length n.
 
     Attributes:
-        video: (n,) int, number of the video.
-        start: (n,) int, its first frame.
-        blur: (n,) float32 in [0, 1), the place in the range of blur widths.
+        video: (n,) int, index of the video.
+        start: (n,) int, index of the window's first frame.
+        blur_level: (n,) float32 in [0, 1), where the window's sigma lies in the range of blur widths.
     """
 
     video: np.ndarray
@@ -57,12 +55,12 @@ class WindowSpec(NamedTuple):
     """What a row of a plan stands for.
 
     Attributes:
-        frames: how many one after the other.
-        targets: of these, the number of the one to predict, or a slice of several.
+        frames: number of consecutive frames.
+        margin: how many of these, at each end, have no target.
     """
 
     frames: int
-    targets: int | slice
+    margin: int
 
 
 class WindowDataset(Dataset[HighResBatch]):
@@ -70,43 +68,39 @@ class WindowDataset(Dataset[HighResBatch]):
 
     Args:
         videos: (N, T, H, W) uint8.
-        cut: what to take of a video for each row of the plan.
-        shrunk: (n, T, h, w) float, the frames of some videos once they are shrunk; None leaves that for later.
-        first: number of the first of these videos.
+        spec: what to take of a video for each row of a plan.
+        first_frame: index, in the whole video, of the first of the T frames.
+        low_res: (n, T, h, w) float in [0, 1], the frames of some videos downsampled before; None leaves that for later.
+        first_video: index of the first of these videos.
     """
 
     def __init__(
-        self, videos: np.ndarray, cut: WindowSpec, low_res: torch.Tensor | None = None, first: int = 0
+        self,
+        videos: np.ndarray,
+        spec: WindowSpec,
+        first_frame: int = 0,
+        low_res: torch.Tensor | None = None,
+        first_video: int = 0,
     ) -> None:
-        self.videos, self.cut, self.low_res, self.first = videos, cut, low_res, first
-        self.served = 0
+        self.videos, self.spec, self.first_frame = videos, spec, first_frame
+        self.low_res, self.first_video = low_res, first_video
 
     def __getitem__(self, plan: WindowPlan) -> HighResBatch:
-        frames, targets = self.cut
-        video, times = plan.video, plan.start[:, None] + np.arange(frames)
+        frames, margin = self.spec
+        video, frame = plan.video[:, None], plan.start[:, None] + np.arange(frames)
+        wanted = slice(margin, frames - margin)
         if self.low_res is None:
-            cut = torch.from_numpy(self.videos[video[:, None], times])
-            target = cut[:, targets]
+            given = torch.from_numpy(self.videos[video, frame])
+            target = given[:, wanted]
         else:
-            rows = (video[:, None] - self.first) * self.low_res.shape[1] + times
-            cut = self.low_res.flatten(0, 1).index_select(0, torch.from_numpy(rows.ravel())).unflatten(0, rows.shape)
-            wanted = times[:, targets]
-            target = torch.from_numpy(self.videos[video.reshape(-1, *[1] * (wanted.ndim - 1)), wanted])
-        self.served += 1
-        if self.served % RELEASE_EVERY == 0:
-            release(self.videos)
-        return HighResBatch(cut.unsqueeze(-3), target.unsqueeze(-3), torch.from_numpy(plan.blur_level))
-
-
-def release(videos: np.ndarray) -> None:
-    """Let go of the pages of a memory-mapped file: the system caches it, and a process would come to hold it all."""
-    if mapping := mapping_of(videos):
-        mapping.madvise(mmap.MADV_DONTNEED)
-
-
-def mapping_of(array: np.ndarray) -> mmap.mmap | None:
-    """Return the file mapping that an array is a view of; None if there is none or the system can't release pages."""
-    base: object = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    return base if isinstance(base, mmap.mmap) and hasattr(base, "madvise") else None
+            rows = torch.from_numpy((video - self.first_video) * self.low_res.shape[1] + frame)
+            given = self.low_res.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, rows.shape)
+            target = torch.from_numpy(self.videos[video, frame[:, wanted]])
+        numbers = torch.from_numpy(frame[:, wanted] + self.first_frame)
+        return HighResBatch(
+            given.unsqueeze(-3),
+            target.unsqueeze(-3),
+            torch.from_numpy(video).expand_as(numbers),
+            numbers,
+            torch.from_numpy(plan.blur_level),
+        )

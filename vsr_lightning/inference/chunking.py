@@ -8,6 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from vsr_lightning.models.network import check_prediction
+
 Step = Callable[[Tensor], Tensor]
 Chunk = tuple[Tensor, slice]  # (T, C, h, w), and which of what is made of it counts
 PADDINGS = ("crop", "replicate")
@@ -47,7 +49,7 @@ class WindowChunks:
         @torch.no_grad()
         def predict(frames: Tensor) -> Tensor:
             windows = encode(frames).unfold(0, self.frames, 1).movedim(-1, 1)
-            return _checked(fuse(windows), 4)
+            return check_prediction(fuse(windows), "window")
 
         return predict
 
@@ -95,7 +97,7 @@ class ClipChunks:
 
         @torch.no_grad()
         def predict(frames: Tensor) -> Tensor:
-            return _checked(network(frames[None]), 5)[0]
+            return check_prediction(network(frames[None]), "clip")[0]
 
         return predict
 
@@ -128,10 +130,3 @@ def _replicated(video: Iterable[Tensor], times: int) -> Iterator[Tensor]:
     for frame in video:
         yield frame
     yield from repeat(frame, times)
-
-
-def _checked(prediction: Tensor, dimensions: int) -> Tensor:
-    if prediction.ndim != dimensions:
-        does, choose = ("one frame", "middle") if prediction.ndim == 4 else ("every frame", "all")
-        raise ValueError(f"the network predicts {does} of what it is given: choose data.targets={choose}")
-    return prediction

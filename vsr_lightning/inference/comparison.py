@@ -46,7 +46,7 @@ def compare(
     sharp = sharp[..., :height, :width]
     if sharp.shape != given.shape:
         about = [f"cropped from {_size(given)} to {_size(sharp)}, which scale {degradation.scale} divides"]
-    low_res = degradation(sharp[None], torch.tensor([float(blur_level)])).low_res[0]
+    low_res = degradation(sharp[None], torch.tensor([float(blur_level)]))[0]
     prediction = predict(low_res)
     cut = (len(sharp) - len(prediction)) // 2
     kept = slice(cut, cut + len(prediction))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import Tensor
 
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.images import to_uint8
@@ -17,7 +17,7 @@ from vsr_lightning.inference.color import for_any_color
 from vsr_lightning.inference.comparison import compare
 from vsr_lightning.inference.frames import as_array, as_tensor, in_unit_range
 from vsr_lightning.inference.super_resolve import stream, windows_at_once
-from vsr_lightning.models import Bicubic
+from vsr_lightning.models import Network
 from vsr_lightning.runs.trained import load_run
 
 FPS = 10.0  # where neither the user nor the input says
@@ -53,25 +53,23 @@ def run(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]:
 
 
 class _Model(NamedTuple):
-    network: nn.Module
-    data: DictConfig  # how it takes frames, and what it was trained to undo
-    channels: int | None  # None: any
+    network: Network
+    data: DictConfig  # the frames of a window, and the degradation that it was trained to undo
     name: str
 
 
 def _model(cfg: DictConfig, overrides: tuple[str, ...]) -> _Model:
     if cfg.run is None and cfg.ckpt is None:
-        network: nn.Module = instantiate(cfg.model).eval()
+        network: Network = instantiate(cfg.model).eval()
         if not (published := cfg.model.get("weights")) and any(True for _ in network.parameters()):
             raise ValueError("a network needs its weights: give run=FOLDER or ckpt=FILE instead of model=")
-        return _Model(network, cfg.data, cfg.model.get("channels"), published or "bicubic")
+        return _Model(network, cfg.data, published or "bicubic")
     if theirs := [override for override in overrides if override.startswith(("data", "model"))]:
         raise ValueError(f"{theirs[0]} is the run's own affair: leave it out, or leave out run= and ckpt=")
     trained = load_run(cfg.run, cfg.ckpt)
     network = trained.network()
-    channels = None if isinstance(network, Bicubic) else trained.config.model.get("channels", 1)
     name = f"{trained.record['model']} under {trained.record['loss']}, {trained.epochs} epochs"
-    return _Model(network, trained.config.data, channels, name)
+    return _Model(network, trained.config.data, name)
 
 
 def _predicted(
@@ -83,9 +81,9 @@ def _predicted(
     device = torch.device(
         "cuda" if cfg.device == "auto" and torch.cuda.is_available() else cfg.device.replace("auto", "cpu")
     )
-    tile = None if hasattr(model.network, "input_shape") else cfg.tile
+    tile = None if model.network.size else cfg.tile
     cut: ClipChunks | WindowChunks
-    if model.data.get("targets", "middle") == "all":
+    if model.network.takes == "clip":
         cut = ClipChunks(cfg.clip_frames, cfg.clip_overlap)
     else:
         cut = WindowChunks(
@@ -93,7 +91,7 @@ def _predicted(
             cfg.temporal_padding,
             windows_at_once(min(height, tile or height), min(width, tile or width)),
         )
-    predict = for_any_color(cut.step(model.network.to(device)), model.channels)
+    predict = for_any_color(cut.step(model.network.to(device)), model.network.channels)
 
     def step(chunk: Tensor) -> Tensor:
         return finish(predict(to_unit_range(chunk.to(device)).float()))
@@ -103,12 +101,12 @@ def _predicted(
 
 def _first(cfg: DictConfig, model: _Model) -> int:
     """Return the number of the first frame that is predicted, so that PNG frames are named as those of the input."""
-    windows = model.data.get("targets", "middle") == "middle" and cfg.temporal_padding == "crop"
+    windows = model.network.takes == "window" and cfg.temporal_padding == "crop"
     return int(model.data.frames) // 2 if windows else 0
 
 
-def _check_size(network: nn.Module, given: tuple[int, int], cfg: DictConfig) -> None:
-    *_, height, width = getattr(network, "input_shape", given)
+def _check_size(network: Network, given: tuple[int, int], cfg: DictConfig) -> None:
+    height, width = network.size or given
     if given != (height, width):
         what = "once degraded, the video has" if cfg.degrade else "the video has"
         hint = "a sharp video needs degrade=true" if not cfg.degrade and given > (height, width) else "resize it first"

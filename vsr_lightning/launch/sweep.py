@@ -72,10 +72,7 @@ def score_bicubic(folder: Path) -> None:
         cfg.output_dir = str(folder / name)
         cfg.model, cfg.loss = load_group("model", "bicubic"), load_group("loss", "mse")
         cfg.ckpt_path = cfg.init_from = None
-        if cfg.data.get("targets") == "all":  # it takes windows
-            cfg.data.update(
-                targets="middle", frames=2 * cfg.data.unscored_frames + 1, frame_range=record["data"]["frame_range"]
-            )
+        cfg.model.takes = record["data"]["takes"]
         cfg.trainer.update(devices=1, num_nodes=1, strategy="auto")  # it runs in this process
         cfg.resume = str(folder / name) if (folder / name / RUN_FILE).exists() else None
         run(cfg, Job(folder / name, model="bicubic", loss="", sweep=True))

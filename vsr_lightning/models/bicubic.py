@@ -1,23 +1,27 @@
 """The baseline without parameters."""
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from vsr_lightning.models.blocks import bicubic_upsample
+from vsr_lightning.models.network import Network, Takes
 
 
-class Bicubic(nn.Module):
-    """Bicubic upsampling of the middle frame, clamped to [0, 1].
+class Bicubic(Network):
+    """Bicubic upsampling of the center frame of a window, or of all frames of a clip, clamped to [0, 1].
 
     Keys' kernel with a = -0.75, as PyTorch and OpenCV have it; MATLAB's and Pillow's -0.5 is a weaker baseline here.
 
     Args:
         scale: factor between low-res and high-res.
+        takes: ``window`` or ``clip``.
     """
 
-    def __init__(self, scale: int = 2) -> None:
+    def __init__(self, scale: int = 2, takes: Takes = "window") -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.takes = scale, takes
 
     def forward(self, low_res: Tensor) -> Tensor:
-        """(B, T, C, h, w) -> (B, C, h * scale, w * scale)."""
-        middle = low_res[:, low_res.shape[1] // 2]
-        return F.interpolate(middle, scale_factor=self.scale, mode="bicubic", align_corners=False).clamp(0, 1)
+        """(B, T, C, h, w) -> (B, C, h * scale, w * scale), or (B, T, C, h * scale, w * scale) of clips."""
+        frames = low_res[:, low_res.shape[1] // 2] if self.takes == "window" else low_res.flatten(0, 1)
+        upsampled = bicubic_upsample(frames, self.scale).clamp(0, 1)
+        return upsampled if self.takes == "window" else upsampled.unflatten(0, low_res.shape[:2])

@@ -4,14 +4,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def check_fit(low_res: Tensor, channels: int, frames: int | None = None) -> None:
-    """Raise ValueError unless (B, T, C, h, w) has the channels, and the frames, that a network was made for."""
-    wanted = {
-        "model.frames": (frames or low_res.shape[1], low_res.shape[1]),
-        "model.channels": (channels, low_res.shape[2]),
-    }
-    if wrong := [f"{name}={mine}, data gives {theirs}" for name, (mine, theirs) in wanted.items() if mine != theirs]:
-        raise ValueError(f"the network does not fit the data: {'; '.join(wrong)}")
+def check_fit(low_res: Tensor, channels: int, frames: int | None = None, size: tuple[int, int] | None = None) -> None:
+    """Raise ValueError unless (B, T, C, h, w) is what a network was made for; None stands for any."""
+    names = ("model.frames", "model.channels", "model.low_res", "model.low_res")
+    wanted = zip(names, (frames, channels, *(size or (None, None))), low_res.shape[1:], strict=True)
+    if wrong := [f"{name}={mine}, data gives {theirs}" for name, mine, theirs in wanted if mine not in (None, theirs)]:
+        raise ValueError(f"the network does not fit the data: {'; '.join(dict.fromkeys(wrong))}")
 
 
 class ResidualBlock(nn.Module):

@@ -5,11 +5,12 @@ from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
 from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, init_near_zero, upsampler
+from vsr_lightning.models.network import Network
 
 KERNEL = 3
 
 
-class Deformable(nn.Module):
+class Deformable(Network):
     """Each frame's features are sampled where they match the middle frame's, then all are fused.
 
     Alignment by modulated deformable convolution (Dai et al. 2017, Zhu et al. 2019) with offsets from the pair of

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from vsr_lightning.models.blocks import check_fit
+from vsr_lightning.models.network import Network
 from vsr_lightning.models.onednn_linear import Linear
 
 MAP_WIDTH = 256  # a frame's features are reshaped to (rows, 256); 32 rows at the paper's sizes
 
 
-class FrameFusion(nn.Module):
+class FrameFusion(Network):
     """Frame-fusion CNN; ``widths=(32, 128, 512)`` is the paper's text, ``(8, 32)`` with one pool its Fig. 1.
 
     Args:
@@ -54,7 +56,7 @@ class FrameFusion(nn.Module):
             raise ValueError(f"model.init={init} is unknown: choose kaiming or torch")
         if output not in ("linear", "sigmoid"):
             raise ValueError(f"model.output={output} is unknown: choose linear or sigmoid")
-        self.input_shape = (frames, channels, low_res, low_res)
+        self.frames, self.channels, self.size = frames, channels, (low_res, low_res)
         self.output_shape = (channels, low_res * scale, low_res * scale)
 
         layers: list[nn.Module] = []
@@ -80,14 +82,7 @@ class FrameFusion(nn.Module):
         Raises:
             ValueError: windows of another size than the network was made for.
         """
-        if low_res.shape[1:] != self.input_shape:
-            names = ("model.frames", "model.channels", "model.low_res", "model.low_res")
-            wrong = (
-                f"{name}={mine}, data gives {theirs}"
-                for name, mine, theirs in zip(names, self.input_shape, low_res.shape[1:], strict=True)
-                if mine != theirs
-            )
-            raise ValueError(f"the network does not fit the data: {'; '.join(dict.fromkeys(wrong))}")
+        check_fit(low_res, self.channels, self.frames, self.size)
         return self.fuse(self.encode(low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2]))
 
     def encode(self, frames: Tensor) -> Tensor:

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from vsr_lightning.models.basicvsr_weights import read_weights
 from vsr_lightning.models.blocks import ResidualBlock, check_fit, init_near_zero
+from vsr_lightning.models.network import Network
 from vsr_lightning.models.spynet import SPyNet, warp
 
 
-class Recurrent(nn.Module):
+class Recurrent(Network):
     """Bidirectional propagation with flow alignment, BasicVSR (Chan et al. 2021): each frame sees the whole clip.
 
     Any length and frame size. Backward through the clip, then forward, the features of the frame before are warped
@@ -35,6 +36,8 @@ class Recurrent(nn.Module):
         ValueError: another scale, or weights that do not fit.
         FileNotFoundError: there are no such weights.
     """
+
+    takes = "clip"
 
     def __init__(
         self,

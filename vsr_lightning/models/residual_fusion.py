@@ -3,9 +3,10 @@
 from torch import Tensor, nn
 
 from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, upsampler
+from vsr_lightning.models.network import Network
 
 
-class ResidualFusion(nn.Module):
+class ResidualFusion(Network):
     """Early fusion: the window's frames as channels, residual blocks at low resolution, pixel shuffle, a bicubic skip.
 
     Blocks without batch normalisation and upsampling by sub-pixel convolution after EDSR (Lim et al. 2017). Any frame

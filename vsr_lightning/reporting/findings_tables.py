@@ -147,9 +147,8 @@ def _longer(result: Result) -> dict[str, str]:
 def _seen(record: dict) -> str:  # type: ignore[type-arg]
     """Return how much a run was trained on, in words."""
     config, data = record["config"], record["data"]
-    size = config["data"]["batch_size"]
+    size = data["batch_size"]
     limit = config["trainer"]["limit_train_batches"]
     batches = -(-data["train_videos"] // size)
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    kind = "clips" if config["data"].get("targets") == "all" else "windows"
-    return f"{record['epochs'] * batches * size:,} {kind} of {data['frames']} in steps of {size}"
+    return f"{record['epochs'] * batches * size:,} {data['takes']}s of {data['frames']} in steps of {size}"

@@ -59,8 +59,7 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions | None
     target, videos = batch.frames, min(videos, len(data.test_videos))
     found = GroupPredictions({}, {}, videos, (len(target), *target.shape[-2:]), [])
     losses = _losses(finished, found.missing)
-    each = len(target) // videos
-    middle = slice(each // 2, SHOWN * each, each)
+    middle = batch.middle_frames()[:SHOWN]
     shown = side_by_side(batch.select_targets(batch.low_res)[middle], target[middle], target[middle])
     found.strip = {kind: shown[kind] for kind in ("truth", "low-res", "bicubic")}
     batches = {_cut(finished[0]): batch}  # the same frames, in windows and in clips
@@ -86,14 +85,16 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions | None
     return found
 
 
-def _cut(result: Result) -> tuple[int, str]:
-    data = result.record["config"]["data"]
-    return data["frames"], data.get("targets", "middle")
+def _cut(result: Result) -> tuple[str, int]:
+    data = result.record["data"]
+    return data["takes"], data["frames"]
 
 
 def load_test_batch(result: Result, videos: int) -> tuple[VideoData, Batch]:
     """Return a run's data, and the first so many of its test videos as its network takes them."""
-    data: VideoData = instantiate(OmegaConf.create(result.record["config"]["data"]))
+    data: VideoData = instantiate(
+        OmegaConf.create(result.record["config"]["data"]), takes=result.record["data"]["takes"]
+    )
     return data, data.test_windows(min(videos, len(data.test_videos)))
 
 
@@ -108,8 +109,8 @@ def predict(result: Result, batch: Batch) -> Tensor:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = load_run(result.path).network().to(device)
     at_once = max(1, frames_at_once(batch.target) * len(batch.target) // len(batch.frames))
-    parts = zip(batch.low_res.split(at_once), batch.target.split(at_once), strict=True)
-    return torch.cat([Batch(*part).pair(network(part[0].to(device)).float().cpu())[0] for part in parts])
+    parts = (Batch(*part) for part in zip(*(column.split(at_once) for column in batch), strict=True))
+    return torch.cat([part.align(network(part.low_res.to(device)).float().cpu())[0] for part in parts])
 
 
 def loss_name(record: dict[str, Any]) -> str:

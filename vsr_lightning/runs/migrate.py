@@ -10,6 +10,7 @@ SCORES = {"perceptual": "vgg_distance", "flicker": "temporal_error"}
 RECORD = {"judge": "metric_features"}
 DATA = {"clip": "frame_range", "edge": "unscored_frames", "shrink_once": "cache_low_res", "grey": "gray"}
 LOSS = {"taps": "layers", "normalise": "normalize", "frequency": "fft"}
+WINDOW = 5  # frames of a window, which a network that takes clips has no use for
 MODULE = {"border": "crop_border", "taps": "layers", "normalise": "normalize"}
 CLASSES = {"vsr_lightning.losses.Mixed": "WeightedSum", "vsr_lightning.losses.Frequency": "FFT"}
 WEIGHTS = {"model.back.": "model.backward_trunk.", "model.forth.": "model.forward_trunk."}
@@ -24,7 +25,19 @@ def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
     if config := record.get("config"):
         parts = {"data": DATA, "loss": LOSS, "module": MODULE}
         record["config"] = {key: _deeply(value, parts[key]) if key in parts else value for key, value in config.items()}
+        _declare_takes(record)
     return record
+
+
+def _declare_takes(record: dict[str, Any]) -> None:
+    """Move what a network takes, ``data.targets`` once, from the data's config into the record's ``data``."""
+    config, data = record["config"].get("data") or {}, record.get("data") or {}
+    if "targets" not in config:
+        return
+    takes = {"middle": "window", "all": "clip"}[config.pop("targets")]
+    data.update(takes=takes, batch_size=config["batch_size"])
+    if takes == "clip":
+        config.update(clip_frames=config["frames"], clip_batch_size=config["batch_size"], frames=WINDOW)
 
 
 def upgrade_weights(weights: Mapping[str, Any]) -> dict[str, Any]:

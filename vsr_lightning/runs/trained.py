@@ -7,8 +7,9 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor, nn
+from torch import Tensor
 
+from vsr_lightning.models import Network
 from vsr_lightning.runs.checkpoint import load_checkpoint
 from vsr_lightning.runs.migrate import upgrade_record, upgrade_weights
 from vsr_lightning.runs.record import RUN_FILE
@@ -35,9 +36,9 @@ class TrainedModel:
         """The config of the run, a copy."""
         return OmegaConf.create(self.record["config"])
 
-    def network(self) -> nn.Module:
+    def network(self) -> Network:
         """Return the network with its weights, for use, not for training."""
-        network: nn.Module = instantiate(self.config.model)
+        network: Network = instantiate(self.config.model)
         network.load_state_dict({name.removeprefix("model."): value for name, value in self.weights.items()})
         return network.eval().requires_grad_(False)
 

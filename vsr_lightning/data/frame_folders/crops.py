@@ -1,6 +1,6 @@
 """Which part of which frames is seen when: windows of clips as :mod:`vsr_lightning.data.windows` has them, cropped.
 
-Clips are given as spans, (n, 3) int: number, first frame, one past the last.
+Clips are given as spans, (n, 3) int: index of the clip, its first frame, one past the last.
 """
 
 from typing import NamedTuple
@@ -19,13 +19,13 @@ class Crops(NamedTuple):
     """A list of windows: arrays of equal length n.
 
     Attributes:
-        video: (n,) int, number of the clip.
-        start: (n,) int, its first frame.
-        frames: (n,) int, how many.
-        blur: (n,) float32 in [0, 1), the place in the range of blur widths.
-        top: (n,) float32 in [0, 1), the crop's place between the highest and the lowest one.
-        left: (n,) float32 in [0, 1), likewise.
-        turn: (n,) int, a sum: 1 flips left and right, 2 top and bottom, 4 rows and columns.
+        video: (n,) int, index of the clip.
+        start: (n,) int, index of the window's first frame.
+        frames: (n,) int, number of frames.
+        blur_level: (n,) float32 in [0, 1), where the window's sigma lies in the range of blur widths.
+        top: (n,) float32 in [0, 1), the crop's position between the highest and the lowest possible one.
+        left: (n,) float32 in [0, 1), its position between the leftmost and the rightmost one.
+        transform: (n,) int, a sum: 1 flips left and right, 2 flips top and bottom, 4 transposes.
     """
 
     video: np.ndarray
@@ -38,7 +38,7 @@ class Crops(NamedTuple):
 
 
 def training_crops(epoch: int, *, seed: int, spans: np.ndarray, frames: int, windows: int, transforms: int) -> Crops:
-    """So many random windows of each clip in random order, turned in one of the first ``turns`` ways."""
+    """``windows`` random windows of each clip, in random order, under one of the first ``transforms`` transforms."""
     rows = np.random.default_rng((seed, epoch, 1)).permutation(len(spans) * windows)
     (video, first, stop), which = spans[rows // windows].T, rows % windows
     drawn = _draw((seed, epoch), video, 5 * windows).reshape(len(rows), windows, 5)
@@ -58,10 +58,10 @@ def whole_clips(epoch: int, *, spans: np.ndarray, margin: int, most: int | None)
     """All frames of each clip, with one blur for all of it, the same in every epoch and every run.
 
     Args:
-        epoch: makes no difference.
+        epoch: has no influence.
         spans: the clips.
         margin: frames at each end that are given and not scored.
-        most: frames scored at once; clips of more come in pieces, each with margins. None is all.
+        most: frames scored at once; longer clips come in pieces, each with margins. None is all.
     """
     pieces = [
         (row, at, min(at + (most or stop), stop - margin) - at)
@@ -74,7 +74,7 @@ def whole_clips(epoch: int, *, spans: np.ndarray, margin: int, most: int | None)
 
 
 def _draw(seed: tuple[int, ...], video: np.ndarray, columns: int) -> np.ndarray:
-    """(n, columns) float32 in [0, 1); drawn for every number, used or not, so that the split is no matter."""
+    """(n, columns) float32 in [0, 1); drawn for every clip, used or not, so that the split has no influence."""
     return np.random.default_rng(seed).random((video.max() + 1, columns), np.float32)[video]
 
 
@@ -96,24 +96,27 @@ def _crops(
 
 
 class CropDataset(Dataset[HighResBatch]):
-    """Reads the frames of a batch of windows, and of them the crops.
+    """Reads a batch of cropped windows.
 
     Args:
-        clips: where they are.
-        targets: of a window's frames, the number of the one to predict, or a slice of several.
+        clips: the folders.
+        margin: how many frames, at each end of a window, have no target.
         crop: height and width of the crops; None is whole frames.
         multiple: whole frames are cut to a multiple of it.
     """
 
-    def __init__(self, clips: ClipFolders, targets: int | slice, crop: int | None, multiple: int) -> None:
-        self.clips, self.targets, self.crop, self.multiple = clips, targets, crop, multiple
+    def __init__(self, clips: ClipFolders, margin: int, crop: int | None, multiple: int) -> None:
+        self.clips, self.margin, self.crop, self.multiple = clips, margin, crop, multiple
 
     def __getitem__(self, plan: Crops) -> HighResBatch:
         windows = [self._window(*row) for row in zip(*plan, strict=True)]
         if len({window.shape for window in windows}) > 1:
             raise ValueError("whole frames of different sizes make no batch: give data.crop, or data.batch_size=1")
         frames = torch.stack(windows)
-        return HighResBatch(frames, frames[:, self.targets], torch.from_numpy(plan.blur_level))
+        wanted = slice(self.margin, frames.shape[1] - self.margin)
+        numbers = torch.from_numpy(plan.start[:, None] + np.arange(frames.shape[1])[wanted])
+        video = torch.from_numpy(plan.video[:, None]).expand_as(numbers)
+        return HighResBatch(frames, frames[:, wanted], video, numbers, torch.from_numpy(plan.blur_level))
 
     def _window(
         self, video: int, start: int, frames: int, blur_level: float, top: float, left: float, transform: int

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.data.frame_folders.clips import ClipFolders, open_clips
-from vsr_lightning.data.frame_folders.crops import CropDataset, Crops, fixed_crops, training_crops, whole_clips
+from vsr_lightning.data.frame_folders.crops import CropDataset, fixed_crops, training_crops, whole_clips
 from vsr_lightning.data.frame_folders.splits import find_split
 from vsr_lightning.data.loader import HighResBatch
 from vsr_lightning.degradation import Batch, Degradation
@@ -21,11 +21,11 @@ SHOWN_FRAMES, SHOWN_SIZE = 5, 256  # of a test video where it is only looked at
 
 
 class FrameFolders(VideoData):
-    """Serve crops of real video, read from disk when they are used, as ``Batch(low_res, target)``.
+    """Serve crops of real video, read from disk when they are used; see :class:`VideoData` for the batches.
 
     Training takes random crops, validation the middle of each clip's picture, tests whole frames, cut in the middle to
-    a multiple of the scale. A test batch is one clip, or a piece of it. Under ``targets=middle`` only frames with a
-    whole window are scored; under ``all``, ``edge`` frames at each end of a clip or piece are given and not scored.
+    a multiple of the scale. A test batch is one folder's clip, or a piece of it. For a network that takes windows, only
+    frames with a whole window are scored; for one that takes clips, all but ``unscored_frames`` at each end.
 
     Args:
         degradation: what makes a low-res window of a sharp one.
@@ -33,15 +33,14 @@ class FrameFolders(VideoData):
         layout: see :func:`vsr_lightning.data.frame_folders.splits.find_split`.
         train_videos: how many of the training clips to use, the first ones; None is all.
         test_videos: likewise; where the layout has no split, how many of the last clips to test on.
-        grey: whether to read luminance instead of RGB.
+        gray: whether to read luminance instead of RGB.
         crop: height and width of training and validation crops; None is whole frames.
         flips: whether training crops are flipped and transposed at random.
-        clip: which of a clip's frames to use: the first, and one past the last; None is all, but of Vimeo-90K under
-            ``middle`` those around the fourth.
-        edge: see above.
+        frame_range: which of a clip's frames to use: the first, and one past the last; None is all, but of Vimeo-90K,
+            for a network that takes windows, those around the fourth.
         test_frames: frames scored at once; None is a whole clip.
-        windows_per_clip: random windows of each training clip an epoch.
-        windows: see :class:`VideoData`.
+        windows_per_clip: random windows or clips of each training folder per epoch.
+        options: see :class:`VideoData`.
 
     Raises:
         FileNotFoundError: a folder or a list is missing.
@@ -59,30 +58,27 @@ class FrameFolders(VideoData):
         crop: int | None = 256,
         flips: bool = True,
         frame_range: Sequence[int] | None = None,
-        unscored_frames: int = 0,
         test_frames: int | None = 10,
         windows_per_clip: int = 1,
-        **windows: Any,
+        **options: Any,
     ) -> None:
         parts = _parts(Path(root), layout, train_videos, test_videos)
         train, test = ([number for number, _ in numbered] for numbered in parts.values())
-        super().__init__(train, test, degradation, **windows)
-        check_number("data.unscored_frames", unscored_frames, 0)
+        super().__init__(train, test, degradation, **options)
         check_number("data.windows_per_clip", windows_per_clip, 1)
         if test_frames is not None:
             check_number("data.test_frames", test_frames, 1)
-        self.margin = self.frames // 2 if self.targets == "middle" else unscored_frames
-        if frame_range is None and layout == "vimeo" and self.targets == "middle":
+        if frame_range is None and layout == "vimeo" and self.takes == "window":
             frame_range = (SEPTUPLET_TARGET - self.margin, SEPTUPLET_TARGET + self.margin + 1)
         self.crop, self.flips, self.test_frames, self.windows_per_clip = crop, flips, test_frames, windows_per_clip
         self._clips = open_clips(Path(root), parts, gray, layout)
         self._check_crop()
-        self._spans = {number: self._span(number, frame_range) for number in self._clips.clips}
-        _, first, stop = self._spans[self.test_videos[0]]
-        self.frame_range, self.scored = (
-            (first, stop),
-            range(first + self.margin, stop - self.margin),
-        )  # of the first test clip
+        self._spans = {
+            video: (video, *self._used_frames(frame_range, len(clip.files), clip.folder))
+            for video, clip in self._clips.clips.items()
+        }
+        _, first, stop = self._spans[self.test_videos[0]]  # those of other clips may differ
+        self.frame_range, self.scored = (first, stop), range(first + self.margin, stop - self.margin)
 
     @property
     def videos(self) -> ClipFolders:
@@ -90,7 +86,7 @@ class FrameFolders(VideoData):
         return self._clips
 
     def train_dataloader(self) -> DataLoader[HighResBatch]:
-        """Random windows of each training clip, random crops of them."""
+        """Random windows of each training clip, randomly cropped."""
         transforms = (8 if self.crop else 4) if self.flips else 1  # whole frames would change their shape
         spans = self._of(self.train_videos)
         plan = partial(
@@ -104,12 +100,12 @@ class FrameFolders(VideoData):
         return self._loader(self._windows(), plan, self.batch_size)
 
     def test_dataloader(self) -> DataLoader[HighResBatch]:
-        """All frames of each test clip that can be scored, a clip or a piece of it a batch and device."""
+        """All frames of each test clip that can be scored, one clip or a piece of it per batch and device."""
         plan = partial(whole_clips, spans=self._of(self.test_videos), margin=self.margin, most=self.test_frames)
         return self._loader(self._whole(None), plan, self._devices())
 
     def test_windows(self, videos: int) -> Batch:
-        """Return of the first test clips the middle frames that are scored, at most five, and the middle of each."""
+        """Return the center of the picture of at most five scored frames, the middle ones, of the first test clips."""
         spans = self._of(self.test_videos[:videos])
         count = min(SHOWN_FRAMES, (spans[:, 2] - spans[:, 1]).min() - 2 * self.margin)
         spans[:, 1] = (spans[:, 1] + spans[:, 2] - count) // 2 - self.margin
@@ -119,39 +115,15 @@ class FrameFolders(VideoData):
         plan = whole_clips(0, spans=spans, margin=self.margin, most=None)
         return self.on_after_batch_transfer(self._whole(size - size % self.degradation.scale)[plan], 0)
 
-    def frames_of(self, plan: Crops) -> tuple[np.ndarray, np.ndarray]:
-        """Return clip and number of each frame that a part of the test's plan has scores of, in their order."""
-        scored = plan.frames - 2 * self.margin
-        numbers = [start + self.margin + np.arange(count) for start, count in zip(plan.start, scored, strict=True)]
-        return np.repeat(plan.video, scored), np.concatenate(numbers)
-
-    def in_a_row(self, frames: int) -> int:
-        """Return how many frames of a test batch follow one another: all."""
-        return frames
-
     def _windows(self) -> CropDataset:
-        targets = self.margin if self.targets == "middle" else slice(None)
-        return CropDataset(self._clips, targets, self.crop, self.degradation.scale)
+        margin = self.margin if self.takes == "window" else 0
+        return CropDataset(self._clips, margin, self.crop, self.degradation.scale)
 
     def _whole(self, crop: int | None) -> CropDataset:
-        return CropDataset(self._clips, slice(self.margin, -self.margin or None), crop, self.degradation.scale)
+        return CropDataset(self._clips, self.margin, crop, self.degradation.scale)
 
     def _of(self, videos: Sequence[int]) -> np.ndarray:
         return np.array([self._spans[number] for number in videos])
-
-    def _span(self, number: int, frame_range: Sequence[int] | None) -> tuple[int, int, int]:
-        folder, files, _ = self._clips.clips[number]
-        first, stop = (0, len(files)) if frame_range is None else frame_range
-        if not 0 <= first < stop <= len(files):
-            raise ValueError(
-                f"data.frame_range={[first, stop]} is not [first, last + 1] within the {len(files)} frames of {folder}"
-            )
-        if (needed := max(self.frames, 2 * self.margin + 1)) > stop - first:
-            key = f"data.frames={self.frames}" if needed == self.frames else f"data.unscored_frames={self.margin}"
-            raise ValueError(
-                f"{key} needs {needed} frames, {folder} has {stop - first}: lower it, or leave {folder} out"
-            )
-        return number, first, stop
 
     def _check_crop(self) -> None:
         if self.crop is None:

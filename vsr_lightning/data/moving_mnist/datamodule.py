@@ -23,7 +23,7 @@ class MovingMNIST(VideoWindows):
         cache: see there.
         train_videos: how many of the 8,000 to use.
         test_videos: how many of the 2,000 to use.
-        windows: see :class:`VideoWindows`.
+        options: see :class:`VideoWindows`.
 
     Raises:
         ValueError: a count that is out of range.
@@ -39,10 +39,10 @@ class MovingMNIST(VideoWindows):
         cache: str | Path | None = None,
         train_videos: int = TRAIN,
         test_videos: int = VIDEOS - TRAIN,
-        **windows: Any,
+        **options: Any,
     ) -> None:
         check_number("data.train_videos", train_videos, 1, TRAIN)
         check_number("data.test_videos", test_videos, 1, VIDEOS - TRAIN)
         train, test = range(train_videos), range(TRAIN, TRAIN + test_videos)
         load = partial(load_videos, source, root, (train, test), generator_seed, download, cache)
-        super().__init__(load, FRAMES, train, test, degradation, **windows)
+        super().__init__(load, FRAMES, train, test, degradation, **options)

@@ -1,0 +1,29 @@
+"""What a network says about itself, which data, ``predict`` and reports ask for."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+Takes = Literal["window", "clip"]
+
+
+class Network(nn.Module):
+    """Super-resolves frames: (B, T, C, h, w), low-res in [0, 1], becomes (B, C, H, W) or (B, T, C, H, W).
+
+    Attributes:
+        takes: ``window`` if the network predicts the center one of the T frames, ``clip`` if it predicts all of them.
+        channels: C, 1 for gray and 3 for RGB; None takes any.
+        size: (h, w) that the network is fixed to; None takes any.
+    """
+
+    takes: Takes = "window"
+    channels: int | None = None
+    size: tuple[int, int] | None = None
+
+
+def check_prediction(prediction: Tensor, takes: Takes) -> Tensor:
+    """Return a network's prediction; raise ValueError if it is not what ``takes`` stands for."""
+    if (prediction.ndim == 5) != (takes == "clip"):
+        predicts, right = ("every frame", "clip") if prediction.ndim == 5 else ("one frame", "window")
+        raise ValueError(f"the network predicts {predicts} of what it is given: let its class say takes = {right!r}")
+    return prediction
