@@ -16,10 +16,10 @@ from vsr_lightning.utils.errors import one_line
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
 def main(cfg: DictConfig) -> None:
     """Write the video and say where it is."""
-    from vsr_lightning.inference.predict_video import run  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.inference.predict_video import predict_video  # here, so that --help and --cfg need no PyTorch
 
     try:
-        print("\n".join(run(cfg, tuple(HydraConfig.get().overrides.task))))
+        print("\n".join(predict_video(cfg, tuple(HydraConfig.get().overrides.task))))
     except Exception as error:  # no error.txt: this command has no folder of its own
         raise SystemExit(f"error: {one_line(error, 'predict')}") from error
 

@@ -1,12 +1,17 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 from vsr_lightning.inference.chunking import WindowChunks
-from vsr_lightning.inference.color import for_any_color, to_rgb, to_ycbcr
-from vsr_lightning.models import Bicubic
+from vsr_lightning.inference.color import predict_any_color, to_rgb, to_ycbcr
+from vsr_lightning.models import Bicubic, Network
+
+
+def _predict(network):
+    return partial(WindowChunks().predict, network)
 
 
 def test_ycbcr_is_as_pillow_has_it_and_back():
@@ -19,7 +24,7 @@ def test_ycbcr_is_as_pillow_has_it_and_back():
     torch.testing.assert_close(to_rgb(ycbcr), ours, rtol=0, atol=1e-6)
 
 
-class Inverse(nn.Module):
+class Inverse(Network):
     """Bicubic, dark for bright."""
 
     def forward(self, low_res):
@@ -29,14 +34,14 @@ class Inverse(nn.Module):
 
 def test_a_grey_network_changes_luminance_and_keeps_chroma():
     video = 0.25 + 0.5 * torch.rand(7, 3, 8, 8)
-    made = to_ycbcr(for_any_color(WindowChunks().step(Inverse()), 1)(video))
-    expected = to_ycbcr(WindowChunks().step(Bicubic())(video))
+    made = to_ycbcr(predict_any_color(_predict(Inverse()), video, 1))
+    expected = to_ycbcr(_predict(Bicubic())(video))
     assert made.shape == (3, 3, 16, 16)
     torch.testing.assert_close(made[:, 0], 1 - expected[:, 0], rtol=0, atol=1e-5)
     torch.testing.assert_close(made[:, 1:], expected[:, 1:], rtol=0, atol=1e-5)
 
 
-class Red(nn.Module):
+class Red(Network):
     """Bicubic, of red alone."""
 
     def forward(self, low_res):
@@ -46,12 +51,12 @@ class Red(nn.Module):
 
 def test_a_colour_network_sees_grey_three_times_and_leaves_grey():
     video = torch.rand(5, 1, 8, 8)
-    made = for_any_color(WindowChunks().step(Red()), 3)(video)
-    torch.testing.assert_close(made, 0.299 * WindowChunks().step(Bicubic())(video))
+    made = predict_any_color(_predict(Red()), video, 3)
+    torch.testing.assert_close(made, 0.299 * _predict(Bicubic())(video))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_network_of_any_colour_gets_what_there_is(channels):
     video = torch.rand(5, channels, 8, 8)
-    step = WindowChunks().step(Bicubic())
-    assert torch.equal(for_any_color(step, None)(video), step(video))
+    predict = _predict(Bicubic())
+    assert torch.equal(predict_any_color(predict, video, None), predict(video))

@@ -1,5 +1,6 @@
 import json
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -32,6 +33,10 @@ def predict(monkeypatch, tmp_path):
     return call
 
 
+def _all(*args, **how):
+    return torch.stack([*super_resolve(*args, **how)])
+
+
 @pytest.fixture(scope="module")
 def sharp():
     data = MovingMNIST(Degradation(), source="generated", train_videos=1, test_videos=1)
@@ -40,7 +45,7 @@ def sharp():
 
 @pytest.fixture
 def low_res(sharp):
-    small = Degradation()(torch.from_numpy(sharp)[None, :, None], torch.tensor([0.5])).low_res
+    small = Degradation()(torch.from_numpy(sharp)[None, :, None], torch.tensor([0.5]))
     return to_uint8(small[0, :, 0]).numpy()
 
 
@@ -58,7 +63,7 @@ def test_twenty_frames_of_any_kind_become_sixteen_or_twenty_of_twice_the_size(
         f"{frames} frames of 64x64 by frame_fusion_fig1 under perceptual, 2 epochs"
     )
     video = torch.from_numpy(low_res).float()[:, None] / 255
-    expected = to_uint8(super_resolve(load_run(finished).network(), video, 5, edges))[:, 0].numpy()
+    expected = to_uint8(_all(load_run(finished).network(), video, temporal_padding=edges))[:, 0].numpy()
     if kind == "png":  # named by their place in the input
         first = (20 - frames) // 2
         assert (tmp_path / "made" / "out" / f"{first:04d}.png").exists()
@@ -92,12 +97,12 @@ def test_a_sharp_video_is_degraded_first_and_shown_beside_what_came_of_it(
 def trained(tmp_path):
     """Leave a folder as training leaves it, and return its network."""
 
-    def leave(target="vsr_lightning.models.ResidualFusion", targets="middle", **settings):
+    def leave(target="vsr_lightning.models.ResidualFusion", **settings):
         network = instantiate({"_target_": target, **settings})
         for parameter in network.parameters():
             parameter.data.mul_(2)  # so that it does something
         degradation = {"_target_": "vsr_lightning.degradation.Degradation"}
-        data = {"frames": 5, "targets": targets, "degradation": degradation}
+        data = {"frames": 5, "degradation": degradation}
         record = {"model": "mine", "loss": "mse", "config": {"model": {"_target_": target, **settings}, "data": data}}
         (tmp_path / "run" / "checkpoints").mkdir(parents=True)
         (tmp_path / "run" / "run.json").write_text(json.dumps(record))
@@ -120,7 +125,7 @@ def test_a_colour_network_super_resolves_colour_of_any_kind(predict, trained, tm
     predict("run=run", f"input=in{suffix}", f"output=out{suffix}")
     back = read_video(tmp_path / f"out{suffix}")
     video = torch.from_numpy(given).permute(0, 3, 1, 2).float() / 255
-    expected = to_uint8(super_resolve(network, video)).permute(0, 2, 3, 1).numpy()
+    expected = to_uint8(_all(network, video)).permute(0, 2, 3, 1).numpy()
     assert back.shape == expected.shape
     off = np.abs(back.astype(int) - expected)
     assert off.max() <= 1 if kind in ("npy", "png") else off.mean() < 40  # noise is the worst case of both
@@ -135,9 +140,9 @@ def test_a_grey_network_super_resolves_the_luminance_of_colour(predict, trained,
     assert made.shape == (3, 3, 42, 60)
     inside = ((made > 0.01) & (made < 0.99)).all(1)  # elsewhere what is out of range was cut off
     assert inside.float().mean() > 0.5
-    expected = super_resolve(network, to_ycbcr(video)[:, :1])[:, 0]
+    expected = _all(network, to_ycbcr(video)[:, :1])[:, 0]
     torch.testing.assert_close(to_ycbcr(made)[:, 0][inside], expected[inside], rtol=0, atol=0.01)
-    chroma = to_ycbcr(super_resolve(Bicubic(), video))[:, 1:].movedim(1, -1)
+    chroma = to_ycbcr(_all(Bicubic(), video))[:, 1:].movedim(1, -1)
     assert (to_ycbcr(made)[:, 1:].movedim(1, -1) - chroma)[inside].abs().mean() < 0.01
 
 
@@ -161,7 +166,7 @@ def test_tiles_make_no_difference(predict, trained, tmp_path):
 @pytest.mark.parametrize("edges", ["crop", "replicate"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_network_of_whole_clips_predicts_every_frame(predict, trained, tmp_path, capsys, edges, channels):
-    network = trained("tests.inference.test_super_resolve.Clip", "all", channels=channels)
+    network = trained("tests.inference.test_super_resolve.Clip", channels=channels)
     video = _colours(23) if channels == 3 else _colours(23)[..., 0]
     write_video(tmp_path / "in.npy", video, 10)
     predict("run=run", "input=in.npy", "output=out.npy", f"temporal_padding={edges}", "clip_frames=12", "tile=16")
@@ -173,18 +178,16 @@ def test_a_network_of_whole_clips_predicts_every_frame(predict, trained, tmp_pat
     assert np.abs(made.astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize("targets", ["middle", "all"])
+@pytest.mark.parametrize("takes", ["window", "clip"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_sharp_colour_video_of_odd_size_is_cropped_and_compared(
-    predict, trained, tmp_path, capsys, targets, channels
-):
-    if targets == "all":
-        trained("tests.inference.test_super_resolve.Clip", targets, channels=channels)
+def test_a_sharp_colour_video_of_odd_size_is_cropped_and_compared(predict, trained, tmp_path, capsys, takes, channels):
+    if takes == "clip":
+        trained("tests.inference.test_super_resolve.Clip", channels=channels)
     else:
         trained(width=4, blocks=1, channels=channels)
     write_video(tmp_path / "in.npy", _colours(9, 33, 41), 10)
     predict("run=run", "input=in.npy", "output=out.npy", "degrade=true")
-    frames = 9 if targets == "all" else 5
+    frames = 9 if takes == "clip" else 5
     assert np.load(tmp_path / "out.npy").shape == (frames, 32, 40, 3)
     assert read_video(tmp_path / "out_side_by_side.gif").shape == (frames, 64, 2 * (4 * 40 + 3 * 2), 3)
     out = capsys.readouterr().out
@@ -192,12 +195,15 @@ def test_a_sharp_colour_video_of_odd_size_is_cropped_and_compared(
     assert "prediction: psnr" in out
 
 
-@pytest.mark.parametrize(("args", "fps"), [([], 25), (["fps=5"], 5)])
+@pytest.mark.parametrize(
+    ("args", "fps"), [([], 25), (["fps=5"], 5), (["fps=30000/1001"], Fraction(30000, 1001)), (["fps=12.5"], 12.5)]
+)
 @pytest.mark.parametrize("suffix", [".gif", ".mp4"])
 def test_the_inputs_frame_rate_is_kept(predict, tmp_path, args, fps, suffix):
     write_video(tmp_path / "in.mp4", _colours(), 25)
     predict("input=in.mp4", f"output=out{suffix}", *args)
-    assert open_video(tmp_path / f"out{suffix}").fps == fps
+    exact = 0 if suffix == ".mp4" else 0.02  # a GIF counts hundredths of a second
+    assert open_video(tmp_path / f"out{suffix}").fps == pytest.approx(fps, rel=exact)
 
 
 def test_a_network_of_one_size_is_not_tiled(finished, predict, low_res, tmp_path):
@@ -246,10 +252,16 @@ def test_bicubic_needs_no_run_and_takes_any_size(predict, tmp_path):
             r"temporal_padding=wrap is unknown: choose one of crop, replicate",
         ),
         (["input=in.npy", "output=out.npy", "degrade=true", "blur_level=2"], r"blur_level=2 is out of range"),
-        (["input=in.npy", "output=out.npy", "fps=0"], r"fps=0 is out of range"),
+        *(
+            (
+                ["input=in.npy", "output=out.npy", f"fps={fps}"],
+                rf"fps={fps} is out of range: give more than 0, such as 25",
+            )
+            for fps in ("0", "-5", "fast", "1/0", "nan")
+        ),
         (["input=in.npy", "output=out.npy", "tile=0"], r"tile=0 and tile_overlap=16: choose a tile of at least 1"),
         (
-            ["input=in.npy", "output=out.npy", "data.targets=all", "clip_frames=10"],
+            ["input=in.npy", "output=out.npy", "model=bicubic", "model.takes=clip", "clip_frames=10"],
             r"clip_frames=10 is too few for clip_overlap=5: choose more than twice as many",
         ),
         (

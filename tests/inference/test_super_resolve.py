@@ -1,3 +1,4 @@
+import importlib
 import weakref
 from itertools import pairwise
 
@@ -5,18 +6,22 @@ import pytest
 import torch
 from torch import nn
 
-from vsr_lightning.inference import super_resolve as inference
 from vsr_lightning.inference.chunking import ClipChunks, WindowChunks
-from vsr_lightning.inference.super_resolve import stream, super_resolve
-from vsr_lightning.inference.tiling import parts, tiled
-from vsr_lightning.models import Bicubic, FrameFusion, ResidualFusion
+from vsr_lightning.inference.super_resolve import super_resolve
+from vsr_lightning.inference.tiling import parts
+from vsr_lightning.models import Bicubic, FrameFusion, Network, ResidualFusion
+
+inference = importlib.import_module("vsr_lightning.inference.super_resolve")  # the module, to change its constants
 
 
-class Clip(nn.Module):
-    """Predicts every frame of a clip; what is further than three frames or three pixels away has no say."""
+class Clip(Network):
+    """Predicts every frame of a clip; its receptive field reaches three frames and three pixels far."""
+
+    takes = "clip"
 
     def __init__(self, channels=1, width=4, layers=3):
         super().__init__()
+        self.channels = channels
         widths = [channels, *[width] * (layers - 1), 4 * channels]
         convs = (nn.Conv3d(before, after, 3, padding=1) for before, after in pairwise(widths))
         self.layers = nn.Sequential(*(layer for conv in convs for layer in (conv, nn.Sigmoid())))
@@ -26,8 +31,20 @@ class Clip(nn.Module):
         return nn.functional.pixel_shuffle(self.layers(low_res.movedim(1, 2)).movedim(2, 1), 2)
 
 
-class Recurrent(nn.Module):
+class Middle(Network):
+    """Predicts the center frame of a window, and says otherwise."""
+
+    takes = "clip"
+
+    def forward(self, low_res):
+        """(B, T, C, h, w) -> (B, C, h, w)."""
+        return low_res[:, low_res.shape[1] // 2]
+
+
+class Recurrent(Network):
     """As wide and as hungry as a bidirectional network of the field: it keeps the features of all frames."""
+
+    takes = "clip"
 
     def __init__(self, width=64, channels=3):
         super().__init__()
@@ -53,6 +70,10 @@ def _network():
     return FrameFusion((2, 4), (True, False)).eval()
 
 
+def _all(*args, **how):
+    return torch.stack([*super_resolve(*args, **how)])
+
+
 @pytest.mark.parametrize("network", [_network(), Bicubic()], ids=["split", "by windows"])
 @pytest.mark.parametrize("temporal_padding", ["crop", "replicate"])
 @pytest.mark.parametrize("length", [5, 11, 20])
@@ -62,7 +83,7 @@ def test_a_video_is_predicted_as_its_windows_are(monkeypatch, network, temporal_
     padded = video[[0, 0, *range(length), -1, -1]] if temporal_padding == "replicate" else video
     windows = torch.stack([padded[start : start + 5] for start in range(len(padded) - 4)])
     expected = network(windows).clamp(0, 1)
-    prediction = super_resolve(network, video, 5, temporal_padding)
+    prediction = _all(network, video, temporal_padding=temporal_padding)
     assert len(prediction) == (length if temporal_padding == "replicate" else length - 4)
     torch.testing.assert_close(prediction, expected, rtol=0, atol=1e-6)
 
@@ -72,10 +93,10 @@ def test_each_frame_of_a_chunk_is_encoded_once(monkeypatch):
     monkeypatch.setattr(
         network, "encode", lambda frames: seen.append(len(frames)) or FrameFusion.encode(network, frames)
     )
-    super_resolve(network, torch.rand(20, 1, 32, 32))
+    _all(network, torch.rand(20, 1, 32, 32))
     assert seen == [20]
     monkeypatch.setattr(inference, "CHUNK", 8)
-    super_resolve(network, torch.rand(20, 1, 32, 32))
+    _all(network, torch.rand(20, 1, 32, 32))
     assert seen[1:] == [12, 12]  # of sixteen windows eight at a time
 
 
@@ -85,19 +106,18 @@ def test_each_frame_of_a_chunk_is_encoded_once(monkeypatch):
 def test_tiles_leave_no_seam_where_the_overlap_reaches_as_far_as_the_network(size, tile, channels):
     network = ResidualFusion(width=8, blocks=2, channels=channels)  # looks 1 + 2 * 2 + 1 pixels around
     nn.init.normal_(network.up[0].weight)  # at first it adds next to nothing
-    video, cut = torch.rand(7, channels, *size), WindowChunks()
-    step = cut.step(network)
-    (whole,) = (step(chunk) for chunk, _ in cut.chunks(video))
-    cut_up = torch.stack([*stream(step, video, cut, size, tile, overlap=7, length=7)])
+    video = torch.rand(7, channels, *size)
+    whole = _all(network, video, finish=nn.Identity())
+    cut_up = _all(network, video, tile=tile, tile_overlap=7, finish=nn.Identity())
     torch.testing.assert_close(cut_up, whole, rtol=0, atol=1e-5)
     if tile < max(size) // 2:
-        seams = tiled(step, tile, overlap=2)(video)
+        seams = _all(network, video, tile=tile, tile_overlap=2, finish=nn.Identity())
         assert (seams - whole).abs().max() > 1e-3
 
 
 def test_tiles_of_a_clip_leave_no_seam():
-    network, video, cut = Clip(), torch.rand(6, 1, 30, 21), ClipChunks()
-    made = torch.stack([*stream(cut.step(network), video, cut, (30, 21), tile=8, overlap=3)])
+    network, video = Clip(), torch.rand(6, 1, 30, 21)
+    made = _all(network, video, tile=8, tile_overlap=3)
     torch.testing.assert_close(made, network(video[None])[0], rtol=0, atol=1e-5)
 
 
@@ -109,16 +129,12 @@ def test_a_side_is_cut_in_parts_of_about_the_same_length():
 @pytest.mark.parametrize("length", [1, 9, 10, 11, 13, 14, 15, 33])
 def test_a_clip_in_chunks_is_as_the_whole_one_where_the_context_reaches_as_far_as_the_network(length):
     network, video, lengths = Clip(), torch.rand(length, 1, 8, 8), []
-    cut = ClipChunks(frames=10, context=3)
-
-    def step(chunk):
-        lengths.append(len(chunk))
-        return cut.step(network)(chunk)
-
-    made = torch.stack([*stream(step, video, cut, (8, 8))])
+    network.register_forward_pre_hook(lambda _, given: lengths.append(given[0].shape[1]))
+    made = _all(network, video, clip_frames=10, clip_overlap=3)
+    seen = tuple(lengths)
     torch.testing.assert_close(made, network(video[None])[0], rtol=0, atol=1e-5)
-    assert max(lengths) == min(length, 10)
-    assert len(lengths) == cut.count(length)
+    assert max(seen) == min(length, 10)
+    assert len(seen) == ClipChunks(10, 3).count(length)
 
 
 @pytest.mark.parametrize("temporal_padding", ["crop", "replicate"])
@@ -129,9 +145,10 @@ def test_chunks_are_foretold(temporal_padding, length):
 
 
 @pytest.mark.parametrize(
-    ("cut", "network", "at_most"), [(WindowChunks(at_once=4), Bicubic(), 9), (ClipChunks(10, 3), Clip(), 11)]
+    ("network", "how", "at_most"), [(Bicubic(), {}, 9), (Clip(), {"clip_frames": 10, "clip_overlap": 3}, 11)]
 )
-def test_few_frames_are_in_memory_at_a_time_however_long_the_video(cut, network, at_most):
+def test_few_frames_are_in_memory_at_a_time_however_long_the_video(monkeypatch, network, how, at_most):
+    monkeypatch.setattr(inference, "CHUNK", 4)
     alive, most, number = set(), 0, 0
 
     def frames():
@@ -143,7 +160,7 @@ def test_few_frames_are_in_memory_at_a_time_however_long_the_video(cut, network,
             most = max(most, len(alive))
             yield frame
 
-    made = stream(cut.step(network), frames(), cut, (8, 8), tile=4)
+    made = super_resolve(network, frames(), tile=4, **how)
     next(made)
     assert number < at_most  # the rest has not been read
     assert sum(1 for _ in made) >= 190
@@ -151,34 +168,32 @@ def test_few_frames_are_in_memory_at_a_time_however_long_the_video(cut, network,
 
 
 def test_the_memory_of_a_clip_is_bounded_by_the_tile():
-    network, cut = Recurrent(width=8), ClipChunks(6, 1)
-    seen = []
-    step = cut.step(network)
-    frames = stream(
-        lambda chunk: seen.append(chunk.shape) or step(chunk), torch.rand(9, 3, 64, 96), cut, (64, 96), 16, 4
-    )
-    assert [tuple(frame.shape) for frame in frames] == 9 * [(3, 128, 192)]
+    network, seen = Recurrent(width=8), []
+    network.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    frames = _all(network, torch.rand(9, 3, 64, 96), clip_frames=6, clip_overlap=1, tile=16, tile_overlap=4)
+    assert frames.shape == (9, 3, 128, 192)
     assert max(shape.numel() for shape in seen) == 6 * 3 * 24 * 24
 
 
-@pytest.mark.parametrize("cut", [WindowChunks(), ClipChunks()])
-def test_a_network_of_the_other_kind_is_refused(cut):
-    network, choice = (Clip(), "all") if isinstance(cut, WindowChunks) else (Bicubic(), "middle")
-    with pytest.raises(ValueError, match=rf"choose data\.targets={choice}"):
-        cut.step(network)(torch.rand(5, 1, 8, 8))
+def test_a_network_that_predicts_otherwise_than_it_says_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="the network predicts one frame of what it is given"):
+        _all(Middle(), torch.rand(5, 1, 8, 8))
+    network = Clip()
+    monkeypatch.setattr(network, "takes", "window")
+    with pytest.raises(ValueError, match="the network predicts every frame of what it is given"):
+        _all(network, torch.rand(5, 1, 8, 8))
 
 
 def test_a_long_video_shows_its_progress(monkeypatch, capsys):
-    assert len(super_resolve(Bicubic(), torch.rand(20, 1, 8, 8))) == 16
+    assert len(_all(Bicubic(), torch.rand(20, 1, 8, 8), length=20)) == 16
     assert not capsys.readouterr().out
     monkeypatch.setattr(inference, "LONG", 20)
-    assert len(super_resolve(Bicubic(), torch.rand(20, 1, 8, 8))) == 16
+    assert len(_all(Bicubic(), torch.rand(20, 1, 8, 8), length=20)) == 16
     out = capsys.readouterr().out
     assert "super-resolving" in out
     assert "100%" in out
 
 
 def test_few_large_frames_are_long_too(capsys):
-    cut = WindowChunks(1)
-    list(stream(cut.step(Bicubic()), torch.rand(2, 1, 1440, 1440), cut, (1440, 1440), tile=256, length=2))
+    _all(Bicubic(), torch.rand(2, 1, 1440, 1440), 1, tile=256, length=2)
     assert "super-resolving" in capsys.readouterr().out

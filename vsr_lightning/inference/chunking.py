@@ -1,34 +1,33 @@
 """Videos of any length in chunks: for networks that take windows, and for those that take clips."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from vsr_lightning.models.network import check_prediction
 
-Step = Callable[[Tensor], Tensor]
-Chunk = tuple[Tensor, slice]  # (T, C, h, w), and which of what is made of it counts
-PADDINGS = ("crop", "replicate")
+Chunk = tuple[Tensor, slice]  # low-res frames (T, C, h, w), and the slice of their predictions to keep
+TEMPORAL_PADDINGS = ("crop", "replicate")
 
 
 @dataclass(frozen=True)
 class WindowChunks:
-    """For a network that predicts the middle frame of a window, (B, frames, C, h, w) -> (B, C, H, W).
+    """For a network that predicts the center frame of a window, (B, frames, C, h, w) -> (B, C, H, W).
 
-    One with ``encode``, (N, C, h, w) -> (N, ...), and ``fuse``, (B, T, ...) -> (B, C, H, W), is called through them, so
-    that a frame which is in five windows of a chunk is encoded once.
+    A network with the methods ``encode``, (N, C, h, w) -> (N, ...), and ``fuse``, (B, T, ...) -> (B, C, H, W), is
+    called through these, so that a frame which is in five windows of a chunk is encoded once.
 
     Args:
         frames: of a window, odd.
-        edges: ``crop`` leaves ``frames // 2`` frames out at each end; ``replicate`` repeats the first and last frame.
+        temporal_padding: ``crop`` leaves ``frames // 2`` frames out at each end; ``replicate`` repeats the first and
+            the last frame.
         at_once: windows of a chunk.
 
     Raises:
-        ValueError: unknown ``edges``.
+        ValueError: unknown ``temporal_padding``.
     """
 
     frames: int = 5
@@ -36,22 +35,15 @@ class WindowChunks:
     at_once: int = 64
 
     def __post_init__(self) -> None:
-        if self.temporal_padding not in PADDINGS:
-            raise ValueError(
-                f"temporal_padding={self.temporal_padding} is unknown: choose one of {', '.join(PADDINGS)}"
-            )
+        if self.temporal_padding not in TEMPORAL_PADDINGS:
+            choices = ", ".join(TEMPORAL_PADDINGS)
+            raise ValueError(f"temporal_padding={self.temporal_padding} is unknown: choose one of {choices}")
 
-    def step(self, network: nn.Module) -> Step:
-        """Return (T, C, h, w) -> (T - frames + 1, C, H, W)."""
-        split = hasattr(network, "encode") and hasattr(network, "fuse")
-        encode, fuse = cast(tuple[Step, Step], (network.encode, network.fuse) if split else (nn.Identity(), network))
-
-        @torch.no_grad()
-        def predict(frames: Tensor) -> Tensor:
-            windows = encode(frames).unfold(0, self.frames, 1).movedim(-1, 1)
-            return check_prediction(fuse(windows), "window")
-
-        return predict
+    def predict(self, network: nn.Module, frames: Tensor) -> Tensor:
+        """(T, C, h, w) -> (T - frames + 1, C, H, W)."""
+        encode, fuse = getattr(network, "encode", nn.Identity()), getattr(network, "fuse", network)
+        windows = encode(frames).unfold(0, self.frames, 1).movedim(-1, 1)
+        return check_prediction(fuse(windows), "window")
 
     def chunks(self, video: Iterable[Tensor]) -> Iterator[Chunk]:
         """Stack frames, (C, h, w) each; ValueError if they are fewer than a window."""
@@ -67,17 +59,17 @@ class WindowChunks:
             yield frames, slice(None)
 
     def count(self, length: int) -> int:
-        """Return how many chunks there are."""
+        """Return the number of chunks of a video of ``length`` frames."""
         return -(-(length if self.temporal_padding == "replicate" else length - self.frames + 1) // self.at_once)
 
 
 @dataclass(frozen=True)
 class ClipChunks:
-    """For a network that predicts every frame of what it is given, (B, T, C, h, w) -> (B, T, C, H, W).
+    """For a network that predicts every frame of a clip, (B, T, C, h, w) -> (B, T, C, H, W).
 
     Args:
-        frames: at most so many at once; a video up to that long is taken whole.
-        context: frames that a chunk has in common with what is predicted of the next, on each side of the cut.
+        frames: the most frames of a chunk; a video up to that long is taken whole.
+        context: frames that neighboring chunks share on each side of a cut; each prediction is kept once.
 
     Raises:
         ValueError: the context leaves nothing of a chunk.
@@ -92,35 +84,30 @@ class ClipChunks:
                 f"clip_frames={self.frames} is too few for clip_overlap={self.context}: choose more than twice as many"
             )
 
-    def step(self, network: nn.Module) -> Step:
-        """Return (T, C, h, w) -> (T, C, H, W)."""
-
-        @torch.no_grad()
-        def predict(frames: Tensor) -> Tensor:
-            return check_prediction(network(frames[None]), "clip")[0]
-
-        return predict
+    def predict(self, network: nn.Module, frames: Tensor) -> Tensor:
+        """(T, C, h, w) -> (T, C, H, W)."""
+        return check_prediction(network(frames[None]), "clip")[0]
 
     def chunks(self, video: Iterable[Tensor]) -> Iterator[Chunk]:
         """Stack frames, (C, h, w) each."""
-        for frames, first, last in _overlapping(video, self.frames, 2 * self.context):
-            yield frames, slice(0 if first else self.context, None if last else self.frames - self.context)
+        for frames, is_first, is_last in _overlapping(video, self.frames, 2 * self.context):
+            yield frames, slice(0 if is_first else self.context, None if is_last else self.frames - self.context)
 
     def count(self, length: int) -> int:
-        """Return how many chunks there are."""
+        """Return the number of chunks of a video of ``length`` frames."""
         return 1 + max(0, -(-(length - self.frames) // (self.frames - 2 * self.context)))
 
 
 def _overlapping(video: Iterable[Tensor], size: int, overlap: int) -> Iterator[tuple[Tensor, bool, bool]]:
-    """Stack up to ``size`` frames, the first ``overlap`` of which end the stack before; is it the first, the last?"""
+    """Yield (frames, is_first, is_last): stacks of at most ``size`` frames; neighbors share ``overlap`` frames."""
     held: list[Tensor] = []
-    first = True
+    is_first = True
     for frame in video:
         if len(held) == size:
-            yield torch.stack(held), first, False
-            first, held = False, held[size - overlap :]
+            yield torch.stack(held), is_first, False
+            is_first, held = False, held[size - overlap :]
         held.append(frame)
-    yield torch.stack(held), first, True
+    yield torch.stack(held), is_first, True
 
 
 def _replicated(video: Iterable[Tensor], times: int) -> Iterator[Tensor]:

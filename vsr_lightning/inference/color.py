@@ -1,4 +1,4 @@
-"""Grey networks for colour videos, and colour networks for grey ones."""
+"""Gray networks for color videos, and color networks for gray ones."""
 
 from collections.abc import Callable
 
@@ -6,37 +6,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Step = Callable[[Tensor], Tensor]
 RED, GREEN, BLUE = 0.299, 0.587, 0.114  # BT.601's luminance
 
 
-def for_any_color(step: Step, channels: int | None) -> Step:
-    """Let a step of grey frames serve RGB, or the other way round.
+def predict_any_color(predict: Callable[[Tensor], Tensor], frames: Tensor, channels: int | None) -> Tensor:
+    """Let a network of gray frames serve RGB, or the other way round.
 
-    In colour videos a grey step super-resolves luminance, and chroma is upsampled bicubically, as the field does. An
-    RGB step is given a grey frame three times, and what it makes of it is turned to grey.
+    In color videos a gray network super-resolves luminance, and chroma is upsampled bicubically, as the field does. An
+    RGB network is given a gray frame three times, and its prediction is turned to gray.
 
     Args:
-        step: (T, ``channels``, h, w) -> (T', ``channels``, H, W), of the T' middle frames.
-        channels: 1, 3, or None for a step that takes both.
+        predict: (T, ``channels``, h, w) -> (T', ``channels``, H, W), the T' middle frames.
+        frames: (T, C, h, w) in [0, 1], with C = 1 or 3.
+        channels: 1, 3, or None for a network that takes both.
 
     Returns:
-        (T, C, h, w) in [0, 1] -> (T', C, H, W), for C = 1 and 3; not bounded.
+        (T', C, H, W), not bounded.
     """
-
-    def adapted(frames: Tensor) -> Tensor:
-        if channels in (None, frames.shape[1]):
-            return step(frames)
-        if frames.shape[1] == 1:
-            return to_ycbcr(step(frames.expand(-1, 3, -1, -1)))[:, :1]
-        ycbcr = to_ycbcr(frames)
-        luminance = step(ycbcr[:, :1]).to(ycbcr.dtype)
-        cut = (len(frames) - len(luminance)) // 2
-        chroma = ycbcr[cut : len(frames) - cut, 1:]
-        chroma = F.interpolate(chroma, size=luminance.shape[-2:], mode="bicubic", align_corners=False)
-        return to_rgb(torch.cat([luminance, chroma], dim=1))
-
-    return adapted
+    if channels in (None, frames.shape[1]):
+        return predict(frames)
+    if frames.shape[1] == 1:
+        return to_ycbcr(predict(frames.expand(-1, 3, -1, -1)))[:, :1]
+    ycbcr = to_ycbcr(frames)
+    luminance = predict(ycbcr[:, :1]).to(ycbcr.dtype)
+    cut = (len(frames) - len(luminance)) // 2
+    chroma = ycbcr[cut : len(frames) - cut, 1:]
+    chroma = F.interpolate(chroma, size=luminance.shape[-2:], mode="bicubic", align_corners=False)
+    return to_rgb(torch.cat([luminance, chroma], dim=1))
 
 
 def to_ycbcr(rgb: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
-"""What ``predict`` does: read a video, make it low-res if asked, super-resolve it, write it."""
+"""What the command ``predict`` does: read a video, make it low-res if asked, super-resolve it, write it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,21 +11,19 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from vsr_lightning.degradation import to_unit_range
-from vsr_lightning.images import to_uint8
+from vsr_lightning.images import side_by_side, strip, to_uint8
 from vsr_lightning.inference import Video, check_output, open_video, write_video
-from vsr_lightning.inference.chunking import ClipChunks, Step, WindowChunks
-from vsr_lightning.inference.color import for_any_color
-from vsr_lightning.inference.comparison import compare
 from vsr_lightning.inference.frames import as_array, as_tensor, in_unit_range
-from vsr_lightning.inference.super_resolve import stream, windows_at_once
+from vsr_lightning.inference.super_resolve import super_resolve
+from vsr_lightning.metrics import frame_scores
 from vsr_lightning.models import Network
 from vsr_lightning.runs.trained import load_run
 
-FPS = 10.0  # where neither the user nor the input says
+FPS = Fraction(10)  # where neither the user nor the input says
 
 
-def run(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]:
-    """Super-resolve ``cfg.input`` to ``cfg.output``; return what to tell the user.
+def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]:
+    """Super-resolve ``cfg.input`` to ``cfg.output``; return what to print.
 
     Args:
         cfg: ``conf/predict.yaml`` as composed.
@@ -37,24 +36,37 @@ def run(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]:
     for key in ("input", "output"):
         if cfg[key] is None:
             raise ValueError(f"{key}= is missing: give a .npy, .gif or .mp4 file, or a folder of PNG frames")
-    if cfg.fps is not None and not cfg.fps > 0:
-        raise ValueError(f"fps={cfg.fps} is out of range: choose more than 0, or null for that of the input")
+    fps = None if cfg.fps is None else frame_rate(cfg.fps)
     output = Path(cfg.output)
-    clip = output.with_name(f"{output.stem}_side_by_side{'.mp4' if output.suffix.lower() == '.mp4' else '.gif'}")
-    for path in (output, clip) if cfg.degrade else (output,):
+    comparison = output.with_name(f"{output.stem}_side_by_side{'.mp4' if output.suffix.lower() == '.mp4' else '.gif'}")
+    for path in (output, comparison) if cfg.degrade else (output,):
         check_output(path)
     model = _model(cfg, overrides)
     video = open_video(Path(cfg.input))
-    fps = cfg.fps or video.fps or FPS
+    fps = fps or video.fps or FPS
     if cfg.degrade:
-        return _compared(cfg, model, video, fps, output, clip)
-    predicted = _predicted(cfg, model, map(as_tensor, video), video.shape, video.length, to_uint8)
-    return [_told(write_video(output, map(as_array, predicted), fps, _first(cfg, model)), model, output)]
+        return _degraded(cfg, model, video, fps, output, comparison)
+    predicted = _predicted(cfg, model, map(as_tensor, video), video.shape[:2], video.length, to_uint8)
+    shape = write_video(output, map(as_array, predicted), fps, _first(cfg, model))
+    return [_summary(shape, model, output)]
+
+
+def frame_rate(value: object) -> Fraction:
+    """Return ``fps=``, such as 25, 29.97 or 30000/1001, as a fraction (or ValueError)."""
+    try:
+        rate = Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise ValueError(
+            f"fps={value} is out of range: give more than 0, such as 25 or 30000/1001, or null for the input's rate"
+        )
+    return rate
 
 
 class _Model(NamedTuple):
     network: Network
-    data: DictConfig  # the frames of a window, and the degradation that it was trained to undo
+    data: DictConfig  # the window, and what the network was trained to undo
     name: str
 
 
@@ -67,45 +79,42 @@ def _model(cfg: DictConfig, overrides: tuple[str, ...]) -> _Model:
     if theirs := [override for override in overrides if override.startswith(("data", "model"))]:
         raise ValueError(f"{theirs[0]} is the run's own affair: leave it out, or leave out run= and ckpt=")
     trained = load_run(cfg.run, cfg.ckpt)
-    network = trained.network()
     name = f"{trained.record['model']} under {trained.record['loss']}, {trained.epochs} epochs"
-    return _Model(network, trained.config.data, name)
+    return _Model(trained.network(), trained.config.data, name)
 
 
 def _predicted(
-    cfg: DictConfig, model: _Model, frames: Iterable[Tensor], shape: Sequence[int], length: int | None, finish: Step
+    cfg: DictConfig,
+    model: _Model,
+    frames: Iterable[Tensor],
+    size: tuple[int, ...],
+    length: int | None,
+    finish: Callable[[Tensor], Tensor] = in_unit_range,
 ) -> Iterator[Tensor]:
-    """Super-resolve frames whose shape begins with height and width; ``finish`` makes of (T, C, H, W) what is kept."""
-    height, width = shape[:2]
-    _check_size(model.network, (height, width), cfg)
-    device = torch.device(
-        "cuda" if cfg.device == "auto" and torch.cuda.is_available() else cfg.device.replace("auto", "cpu")
+    """Check that frames of ``size``, (height, width), fit the network, and super-resolve them."""
+    _check_size(model.network, size, cfg)
+    device = "cuda" if cfg.device == "auto" and torch.cuda.is_available() else cfg.device.replace("auto", "cpu")
+    return super_resolve(
+        model.network.to(device),
+        frames,
+        model.data.frames,
+        temporal_padding=cfg.temporal_padding,
+        clip_frames=cfg.clip_frames,
+        clip_overlap=cfg.clip_overlap,
+        tile=cfg.tile,
+        tile_overlap=cfg.tile_overlap,
+        length=length,
+        finish=finish,
     )
-    tile = None if model.network.size else cfg.tile
-    cut: ClipChunks | WindowChunks
-    if model.network.takes == "clip":
-        cut = ClipChunks(cfg.clip_frames, cfg.clip_overlap)
-    else:
-        cut = WindowChunks(
-            model.data.frames,
-            cfg.temporal_padding,
-            windows_at_once(min(height, tile or height), min(width, tile or width)),
-        )
-    predict = for_any_color(cut.step(model.network.to(device)), model.network.channels)
-
-    def step(chunk: Tensor) -> Tensor:
-        return finish(predict(to_unit_range(chunk.to(device)).float()))
-
-    return stream(step, frames, cut, (height, width), tile, cfg.tile_overlap, length)
 
 
 def _first(cfg: DictConfig, model: _Model) -> int:
     """Return the number of the first frame that is predicted, so that PNG frames are named as those of the input."""
-    windows = model.network.takes == "window" and cfg.temporal_padding == "crop"
-    return int(model.data.frames) // 2 if windows else 0
+    cropped = model.network.takes == "window" and cfg.temporal_padding == "crop"
+    return int(model.data.frames) // 2 if cropped else 0
 
 
-def _check_size(network: Network, given: tuple[int, int], cfg: DictConfig) -> None:
+def _check_size(network: Network, given: tuple[int, ...], cfg: DictConfig) -> None:
     height, width = network.size or given
     if given != (height, width):
         what = "once degraded, the video has" if cfg.degrade else "the video has"
@@ -113,18 +122,37 @@ def _check_size(network: Network, given: tuple[int, int], cfg: DictConfig) -> No
         raise ValueError(f"{what} frames of {given[1]}x{given[0]}, the network takes {width}x{height}: {hint}")
 
 
-def _compared(cfg: DictConfig, model: _Model, video: Video, fps: float, output: Path, clip: Path) -> list[str]:
-    def predict(low_res: Tensor) -> Tensor:
-        predicted = _predicted(cfg, model, low_res, low_res.shape[-2:], len(low_res), in_unit_range)
-        return torch.stack([*predicted])
+def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, output: Path, comparison: Path) -> list[str]:
+    """Degrade a sharp video, predict it, show and score the prediction and bicubic upsampling beside the truth."""
+    if not 0 <= cfg.blur_level <= 1:
+        raise ValueError(
+            f"blur_level={cfg.blur_level} is out of range: choose a place in data.degradation.sigma, 0 to 1"
+        )
+    degradation = instantiate(model.data.degradation)
+    given = to_unit_range(torch.stack([*map(as_tensor, video)])).float()
+    height, width = (size - size % degradation.scale for size in given.shape[-2:])
+    sharp = given[..., :height, :width]
+    low_res = degradation(sharp[None], torch.tensor([float(cfg.blur_level)]))[0]
+    prediction = torch.stack([*_predicted(cfg, model, low_res, tuple(low_res.shape[-2:]), len(low_res))])
+    cut = (len(sharp) - len(prediction)) // 2
+    kept = slice(cut, cut + len(prediction))
+    columns = side_by_side(low_res[kept], prediction, sharp[kept])
+    shown = {kind: columns[kind] for kind in ("low-res", "bicubic", "prediction", "truth")}
+    clip = strip(shown).repeat_interleave(2, -1).repeat_interleave(2, -2)
+    shape = write_video(output, map(as_array, to_uint8(prediction)), fps, _first(cfg, model))
+    write_video(comparison, map(as_array, to_uint8(clip)), fps)
+    lines = [_summary(shape, model, output)]
+    if sharp.shape != given.shape:
+        lines.append(f"cropped from {_size(given)} to {_size(sharp)}, which scale {degradation.scale} divides")
+    for kind in ("bicubic", "prediction"):
+        scores = frame_scores(columns[kind], sharp[kept])
+        lines.append(f"{kind}: psnr {scores['psnr'].mean():.2f} dB, ssim {scores['ssim'].mean():.3f}")
+    return [*lines, f"{', '.join(shown)} side by side: {comparison}"]
 
-    sharp = to_unit_range(torch.stack([*map(as_tensor, video)])).float()
-    made = compare(sharp, instantiate(model.data.degradation), cfg.blur_level, predict)
-    shape = write_video(output, map(as_array, to_uint8(made.prediction)), fps, _first(cfg, model))
-    write_video(clip, map(as_array, to_uint8(made.clip)), fps)
-    *about, last = made.about
-    return [_told(shape, model, output), *about, f"{last}: {clip}"]
+
+def _size(video: Tensor) -> str:
+    return f"{video.shape[-1]}x{video.shape[-2]}"
 
 
-def _told(shape: tuple[int, ...], model: _Model, output: Path) -> str:
+def _summary(shape: tuple[int, ...], model: _Model, output: Path) -> str:
     return f"{shape[0]} frames of {shape[2]}x{shape[1]} by {model.name}: {output}"

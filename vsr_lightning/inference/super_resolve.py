@@ -1,85 +1,87 @@
-"""Super-resolve a video of any length and size: in chunks of frames, in tiles of frames."""
+"""Super-resolve a video of any length and frame size."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
 
 import torch
 from rich.progress import Progress
-from torch import Tensor, nn
+from torch import Tensor
 
-from vsr_lightning.inference.chunking import ClipChunks, Step, WindowChunks
+from vsr_lightning.degradation import to_unit_range
+from vsr_lightning.inference.chunking import ClipChunks, WindowChunks
+from vsr_lightning.inference.color import predict_any_color
 from vsr_lightning.inference.frames import in_unit_range
-from vsr_lightning.inference.tiling import parts, tiled
+from vsr_lightning.inference.tiling import tiles
+from vsr_lightning.models import Network
 
 CHUNK = 64  # windows at once, if frames are small
 PIXELS = 2**18  # low-res pixels of the windows at once, if frames are large: a few hundred MB at 64 channels
 LONG = 1000  # frames of 64x64 pixels, or as much work, from which on a progress bar is shown
 
 
-def super_resolve(network: nn.Module, low_res: Tensor, frames: int = 5, temporal_padding: str = "crop") -> Tensor:
-    """Predict every frame that has a whole window around it, or all.
+@torch.no_grad()
+def super_resolve(
+    network: Network,
+    video: Iterable[Tensor],
+    frames: int = 5,
+    *,
+    temporal_padding: str = "crop",
+    clip_frames: int = 30,
+    clip_overlap: int = 5,
+    tile: int | None = None,
+    tile_overlap: int = 16,
+    length: int | None = None,
+    finish: Callable[[Tensor], Tensor] = in_unit_range,
+) -> Iterator[Tensor]:
+    """Predict a video frame by frame, in chunks of frames and tiles of these, which bound the memory.
+
+    A progress bar is shown if it may take long. ``torch.stack([*super_resolve(network, video)])`` is the whole video.
 
     Args:
-        network: (B, frames, C, h, w) -> (B, C, H, W), see :class:`Windows`.
-        low_res: (T, C, h, w) in [0, 1], on the network's device.
-        frames: of a window, odd.
-        temporal_padding: ``crop`` leaves ``frames // 2`` frames out at each end; ``replicate``
-            repeats the first and last frame.
+        network: see :class:`vsr_lightning.models.Network`; frames go to the device of its parameters.
+        video: low-res frames, (C, h, w) each with C = 1 or 3, uint8 or float in [0, 1].
+        frames: of a window, odd; for networks that take windows.
+        temporal_padding: see :class:`WindowChunks`.
+        clip_frames: frames of a chunk, for networks that take clips; see :class:`ClipChunks`.
+        clip_overlap: frames of context on each side of a cut between chunks.
+        tile: largest height and width taken at once, in low-res pixels; None is whole frames.
+        tile_overlap: low-res pixels of surroundings of a tile.
+        length: number of frames, for the progress bar; None if unknown.
+        finish: what is kept of the prediction of a tile, (T, C, H, W).
 
     Returns:
-        (T - frames + 1, C, H, W), or (T, C, H, W) where edges are replicated; on the CPU, clamped to [0, 1].
+        Frames, (C, H, W) each; by default float in [0, 1] on the CPU.
 
     Raises:
-        ValueError: unknown ``temporal_padding``, or fewer frames than a window.
+        ValueError: an argument is out of range, or the video has fewer frames than a window.
     """
-    height, width = low_res.shape[-2:]
-    windows = WindowChunks(frames, temporal_padding, windows_at_once(height, width))
-    predict = windows.step(network)
-
-    def step(chunk: Tensor) -> Tensor:
-        return in_unit_range(predict(chunk))
-
-    return torch.stack([*stream(step, low_res, windows, (height, width), length=len(low_res))])
-
-
-def stream(
-    step: Step,
-    video: Iterable[Tensor],
-    cut: WindowChunks | ClipChunks,
-    size: tuple[int, int],
-    tile: int | None = None,
-    overlap: int = 16,
-    length: int | None = None,
-) -> Iterator[Tensor]:
-    """Predict frame by frame, while memory is bounded by a chunk; a progress bar is shown if it may take long.
-
-    Args:
-        step: what is done with a tile of a chunk, (T, C, h, w) -> (T', C, H, W), after ``cut.step(network)``.
-        video: frames, (C, h, w) each.
-        cut: how the network takes frames.
-        size: height and width of the frames.
-        tile: largest height and width taken at once, None is any; see :func:`tiled`.
-        overlap: low-res pixels around a tile.
-        length: number of frames, None if unknown.
-
-    Returns:
-        Frames, (C, H, W) each, as ``step`` leaves them.
-    """
-    height, width = size
+    video = iter(video)
+    first = next(video)
+    height, width = first.shape[-2:]
+    tile = None if network.size else tile
+    parts = tiles(height, width, tile, tile_overlap)
+    chunking: WindowChunks | ClipChunks
+    if network.takes == "clip":
+        chunking = ClipChunks(clip_frames, clip_overlap)
+    else:
+        pixels = min(height, tile or height) * min(width, tile or width)
+        chunking = WindowChunks(frames, temporal_padding, max(1, min(CHUNK, PIXELS // pixels)))
+    device = next((parameter.device for parameter in network.parameters()), first.device)
+    video = chain(iter([first]), video)
+    del first  # a frame is let go once its chunk is done
     work = None if length is None else length * max(1, height * width // 64**2)
-    tiles = len(parts(height, tile)) * len(parts(width, tile)) if tile else 1
     with Progress(disable=work is not None and work < LONG) as progress:
-        task = progress.add_task("super-resolving", total=length and cut.count(length) * tiles)
-
-        def counted(frames: Tensor) -> Tensor:
-            made = step(frames)
-            progress.advance(task)
-            return made
-
-        whole = tiled(counted, tile, overlap)
-        for chunk, kept in cut.chunks(video):
-            yield from whole(chunk)[kept]
-
-
-def windows_at_once(height: int, width: int) -> int:
-    """Return how many windows of such frames, or tiles, to predict at once."""
-    return max(1, min(CHUNK, PIXELS // (height * width)))
+        task = progress.add_task("super-resolving", total=length and chunking.count(length) * len(parts))
+        for chunk, kept in chunking.chunks(video):
+            whole = None
+            for part in parts:
+                low_res = to_unit_range(part.cut(chunk).to(device)).float()
+                predicted = predict_any_color(partial(chunking.predict, network), low_res, network.channels)
+                prediction, scale = finish(predicted), predicted.shape[-1] // low_res.shape[-1]
+                if whole is None:
+                    whole = prediction.new_empty(*prediction.shape[:-2], scale * height, scale * width)
+                part.paste(prediction, whole, scale)
+                progress.advance(task)
+            assert whole is not None
+            yield from whole[kept]

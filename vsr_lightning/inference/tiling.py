@@ -1,51 +1,61 @@
 """Frames in overlapping tiles, so that memory is bounded by the tile and not by the frame."""
 
-from collections.abc import Callable
 from itertools import pairwise, product
+from typing import NamedTuple
 
 from torch import Tensor
 
-Step = Callable[[Tensor], Tensor]
+
+class Tile(NamedTuple):
+    """A part of a frame, in low-res pixels.
+
+    Its surroundings end at the frame's own border, so that a network pads where it would pad a whole frame.
+
+    Attributes:
+        rows: the first, and one past the last.
+        columns: likewise.
+        overlap: pixels of surroundings on each side that the network sees as well.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    overlap: int
+
+    def cut(self, frames: Tensor) -> Tensor:
+        """Return the part of (T, C, h, w) with its surroundings."""
+        (top, bottom), (left, right), overlap = self
+        return frames[..., max(top - overlap, 0) : bottom + overlap, max(left - overlap, 0) : right + overlap]
+
+    def paste(self, prediction: Tensor, whole: Tensor, scale: int) -> None:
+        """Write the prediction of :meth:`cut`, without its surroundings, into (T, C, scale h, scale w)."""
+        (top, bottom), (left, right), overlap = self
+        above, before = scale * min(top, overlap), scale * min(left, overlap)
+        height, width = scale * (bottom - top), scale * (right - left)
+        inner = prediction[..., above : above + height, before : before + width]
+        whole[..., scale * top : scale * bottom, scale * left : scale * right] = inner
 
 
-def tiled(step: Step, tile: int | None, overlap: int = 16) -> Step:
-    """Take frames in tiles; the same numbers as whole, where nothing further than ``overlap`` away has a say.
+def tiles(height: int, width: int, tile: int | None, overlap: int = 16) -> list[Tile]:
+    """Return the tiles of a frame; together they give the prediction of the whole frame if the overlap is large enough.
 
-    A tile's surroundings end at the frame's own border, so that padding is where it is for a whole frame.
+    That is the case where it reaches as far as the network's receptive field.
 
     Args:
-        step: (T, C, h, w) -> (T', C, H, W), for any size.
-        tile: largest height and width, in low-res pixels, without the overlap; None is whole frames.
-        overlap: low-res pixels of surroundings on each side, cut off afterwards.
+        height: of the frame, in low-res pixels.
+        width: likewise.
+        tile: largest height and width of a tile without its surroundings; None is one tile, the frame.
+        overlap: pixels of surroundings on each side of a tile.
 
     Raises:
         ValueError: ``tile`` or ``overlap`` is out of range.
     """
     if tile is None:
-        return step
+        return [Tile((0, height), (0, width), 0)]
     if tile < 1 or overlap < 0:
         raise ValueError(
             f"tile={tile} and tile_overlap={overlap}: choose a tile of at least 1, and an overlap of at least 0"
         )
-
-    def by_tiles(frames: Tensor) -> Tensor:
-        height, width = frames.shape[-2:]
-        whole = None
-        for (top, bottom), (left, right) in product(parts(height, tile), parts(width, tile)):
-            above, before = max(top - overlap, 0), max(left - overlap, 0)
-            surrounded = frames[..., above : bottom + overlap, before : right + overlap]
-            made = step(surrounded)
-            scale = made.shape[-1] // surrounded.shape[-1]
-            if whole is None:
-                whole = made.new_empty(*made.shape[:-2], scale * height, scale * width)
-            inner = made[..., scale * (top - above) : scale * (bottom - above), scale * (left - before) :]
-            whole[..., scale * top : scale * bottom, scale * left : scale * right] = inner[
-                ..., : scale * (right - left)
-            ]
-        assert whole is not None
-        return whole
-
-    return by_tiles
+    return [Tile(*sides, overlap) for sides in product(parts(height, tile), parts(width, tile))]
 
 
 def parts(size: int, most: int) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Video:
     path: Path
     shape: tuple[int, ...]
     length: int | None
-    fps: float | None
+    fps: Fraction | None
     frames: Callable[[], Iterator[np.ndarray]]
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -128,7 +129,7 @@ def _open_gif(path: Path) -> Video:
     if color := any(colored for colored, _ in frames):
         shape = (*shape, 3)
     milliseconds = sum(duration for _, duration in frames)
-    fps = 1000 * len(frames) / milliseconds if milliseconds else None
+    fps = Fraction(1000 * len(frames), milliseconds) if milliseconds else None
     return Video(path, shape, len(frames), fps, partial(_gif_frames, path, color))
 
 
@@ -151,7 +152,7 @@ def _open_mp4(path: Path) -> Video:
     shape: tuple[int, ...] = ()
     with av.open(path) as file:
         stream = file.streams.video[0]
-        length, fps = stream.frames or None, float(stream.average_rate or 0) or None
+        length, fps = stream.frames or None, stream.average_rate or None
         for frame in file.decode(stream):  # of a grey video all: it may begin in black
             shape = (frame.height, frame.width)[:: -1 if _quarters(frame) % 2 else 1]
             chroma = frame.reformat(format="yuv444p").to_ndarray()[1:].astype(np.int16) - 128

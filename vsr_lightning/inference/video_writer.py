@@ -18,9 +18,10 @@ from PIL import Image
 from vsr_lightning.inference.video_reader import kind
 
 Write = Callable[[np.ndarray], object]
+Rate = Fraction | float
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, first: int = 0) -> tuple[int, ...]:
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: Rate, first: int = 0) -> tuple[int, ...]:
     """Write frames as they come, by the name's suffix; without one a folder of PNG frames.
 
     ``.npy`` and PNG are exact, GIF is where the frames are grey: in colour each frame has a palette of 256. The file or
@@ -69,7 +70,7 @@ def check_output(path: Path) -> None:
 
 
 @contextmanager
-def _npy(path: Path, shape: tuple[int, ...], fps: float) -> Iterator[Write]:
+def _npy(path: Path, shape: tuple[int, ...], fps: Rate) -> Iterator[Write]:
     header = {"descr": "|u1", "fortran_order": False}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header | {"shape": (0, *shape)})
@@ -88,7 +89,7 @@ def _folder(path: Path, first: int) -> Iterator[Write]:
 
 
 @contextmanager
-def _gif(path: Path, shape: tuple[int, ...], fps: float) -> Iterator[Write]:
+def _gif(path: Path, shape: tuple[int, ...], fps: Rate) -> Iterator[Write]:
     with av.open(path, "w") as file:  # Pillow's writer would drop frames that equal the one before
         stream = _stream(file, "gif", shape, fps, "gray" if len(shape) == 2 else "pal8")
         yield lambda frame: file.mux(stream.encode(_gray(frame) if frame.ndim == 2 else _with_palette(frame)))
@@ -96,7 +97,7 @@ def _gif(path: Path, shape: tuple[int, ...], fps: float) -> Iterator[Write]:
 
 
 @contextmanager
-def _mp4(path: Path, shape: tuple[int, ...], fps: float) -> Iterator[Write]:
+def _mp4(path: Path, shape: tuple[int, ...], fps: Rate) -> Iterator[Write]:
     even = [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)][: len(shape)]  # as the codec needs it
     with av.open(path, "w") as file:
         stream = _stream(file, "libx264", [size + more for size, (_, more) in zip(shape, even, strict=True)], fps)
@@ -109,7 +110,7 @@ def _mp4(path: Path, shape: tuple[int, ...], fps: float) -> Iterator[Write]:
         file.mux(stream.encode())
 
 
-def _stream(file: Any, codec: str, shape: Sequence[int], fps: float, pixels: str = "yuv420p") -> Any:
+def _stream(file: Any, codec: str, shape: Sequence[int], fps: Rate, pixels: str = "yuv420p") -> Any:
     stream = file.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))  # 30000/1001 is a common rate
     stream.height, stream.width = shape[:2]
     stream.pix_fmt = pixels
