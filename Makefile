@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+PYTEST := $(RUN) -m pytest -n auto --dist worksteal
 STAMP := $(VENV)/.installed
 ARGS ?=
 
@@ -21,10 +22,10 @@ demo: $(STAMP) ## the paper's network and a better one under both losses, on emb
 	$(RUN) -m vsr_lightning.train -m experiment=quick,quick_residual_fusion loss=mse,perceptual $(ARGS)
 
 test: $(STAMP) ## run the tests (minutes)
-	$(RUN) -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
-test-all: $(STAMP) ## all tests, also those that kill processes and start several, with coverage (half an hour)
-	$(RUN) -m pytest --cov --cov-report=term $(ARGS)
+test-all: $(STAMP) ## all tests, also those that kill processes and start several, with coverage (a quarter of an hour)
+	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 paper: $(STAMP) ## the paper, strictly: published data, ImageNet features, 50 epochs (a GPU, or hours)
 	$(RUN) -m vsr_lightning.train -m loss=mse,perceptual experiment=paper $(ARGS)

@@ -68,7 +68,8 @@ def plainly(network: nn.Module) -> nn.Module:
 
 def torchvision_network(features: Features) -> nn.Sequential:
     """Torchvision's VGG-19 convolutions with these weights, frozen."""
-    network = vgg19(weights=None, init_weights=False).features
+    with torch.device("meta"):  # no time for weights that are replaced
+        network = vgg19(weights=None).features
     for name, (weight, bias) in features.layers.items():
         network[LAYERS[name].position].weight = nn.Parameter(weight.contiguous())
         network[LAYERS[name].position].bias = nn.Parameter(bias)

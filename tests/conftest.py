@@ -1,9 +1,13 @@
+import gc
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported: several workers share the cores
 import torch
 
 from vsr_lightning.data.moving_mnist import published
@@ -20,11 +24,22 @@ TINY = (
     "data.test_videos=2",
     "data.batch_size=3",
     "model=frame_fusion_fig1",
-    "model.widths=[2,4]",
+    "model.widths=[2,1]",
     "features=random",
     "trainer.accelerator=cpu",
     "trainer.max_epochs=2",
 )
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collection, which each job asks for, the thousands of objects that imports leave."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Undo it, since libraries report what is left at the end."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,9 @@ from vsr_lightning.losses import Perceptual, perceptual
 from vsr_lightning.losses import vgg as features
 from vsr_lightning.losses.vgg import LAYERS, imagenet_path, load_features
 
-RELU_INDEX = [i for i, layer in enumerate(vgg19(weights=None).features) if isinstance(layer, torch.nn.ReLU)]
+with torch.device("meta"):  # its shape alone
+    TORCHVISION = vgg19(weights=None).features.eval().requires_grad_(False)
+RELU_INDEX = [i for i, layer in enumerate(TORCHVISION) if isinstance(layer, torch.nn.ReLU)]
 NAMES = [f"relu{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), start=1) for i in range(1, n + 1)]
 PUBLISHED = ["relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"]
 
@@ -20,7 +22,7 @@ PUBLISHED = ["relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"]
 def reference():
     """torchvision's own VGG-19 with small seeded weights, and hooks: slow, plain, and none of our code."""
     torch.manual_seed(1)
-    network = vgg19(weights=None, init_weights=False).features.eval().requires_grad_(False)
+    network = deepcopy(TORCHVISION).to_empty(device="cpu")
     for layer in network:
         if isinstance(layer, torch.nn.ReLU):
             layer.inplace = False
