@@ -9,6 +9,8 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported: several workers share the cores
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
 from vsr_lightning.data.moving_mnist import published
 from vsr_lightning.launch.cli import run_cli
@@ -16,6 +18,7 @@ from vsr_lightning.losses.vgg import LAYERS, Features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.train import main
 from vsr_lightning.utils import download
+from vsr_lightning.utils.config import CONF
 
 # the smallest job that trains, validates and tests
 TINY = (
@@ -91,6 +94,12 @@ def vsr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return call
+
+
+def compose_train(*overrides: str) -> DictConfig:
+    """Return the config that ``python -m vsr_lightning.train`` makes of the overrides."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides))
 
 
 @pytest.fixture(scope="session")

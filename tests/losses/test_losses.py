@@ -2,23 +2,29 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from hydra.utils import instantiate
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
 from torchvision.models import alexnet
 
-from tests.conftest import assert_it_learns
+from tests.conftest import assert_it_learns, compose_train
 from vsr_lightning.losses import FFT, LPIPS, PSNR, SSIM, Charbonnier, WeightedSum
 from vsr_lightning.losses.metric_losses import alexnet_path
 from vsr_lightning.models import FrameFusion, ResidualFusion
 from vsr_lightning.module import SuperResolution
-from vsr_lightning.utils.config import CONF, load_group
+from vsr_lightning.utils.config import CONF
 
-PLAIN = ["mse", "l1", "charbonnier", "psnr", "ssim", "fft", "perceptual", "johnson"]
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -116,19 +122,57 @@ def test_weights_that_make_no_loss_are_refused(terms, message):
         WeightedSum(terms, {"mse": torch.nn.MSELoss})
 
 
-def test_every_loss_has_a_test_here():
-    assert {path.stem for path in (CONF / "loss").glob("*.yaml")} == {*PLAIN, "mixed", "lpips"}
-
-
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", PLAIN)
-def test_each_loss_trains_at_another_size_scale_and_channel_count(name, channels):
-    cfg = load_group("loss", name)
-    if "features" in cfg:
-        cfg.features = "random"
-    low_res, target = torch.rand(2, 3, channels, 6, 8), torch.rand(2, channels, 24, 32)
+@pytest.mark.parametrize("name", NAMES)
+def test_each_loss_is_lowest_at_the_truth_and_trains(name, channels, request):
+    if name == "lpips":
+        request.getfixturevalue("backbone")
+    loss = instantiate(compose_train(f"loss={name}", "features=random").loss)
+    low_res, target = torch.rand(2, 3, channels, 16, 20), torch.rand(2, channels, 64, 80)
+    for share in (0.01, 0.1, 1):
+        assert loss(target, target) < loss(torch.rand_like(target).lerp(target, 1 - share), target) < torch.inf
     network = ResidualFusion(width=8, blocks=1, frames=3, scale=4, channels=channels)
-    assert_it_learns(SuperResolution(network, instantiate(cfg)), low_res, target)
+    assert_it_learns(SuperResolution(network, loss), low_res, target)
+
+
+def test_a_weighted_sum_takes_each_loss_in_the_folder():
+    cfg = compose_train("loss=mixed", "features=random").loss
+    assert {*cfg.terms} == {*cfg.losses} == {*NAMES} - {"mixed"}
+    assert {name: weight for name, weight in cfg.terms.items() if weight} == {"mse": 1, "perceptual": 0.01}
+
+
+EDGE = "_target_: my_losses.Edge\nreach: 1 # pixels"
+OTHERS = {
+    "edge": EDGE,
+    "of_others": "defaults: [mixed]",  # a sum is no term of a sum
+    "edge.v2": EDGE,  # Hydra takes the dot for a level
+}
+
+
+@pytest.mark.parametrize("place", ["here", "searchpath", "package", "config_dir"])
+def test_a_loss_of_ones_own_joins_the_sum_wherever_hydra_finds_it(place, tmp_path, monkeypatch):
+    conf = tmp_path / ("conf" if place == "here" else "my_conf")
+    (conf / "loss").mkdir(parents=True)
+    (conf / "__init__.py").touch()
+    for name, text in OTHERS.items():
+        (conf / "loss" / f"{name}.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    argument = {
+        "here": [],
+        "searchpath": [f"hydra.searchpath=[file://{conf}]"],
+        "package": ["hydra.searchpath=['pkg://my_conf']"],
+        "config_dir": ["--config-dir", "my_conf"],
+    }[place]
+    command = [sys.executable, "-m", "vsr_lightning.train", "--cfg", "job", "--package", "loss", *argument]
+    done = subprocess.run(
+        [*command, "loss=mixed", "loss.terms.edge=0.1", "loss.losses.edge.reach=2"],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    cfg = yaml.safe_load(done.stdout)
+    assert {*cfg["terms"]} == {*NAMES, "edge"} - {"mixed"}
+    assert (cfg["terms"]["edge"], cfg["terms"]["mse"]) == (0.1, 1)
+    assert cfg["losses"]["edge"] == {"_target_": "my_losses.Edge", "reach": 2, "_partial_": True}
 
 
 def test_a_mixed_loss_trains_and_logs_its_terms(vsr, tmp_path):
@@ -154,13 +198,13 @@ def test_a_sweep_over_a_weight_labels_its_runs_by_it(vsr, tmp_path):
 
 def test_the_papers_fusion_starves_under_pytorchs_initialisation_and_not_under_ours():
     """One channel into the last ReLU: where it starts below zero everywhere, nothing before it can learn."""
-    low_res = torch.rand(8, 5, 1, 32, 32) * (torch.rand(8, 5, 1, 32, 32) < 0.1)  # mostly black, as digits are
+    low_res = torch.rand(2, 5, 1, 16, 16) * (torch.rand(2, 5, 1, 16, 16) < 0.1)  # mostly black, as digits are
     starved = {}
     for init in ("torch", "kaiming"):
         counts = []
         for seed in range(20):
             torch.manual_seed(seed)
-            network = FrameFusion(widths=(8, 32), pools=(True, False), init=init)
+            network = FrameFusion(widths=(8, 16), pools=(True, False), low_res=16, init=init)
             network(low_res).square().mean().backward()
             counts.append(network.encoder[0].weight.grad.abs().sum() == 0)
         starved[init] = sum(counts)
