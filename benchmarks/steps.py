@@ -56,7 +56,7 @@ def by_trainer(cfg: DictConfig, module: SuperResolution, data: VideoWindows, ste
     """Train with what the config's trainer has in a step: logger, bar, checks; return seconds a step."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        cfg.output_dir, cfg.made_from = folder, "bench"
+        cfg.output_dir = folder
         callbacks = [instantiate(value) for name, value in cfg.callbacks.items() if name not in QUIET]
         trainer = instantiate(
             cfg.trainer,

@@ -106,7 +106,7 @@ def test_the_network_of_a_run_is_the_one_that_was_trained(finished):
         (["run=gone"], r"run=gone holds no run\.json: give the folder of one run"),
         (["ckpt=gone.ckpt"], r"ckpt=gone\.ckpt is missing"),
         (["run={run}", "ckpt={run}/checkpoints/last.ckpt"], r"give run=FOLDER .* or ckpt=FILE, one of them"),
-        (["run={run}", "loss=mse"], r"loss= is the run's own affair"),
+        (["run={run}", "loss=mse"], r"loss= is given by the run"),
         (["model=frame_fusion"], r"a network's scores need its weights: give run=FOLDER or ckpt=FILE"),
         (["run={run}", "data.degradation.scale=4"], r"model\.low_res=32, data gives 16"),
         (

@@ -119,7 +119,7 @@ def test_a_loss_that_becomes_nan_stops_training_and_keeps_the_last_good_checkpoi
 
 def test_event_files_hold_every_score_and_the_learning_rate(finished):
     tags = set()
-    for file in finished.glob("tensorboard/generated-random/events*"):
+    for file in finished.glob("tensorboard/events*"):
         events = EventAccumulator(str(file)).Reload()
         tags |= set(events.Tags()["scalars"])
         for tag in events.Tags()["scalars"]:
@@ -131,7 +131,7 @@ def test_event_files_hold_every_score_and_the_learning_rate(finished):
 
 
 def test_event_files_hold_pictures_a_clip_and_the_scores_beside_the_choices(finished):
-    events = EventAccumulator(str(finished / "tensorboard" / "generated-random"), {"images": 0, "scalars": 0}).Reload()
+    events = EventAccumulator(str(finished / "tensorboard"), {"images": 0, "scalars": 0}).Reload()
     kinds = "low-res, bicubic, prediction, truth, error"
     assert set(events.Tags()["images"]) == {f"test videos/{kinds}", f"clip/{kinds}"}
     pictures, clips = (events.Images(f"{name}/{kinds}") for name in ("test videos", "clip"))

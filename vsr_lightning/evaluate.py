@@ -5,7 +5,6 @@ python -m vsr_lightning.evaluate ckpt=RUN/checkpoints/best.ckpt data.source=publ
 """
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vsr_lightning.launch.cli import record_errors, run_cli
@@ -16,11 +15,13 @@ from vsr_lightning.utils.config import CONF
 @record_errors
 def main(cfg: DictConfig) -> None:
     """Print the table; leave it in the folder with metrics.json and frames.csv."""
+    from dataclasses import replace
     from pathlib import Path
 
-    from vsr_lightning.evaluation import run  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.evaluation import evaluate  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.experiment import Job
 
-    text = run(cfg, Path(cfg.output_dir), tuple(HydraConfig.get().overrides.task))
+    text = evaluate(cfg, replace(Job.of_hydra(), folder=Path(cfg.output_dir)))
     print(f"\n{text}\nscores: {cfg.output_dir}")
 
 

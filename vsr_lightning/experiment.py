@@ -1,12 +1,13 @@
-"""Train and score: ``train`` takes objects, ``run`` makes them from a config and records what happened."""
+"""Train and score: ``train`` takes objects, ``run_job`` makes them from a config and records what happened."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import lightning.pytorch as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,11 +15,13 @@ from vsr_lightning.callbacks.last_checkpoint import newest_checkpoint, rewind
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.checkpoint import PREVIOUS, check_checkpoint, load_weights
-from vsr_lightning.runs.record import RUN_FILE, describe, device_name, leaves, recorded, write_record
-from vsr_lightning.utils.errors import ERROR_FILE
+from vsr_lightning.runs.comparable import first_difference, identity, training_key
+from vsr_lightning.runs.provenance import add_resume, environment
+from vsr_lightning.runs.record import RUN_FILE, describe, in_checkpoint, read_record, recorded, write_record
+from vsr_lightning.utils.errors import ERROR_FILE, RefusedError
 
 log = logging.getLogger(__name__)
-MAY_DIFFER = ("resume", "output_dir", "made_from", "full_traceback")  # without being another run
+REPEAT = "repeat its command, or start a run of its own"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,18 @@ class Job:
     loss: str
     overrides: tuple[str, ...] = ()
     sweep: bool = False
+
+    @classmethod
+    def of_hydra(cls) -> "Job":
+        """Return the job that Hydra is running."""
+        hydra = HydraConfig.get()
+        return cls(
+            Path(hydra.runtime.output_dir),
+            hydra.runtime.choices["model"],
+            hydra.runtime.choices["loss"],
+            tuple(hydra.overrides.task),
+            hydra.mode == RunMode.MULTIRUN,
+        )
 
 
 def train(
@@ -66,91 +81,107 @@ def make_module(cfg: DictConfig) -> SuperResolution:
     return module
 
 
-def run(cfg: DictConfig, job: Job) -> dict[str, float]:
-    """Train and score what the config describes; ``run.json`` in the job's folder tells what it was made from.
+def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
+    """Train and score what the config describes, recorded in the job's folder.
 
     With ``resume`` in the config, a finished run is left as it is, and an unfinished one goes on in its folder.
 
     Raises:
-        ValueError: a value is out of range, the folder holds a run already, or another one than is to be resumed.
+        ValueError: a value is out of range.
+        RefusedError: the folder holds a run already, or another one than is to be resumed.
     """
-    before = _earlier(cfg, job.folder) if cfg.resume else {}
-    if before.get("status") == "finished":
+    before = _earlier_start(cfg, job.folder) if cfg.resume else None
+    if before and before["status"] == "finished":
         log.info("%s has finished before: left as it is", job.folder)
         return before["scores"]
     about = {"model": job.model, "loss": job.loss, "seed": cfg.seed, "overrides": list(job.overrides)}
-    with recorded(job.folder, cfg, about) as record:
+    with recorded(job.folder, cfg, about, before=before) as record:
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
         module = make_module(cfg)
         if cfg.init_from:
             record["init_from"] = load_weights(cfg.init_from, module)
         data: VideoData = instantiate(cfg.data, takes=module.model.takes)
-        record.update(describe(data, module))
-        cfg.made_from = "-".join(
-            part["name"].replace(" ", "_") for part in (record["data"], record["features"]) if part
-        )
-        record["config"]["made_from"] = cfg.made_from
-        log.info("%s under %s, on %s", job.model, job.loss or "no loss", cfg.made_from)
-        trainer = make_trainer(cfg, record)
-        module.provenance = {key: record[key] for key in ("model", "loss", "seed", "git", "data", "features", "config")}
-        write_record(job.folder, record)
-        parameters = {key: record[key] for key in ("model", "loss", "seed", "data", "features")}
-        ckpt_path = _starting_point(cfg, job.folder, module, trainer)
-        for logger in trainer.loggers:
-            logger.log_hyperparams(parameters)
-        record["scores"] = train(data, module, trainer, ckpt_path)
-        data.videos.check_unchanged()
-        record["epochs"] = trainer.current_epoch
+        trainer = make_trainer(cfg)
+        record.update(describe(data, module, trainer))
+        ckpt_path = _starting_point(cfg, job.folder, module, trainer, record, before)
+        train_recorded(data, module, trainer, job.folder, record, ckpt_path)
         if trainer.is_global_zero:
             (job.folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
         return record["scores"]
 
 
-def _starting_point(cfg: DictConfig, folder: Path, module: SuperResolution, trainer: pl.Trainer) -> str | None:
-    """Return the checkpoint to go on from, checked; where a run is resumed, cut off what it logged after that."""
-    if not cfg.resume:
-        if cfg.ckpt_path:
-            check_checkpoint(cfg.ckpt_path, module, trainer.max_epochs)
-        return cfg.ckpt_path
-    newest = newest_checkpoint(folder)
-    if trainer.is_global_zero:
-        rewind(folder, newest)
-        (folder / ERROR_FILE).unlink(missing_ok=True)
-    if newest is None:
-        return cfg.ckpt_path
-    check_checkpoint(str(newest), module)
-    log.info("going on from %s", newest)
-    return str(newest)
+def train_recorded(
+    data: VideoData,
+    module: SuperResolution,
+    trainer: pl.Trainer,
+    folder: Path,
+    record: dict[str, Any],
+    ckpt_path: str | None = None,
+) -> None:
+    """Train and score, and add ``scores`` and ``epochs`` to the record, which the checkpoints and loggers get, too."""
+    log.info("%s under %s, on %s", record["model"], record["loss"] or "no loss", record["data"]["name"])
+    module.provenance = in_checkpoint(record)
+    write_record(folder, record)
+    for logger in trainer.loggers:
+        logger.log_hyperparams({key: record[key] for key in ("model", "loss", "seed", "data", "features")})
+    record["scores"] = train(data, module, trainer, ckpt_path)
+    data.videos.check_unchanged()
+    record["epochs"] = trainer.current_epoch
 
 
-def _earlier(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+def _earlier_start(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """Return the record of the run to be resumed, empty if it was stopped before it wrote one.
 
     Raises:
-        ValueError: that run was another one.
+        RefusedError: that run was another training.
     """
-    path = folder / RUN_FILE
-    if not path.exists():
+    if not (folder / RUN_FILE).exists():
         return {}
-    before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    then, now = (
-        dict(leaves(config))
-        for config in (before["config"], cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)))
-    )
-    for key in sorted({*then, *now}):
-        if key.split(".")[0] not in MAY_DIFFER and then.get(key) != now.get(key):
-            raise ValueError(
-                f"resume: {folder} was started with {key}={then.get(key)}, this command has {now.get(key)}: "
-                "repeat its command, or start a run of its own"
-            )
+    before = read_record(folder)
+    now = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    if key := first_difference(before["config"], now, free="init_from"):
+        then, here = (training_key(config).get(key) for config in (before["config"], now))
+        raise RefusedError(f"resume: {folder} was started with {key}={then}, this command has {here}: {REPEAT}")
     return before
 
 
-def make_trainer(cfg: DictConfig, record: dict[str, Any]) -> pl.Trainer:
-    """Return the trainer that the config describes; record its device and precision."""
+def _starting_point(
+    cfg: DictConfig,
+    folder: Path,
+    module: SuperResolution,
+    trainer: pl.Trainer,
+    record: dict[str, Any],
+    before: dict[str, Any] | None,
+) -> str | None:
+    """Return the checkpoint to go on from, checked; where a run is resumed, cut off what it logged after that."""
+    if before is None:
+        if cfg.ckpt_path:
+            check_checkpoint(cfg.ckpt_path, module, record, trainer.max_epochs)
+        return cfg.ckpt_path
+    then, now = identity(before), identity(record)
+    for key in then:
+        if then[key] != now.get(key):
+            raise RefusedError(
+                f"resume: {folder} was started with {key}={then[key][:8]}, this command has {str(now.get(key))[:8]}: "
+                f"{REPEAT}"
+            )
+    if newest := newest_checkpoint(folder):
+        check_checkpoint(str(newest), module, record)
+        add_resume(record)
+        log.info("going on from %s", newest)
+    else:
+        record.update(environment(), resumed=[])
+    if trainer.is_global_zero:
+        rewind(folder, newest)
+        (folder / ERROR_FILE).unlink(missing_ok=True)
+    return str(newest) if newest else cfg.ckpt_path
+
+
+def make_trainer(cfg: DictConfig) -> pl.Trainer:
+    """Return the trainer that the config describes."""
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         callbacks=list(instantiate(cfg.callbacks).values()),
         logger=list(instantiate(cfg.logger).values()),
     )
-    record.update(device=device_name(trainer), precision=str(trainer.precision))
     return trainer

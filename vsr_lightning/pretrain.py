@@ -21,14 +21,11 @@ def main(cfg: DictConfig) -> None:
     """Train, score on held-out digits, and leave the weights and their card in the run's folder."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    from vsr_lightning.feature_network.pretraining import (
-        CARD_FILE,  # here, so that --help and --cfg need no PyTorch
-        run,
-    )
+    from vsr_lightning.feature_network.pretraining import CARD_FILE, pretrain  # here: --help needs no PyTorch
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
-    run(cfg, folder, tuple(hydra_cfg.overrides.task))
+    pretrain(cfg, folder, tuple(hydra_cfg.overrides.task))
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         print(f"\n{(folder / CARD_FILE).read_text(encoding='utf-8')}\nweights and card: {folder}")
 

@@ -7,8 +7,6 @@ python -m vsr_lightning.train model=frame_fusion_fig1 loss=mse trainer.max_epoch
 import gc
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vsr_lightning.launch.cli import record_errors, run_cli
@@ -20,32 +18,20 @@ from vsr_lightning.utils.config import CONF
 @record_errors
 def main(cfg: DictConfig) -> None:
     """Run one job; numbers go to its folder, nothing is returned, so that a sweep holds no network in memory."""
-    from pathlib import Path
-
     from lightning.pytorch.utilities import rank_zero_only
 
-    from vsr_lightning.experiment import (
-        Job,  # here, so that --help and --cfg need no PyTorch
-        run,
-    )
+    from vsr_lightning.experiment import Job, run_job  # here, so that --help and --cfg need no PyTorch
     from vsr_lightning.launch.processes import launch, processes_to_start, take_a_gpu
     from vsr_lightning.reporting.score_table import write_table
 
-    hydra_cfg = HydraConfig.get()
-    job = Job(
-        folder=Path(hydra_cfg.runtime.output_dir),
-        model=hydra_cfg.runtime.choices["model"],
-        loss=hydra_cfg.runtime.choices["loss"],
-        overrides=tuple(hydra_cfg.overrides.task),
-        sweep=hydra_cfg.mode == RunMode.MULTIRUN,
-    )
+    job = Job.of_hydra()
     if job.sweep:
         check_inside(cfg, job.folder)
     take_a_gpu()
     if processes := processes_to_start(cfg, job):
         launch(cfg, job, processes)
     else:
-        run(cfg, job)
+        run_job(cfg, job)
     gc.collect()  # data and trainer hold each other: the next job of a sweep would load its frames beside these
     if not job.sweep and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         print(f"\n{write_table(job.folder)}\nrun: {job.folder}")

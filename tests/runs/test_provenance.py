@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from vsr_lightning.runs.provenance import git_state, peak_memory_mb
+from vsr_lightning.runs.provenance import git_state
 from vsr_lightning.runs.record import read_runs
 from vsr_lightning.utils.files import write_json
 
@@ -44,7 +44,3 @@ def test_runs_are_read_in_the_order_of_their_numbers(tmp_path):
         (tmp_path / name).mkdir()
         write_json(tmp_path / name / "run.json", {"name": name})
     assert [run["name"] for _, run in read_runs(tmp_path)] == ["9_a", "10_b", "bicubic"]
-
-
-def test_peak_memory_is_in_megabytes():
-    assert 50 < peak_memory_mb() < 1_000_000

@@ -42,7 +42,7 @@ def finish(process):
 def scalars(run):
     """Every scalar and picture of a run in the order of its steps, whatever the process that wrote it."""
     found = []
-    for path in sorted(run.glob("tensorboard/*/events*")):
+    for path in sorted(run.glob("tensorboard/events*")):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 content = value.tensor.SerializeToString(deterministic=True)
@@ -223,7 +223,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path, whole
 
 
 def _table(run):
-    (path,) = run.glob("csv/*/metrics.csv")
+    (path,) = run.glob("csv/metrics.csv")
     with path.open() as file:
         rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
     return sorted(rows, key=lambda row: (row["step"], sorted(row)))

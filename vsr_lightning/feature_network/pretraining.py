@@ -7,7 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from safetensors.torch import save_file
 
 from vsr_lightning.experiment import make_trainer
@@ -15,16 +15,15 @@ from vsr_lightning.feature_network.digit_frames import DigitFrames
 from vsr_lightning.feature_network.recognition import VGG19, Recognition
 from vsr_lightning.losses.vgg import load_features
 from vsr_lightning.runs.checkpoint import load_checkpoint
-from vsr_lightning.runs.record import recorded, write_record
+from vsr_lightning.runs.comparable import SCORING, first_difference, training_key
+from vsr_lightning.runs.record import device_name, in_checkpoint, recorded, write_record
 from vsr_lightning.utils.download import sha256
 from vsr_lightning.utils.files import write_text
 
 WEIGHTS_FILE, CARD_FILE = "digits.safetensors", "digits.md"
-RECIPE = ("width", "seed", "data.train_frames", "data.batch_size", "optimizer", "scheduler", "trainer.max_epochs",
-          "trainer.max_steps", "trainer.limit_train_batches", "trainer.accumulate_grad_batches")  # fmt: skip
 
 
-def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> None:
+def pretrain(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> None:
     """Train what the config describes; leave weights, card and ``run.json`` in ``folder``.
 
     Raises:
@@ -32,12 +31,14 @@ def run(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> None:
     """
     about = {"network": "vgg19", "seed": cfg.seed, "overrides": list(overrides)}
     with recorded(folder, cfg, about) as record:
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
         module = Recognition(
             VGG19(cfg.width), optimizer=instantiate(cfg.optimizer), scheduler=instantiate(cfg.scheduler)
         )
         data: DigitFrames = instantiate(cfg.data)
-        trainer = make_trainer(cfg, record)
-        module.provenance = {key: record[key] for key in ("seed", "git", "config")}
+        trainer = make_trainer(cfg)
+        record.update(device=device_name(trainer), precision=str(trainer.precision))
+        module.provenance = in_checkpoint(record)
         write_record(folder, record)
         if cfg.ckpt_path:
             check_recipe(cfg.ckpt_path, record["config"])
@@ -69,19 +70,16 @@ def check_recipe(path: str, config: dict[str, Any]) -> None:
         ValueError: it does not load, was not made by this command, is finished, or which key differs.
     """
     checkpoint = load_checkpoint(path)
-    theirs = OmegaConf.create(checkpoint.get("provenance", {}).get("config", {}))
-    mine = OmegaConf.create(config)
+    theirs = checkpoint.get("provenance", {}).get("config", {})
     if "width" not in theirs:
         raise ValueError(f"ckpt_path={path} was not made by vsr_lightning.pretrain")
-    for key in RECIPE:
-        if (before := OmegaConf.select(theirs, key)) != OmegaConf.select(mine, key):
-            raise ValueError(
-                f"ckpt_path={path} was made with {key}={before}: choose the same, or start anew without it"
-            )
-    if checkpoint["epoch"] + 1 >= mine.trainer.max_epochs:
+    if key := first_difference(theirs, config, free=SCORING):
+        before = training_key(theirs).get(key)
+        raise ValueError(f"ckpt_path={path} was made with {key}={before}: choose the same, or start anew without it")
+    if checkpoint["epoch"] + 1 >= (epochs := config["trainer"]["max_epochs"]):
         raise ValueError(
-            f"ckpt_path={path} has finished its {mine.trainer.max_epochs} epochs, and a cycle of rates can't be made "
-            "longer: start anew without it"
+            f"ckpt_path={path} has finished its {epochs} epochs, and a cycle of rates can't be made longer: "
+            "start anew without it"
         )
 
 

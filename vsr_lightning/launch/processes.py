@@ -31,7 +31,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from vsr_lightning.experiment import Job, run
+from vsr_lightning.experiment import Job, run_job
 from vsr_lightning.runs.record import RUN_FILE, lock_folder
 from vsr_lightning.utils.errors import ERROR_FILE, Interrupted, ProcessFailedError
 from vsr_lightning.utils.files import write_json
@@ -148,7 +148,7 @@ def main(path: Path) -> None:
     about = plan["job"]
     job = Job(**{**about, "folder": Path(about["folder"]), "overrides": tuple(about["overrides"])})
     try:
-        run(cfg, job)
+        run_job(cfg, job)
     except Interrupted as stopped:
         sys.exit(128 + stopped.signum)
     except BaseException:

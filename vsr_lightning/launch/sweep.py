@@ -54,7 +54,7 @@ def report(folder: Path) -> str:
 
 def score_bicubic(folder: Path) -> None:
     """Run ``model=bicubic`` once for each test set that the sweep's other runs were scored on."""
-    from vsr_lightning.experiment import Job, run
+    from vsr_lightning.experiment import Job, run_job
     from vsr_lightning.runs.comparable import test_set
     from vsr_lightning.runs.record import RUN_FILE, read_runs
     from vsr_lightning.utils.config import load_group
@@ -75,4 +75,4 @@ def score_bicubic(folder: Path) -> None:
         cfg.model.takes = record["data"]["takes"]
         cfg.trainer.update(devices=1, num_nodes=1, strategy="auto")  # it runs in this process
         cfg.resume = str(folder / name) if (folder / name / RUN_FILE).exists() else None
-        run(cfg, Job(folder / name, model="bicubic", loss="", sweep=True))
+        run_job(cfg, Job(folder / name, model="bicubic", loss="", sweep=True))

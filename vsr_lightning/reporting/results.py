@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from vsr_lightning.runs.comparable import scored_frames, scored_part
+from vsr_lightning.runs.comparable import leaves, scored_frames, scored_part
 from vsr_lightning.runs.frames import FRAMES_FILE, read_frames
-from vsr_lightning.runs.record import leaves, read_runs
+from vsr_lightning.runs.record import read_runs
 
 BASELINE = "bicubic"
 # what makes no other training, or is told by the model's and the loss's name

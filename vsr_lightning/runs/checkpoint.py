@@ -9,6 +9,9 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from vsr_lightning.module import SuperResolution
+from vsr_lightning.runs.comparable import SCORING, first_difference, training_key
+from vsr_lightning.runs.migrate import upgrade_record
+from vsr_lightning.utils.download import sha256
 
 PREVIOUS = "before_last.ckpt"  # in case the newest is damaged
 
@@ -60,29 +63,36 @@ def load_checkpoint(path: str, key: str = "ckpt_path") -> dict[str, Any]:
     return checkpoint
 
 
-def check_checkpoint(path: str, module: SuperResolution, max_epochs: int | None = None) -> None:
+def check_checkpoint(path: str, module: SuperResolution, record: dict[str, Any], max_epochs: int | None = None) -> None:
     """Refuse a checkpoint that this run can't go on from, so that no row of a table is of another training.
 
     Raises:
         FileNotFoundError: there is no file.
-        ValueError: it does not load or holds weights only, its weights have other names or shapes, it was trained
-            under another loss, on other features or data, or it has been trained for ``max_epochs`` already.
+        ValueError: it does not load or holds weights only, its weights have other names or shapes, it is of another
+            training than the record's save in its length, or it has been trained for ``max_epochs`` already.
     """
     checkpoint = load_checkpoint(path)
     _check_fit(f"ckpt_path={path}", checkpoint, module)
-    theirs, mine = checkpoint.get("provenance", {}), module.provenance
+    origin = upgrade_record(checkpoint.get("provenance", {}))
     for key in ("loss", "features", "data"):
-        if _name(theirs.get(key)) != _name(mine.get(key)):
-            raise ValueError(
-                f"ckpt_path={path} was trained with {key} {_name(theirs.get(key))}, "
-                f"this run has {_name(mine.get(key))}: choose the same, or start anew without ckpt_path"
-            )
+        if _checksum(origin.get(key)) != _checksum(record.get(key)):
+            _refuse(path, key, _name(origin.get(key)), _name(record.get(key)))
+    theirs, mine = origin.get("config", {}), record["config"]
+    if key := first_difference(theirs, mine, rf"{SCORING}|init_from|trainer\.max_.+"):
+        _refuse(path, key, training_key(theirs).get(key), training_key(mine).get(key))
     done = checkpoint["epoch"] + 1
     if max_epochs is not None and done >= max_epochs > 0:
         raise ValueError(
             f"ckpt_path={path} has been trained for {done} epochs, so trainer.max_epochs={max_epochs} leaves none: "
             "set it to the number that there should be in all"
         )
+
+
+def _refuse(path: str, key: str, theirs: Any, mine: Any) -> None:
+    raise ValueError(
+        f"ckpt_path={path} was trained with {key} {theirs}, this run has {mine}: "
+        "choose the same, or start anew without ckpt_path"
+    )
 
 
 def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
@@ -96,7 +106,12 @@ def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
     _check_fit(f"init_from={path}", checkpoint, module)
     module.load_state_dict(checkpoint["state_dict"])
     origin = checkpoint.get("provenance", {})
-    return {"path": path, "epochs": checkpoint["epoch"] + 1, **{key: origin.get(key) for key in ("loss", "features")}}
+    return {
+        "path": path,
+        "checksum": sha256(Path(path)),
+        "epochs": checkpoint["epoch"] + 1,
+        **{key: origin.get(key) for key in ("loss", "features")},
+    }
 
 
 def _check_fit(what: str, checkpoint: dict[str, Any], module: SuperResolution) -> None:
@@ -112,6 +127,10 @@ def _check_fit(what: str, checkpoint: dict[str, Any], module: SuperResolution) -
 
 def _name(part: Any) -> str:
     return f"{part['name']} ({part['checksum'][:8]})" if isinstance(part, dict) else str(part)
+
+
+def _checksum(part: Any) -> Any:
+    return part["checksum"] if isinstance(part, dict) else part
 
 
 def _shape(state: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:

@@ -1,9 +1,56 @@
-"""Which runs may be compared."""
+"""Which runs trained alike, and which may be compared."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 WHOLE = "all of each frame"
+# the keys of a config that change what a network learns or is scored on: a new key elsewhere needs no entry here
+TRAINING = re.compile(
+    r"(model|loss|data|module|optimizer|scheduler)\..+|seed|init_from|width"  # width: of the feature network
+    r"|trainer\.(precision|accumulate_grad_batches|overfit_batches|fast_dev_run|(max|min|limit|gradient_clip)_\w+)"
+)
+SCORING = (
+    r"data\.(test_videos|test_frames|val_frames)|module\.(luminance|crop_border)|trainer\.limit_(val|test)_batches"
+)
+# where files lie and how they are read: their checksums are the identity of data and features
+PLACES = re.compile(r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features")
+
+
+def leaves(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a config's values with their dotted keys."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def training_key(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a run's config makes it this training and no other, as dotted keys and their values.
+
+    Folders, loggers, callbacks, devices and the places of files do not count: a run that was moved, or that goes on
+    on another machine, is the same training. Two runs with equal keys still differ if their data or features do:
+    compare :func:`identity` of their records, too.
+
+    Args:
+        config: as :mod:`vsr_lightning.train` or :mod:`vsr_lightning.pretrain` composed and resolved it.
+    """
+    return {key: value for key, value in leaves(config) if TRAINING.fullmatch(key) and not PLACES.fullmatch(key)}
+
+
+def first_difference(theirs: dict[str, Any], mine: dict[str, Any], free: str = "") -> str | None:
+    """Return the first key in which two configs are not the same training; keys that match ``free`` may differ."""
+    theirs, mine = training_key(theirs), training_key(mine)
+    differing = (key for key in sorted({*theirs, *mine}) if theirs.get(key) != mine.get(key))
+    return next((key for key in differing if not re.fullmatch(free, key)), None)
+
+
+def identity(record: dict[str, Any]) -> dict[str, str]:
+    """Return the checksums of the data, the features and the weights at the start, of those that a record has."""
+    parts = {name: record.get(name) or {} for name in ("data", "features", "init_from")}
+    return {f"{name}.checksum": part["checksum"] for name, part in parts.items() if "checksum" in part}
 
 
 def test_set(run: dict[str, Any]) -> str:

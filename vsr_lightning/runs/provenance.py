@@ -1,12 +1,15 @@
-"""What a run was made from, in one ``run.json`` that is whole at any moment."""
+"""Which code, packages and machine a run was made by."""
 
+import logging
 import platform
 import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vsr_lightning.runs.comparable import leaves
+
+log = logging.getLogger(__name__)
 PACKAGES = ("vsr_lightning", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy")
 
 
@@ -34,14 +37,19 @@ def git_state(root: Path) -> dict[str, Any] | None:
     return {"commit": commit, "dirty": bool(status)}
 
 
-def peak_memory_mb() -> float | None:
-    """Return the most memory this process has held so far, in MB (10^6 bytes); None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+def add_resume(record: dict[str, Any]) -> None:
+    """Say once, and add to ``record["resumed"]``, that a run goes on under another commit or other packages."""
+    now = environment()
+    last = [record, *record.get("resumed", [])][-1]
+    then_is, now_is = (dict(leaves({key: part.get(key) or {} for key in ("git", "versions")})) for part in (last, now))
+    changed = [
+        f"{key} {then_is.get(key)} before, {now_is.get(key)} now"
+        for key in {**then_is, **now_is}
+        if then_is.get(key) != now_is.get(key)
+    ]
+    if changed:
+        record["resumed"] = [*record.get("resumed", []), now]
+        log.warning("this run goes on under other code than it was started with: %s", "; ".join(changed))
 
 
 def _version(package: str) -> str | None:

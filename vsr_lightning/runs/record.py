@@ -20,40 +20,61 @@ from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.losses.vgg import Features, load_features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.migrate import upgrade_record
-from vsr_lightning.runs.provenance import environment, peak_memory_mb
-from vsr_lightning.utils.errors import FolderInUseError, Interrupted, one_line
+from vsr_lightning.runs.provenance import environment
+from vsr_lightning.utils.errors import FolderInUseError, Interrupted, RefusedError, one_line
 from vsr_lightning.utils.files import write_json
 
 RUN_FILE = "run.json"
 LOCK_FILE = ".lock"
+IN_CHECKPOINT = ("model", "loss", "seed", "git", "resumed", "data", "features", "config")
 
 
 @contextmanager
-def recorded(folder: Path, cfg: DictConfig, about: dict[str, Any], file: str = RUN_FILE) -> Iterator[dict[str, Any]]:
-    """Check, seed and record a run; ``file`` tells at its end, however that comes, what it was made from.
+def recorded(
+    folder: Path,
+    cfg: DictConfig,
+    about: dict[str, Any],
+    file: str = RUN_FILE,
+    before: dict[str, Any] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Keep the record of a run: lock its folder, and at its end, however that comes, write ``file``.
+
+    Args:
+        folder: the run's.
+        cfg: its config, recorded as given.
+        about: what else is known of it at the start.
+        file: name of the record.
+        before: the record of an earlier start, which a resumed run goes on with; without, the folder must hold none.
 
     Raises:
-        ValueError: the folder holds a run already, or ``seed`` or ``trainer.max_epochs`` is out of range.
-        FolderInUseError: another process is at work there.
+        ValueError: ``seed``, ``trainer.max_epochs`` or ``trainer.limit_test_batches`` is out of range.
+        RefusedError: the folder holds a run already, or another process is at work there.
     """
     lock = lock_folder(folder)
-    if not cfg.get("resume"):
-        _refuse_reuse(folder, file)
     begin = time.monotonic()
-    record: dict[str, Any] = {"status": "running", **about, **environment()}
+    record = {**environment(), **(before or {}), **about, "status": "running"}
+    record.pop("error", None)
+
+    def close(**end: Any) -> None:
+        record.update(end, wall_time_s=round(time.monotonic() - begin, 2))
+        write_record(folder, record, file)
+
     try:
+        if before is None:
+            _refuse_reuse(folder, file)
         record["config"] = OmegaConf.to_container(cfg, resolve=True)
-        _prepare(cfg)
+        _check_values(cfg)
+        _silence_warnings()
         yield record
+    except RefusedError:
+        raise  # the record that lies there is another run's
     except BaseException as error:
         interrupted = isinstance(error, (Interrupted, KeyboardInterrupt))
-        record.update(status="interrupted" if interrupted else "failed", error=one_line(error))
+        close(status="interrupted" if interrupted else "failed", error=one_line(error))
         raise
     else:
-        record.update(status="finished")
+        close(status="finished")
     finally:
-        record.update(wall_time_s=round(time.monotonic() - begin, 2), peak_memory_mb=peak_memory_mb())
-        write_record(folder, record, file)
         if lock:
             lock.release()
 
@@ -73,7 +94,7 @@ def lock_folder(folder: Path) -> BaseFileLock:
     return lock
 
 
-def _prepare(cfg: DictConfig) -> None:
+def _check_values(cfg: DictConfig) -> None:
     epochs = cfg.trainer.get("max_epochs")
     if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
         raise ValueError(f"trainer.max_epochs={epochs} trains nothing: choose a whole number, at least 1")
@@ -81,15 +102,22 @@ def _prepare(cfg: DictConfig) -> None:
         raise ValueError(f"seed={cfg.seed} can't be used: choose a whole number, at least 0")
     if cfg.trainer.get("limit_test_batches") == 0:
         raise ValueError("trainer.limit_test_batches=0 leaves nothing to score: choose a share, or at least 1")
+
+
+def _silence_warnings() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # 0 is the fastest here
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # we say so where it matters
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own affair
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
 
-def describe(data: VideoData, module: SuperResolution) -> dict[str, Any]:
-    """Return the identity of videos, of the loss's feature network (None if it has none) and of the metric's."""
+def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> dict[str, Any]:
+    """Return what a run works with.
+
+    Returns:
+        the identity of ``data``, of the ``features`` of the loss (None if it has none) and of ``metric_features``,
+        ``scoring`` (what PSNR and SSIM look at), ``device`` and ``precision``.
+    """
     videos, degradation = data.videos, data.degradation
     features = getattr(module.loss, "features", None)
     return {
@@ -110,7 +138,14 @@ def describe(data: VideoData, module: SuperResolution) -> dict[str, Any]:
         "features": features and _identity(features),
         "metric_features": _identity(load_features("bundled")),  # of the score ``vgg_distance``
         "scoring": dict(module.scoring),
+        "device": device_name(trainer),
+        "precision": str(trainer.precision),
     }
+
+
+def in_checkpoint(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a run's record that its checkpoints carry, as plain values."""
+    return {key: record[key] for key in IN_CHECKPOINT if key in record}
 
 
 def _identity(features: Features) -> dict[str, str]:
@@ -128,7 +163,7 @@ def device_name(trainer: pl.Trainer) -> str:
 @rank_zero_only
 def _refuse_reuse(folder: Path, file: str) -> None:
     if (folder / RUN_FILE).exists() or (folder / file).exists():
-        raise ValueError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
+        raise RefusedError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
 
 
 @rank_zero_only
@@ -137,21 +172,21 @@ def write_record(folder: Path, record: dict[str, Any], file: str = RUN_FILE) -> 
     write_json(folder / file, record)
 
 
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return a run's ``run.json`` under today's names.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return upgrade_record(json.loads((folder / RUN_FILE).read_text(encoding="utf-8")))
+
+
 def read_runs(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Return each run's folder and ``run.json`` below ``folder``, in the folders' order."""
-    files = sorted(folder.rglob(RUN_FILE), key=lambda path: _by_number(path.parent))
-    return [(path.parent, upgrade_record(json.loads(path.read_text(encoding="utf-8")))) for path in files]
+    """Return each run's folder and record below ``folder``, in the folders' order."""
+    folders = sorted((path.parent for path in folder.rglob(RUN_FILE)), key=_by_number)
+    return [(path, read_record(path)) for path in folders]
 
 
 def _by_number(folder: Path) -> tuple[int, str]:
     number = folder.name.split("_")[0]
     return (int(number) if number.isdigit() else sys.maxsize, str(folder))
-
-
-def leaves(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield a config's values with their dotted keys."""
-    for key, value in config.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value

@@ -1,6 +1,5 @@
 """A trained network from what its run left: the config it was made by, and its weights."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor
 from vsr_lightning.models import Network
 from vsr_lightning.runs.checkpoint import load_checkpoint
 from vsr_lightning.runs.migrate import upgrade_record, upgrade_weights
-from vsr_lightning.runs.record import RUN_FILE
+from vsr_lightning.runs.record import RUN_FILE, read_record
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,13 @@ def load_run(run: str | Path | None = None, ckpt: str | Path | None = None) -> T
         if "config" not in (record := upgrade_record(checkpoint.get("provenance", {}))):
             raise ValueError(f"ckpt={ckpt} does not tell what network it is of: take one of this project's runs")
         return TrainedModel(record, Path(ckpt), upgrade_weights(checkpoint["state_dict"]), checkpoint["epoch"] + 1)
-    path = Path(str(run)) / RUN_FILE
-    if not path.is_file():
+    folder = Path(str(run))
+    if not (folder / RUN_FILE).is_file():
         raise FileNotFoundError(f"run={run} holds no {RUN_FILE}: give the folder of one run, such as runs/SWEEP/0_...")
-    record = upgrade_record(json.loads(path.read_text(encoding="utf-8")))
+    record = read_record(folder)
     if "model" not in record.get("config", {}):
         raise ValueError(f"run={run} is not a training run of a network")
-    last = path.parent / "checkpoints" / "last.ckpt"
+    last = folder / "checkpoints" / "last.ckpt"
     if record["model"] == "bicubic" and not last.exists():
         return TrainedModel(record, None, {}, 0)
     checkpoint = load_checkpoint(str(last), "ckpt")

@@ -15,7 +15,11 @@ ERROR_FILE = "error.txt"
 UNWRITABLE = (errno.EACCES, errno.EEXIST, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EFBIG)
 
 
-class FolderInUseError(ValueError):
+class RefusedError(ValueError):
+    """The command does not belong to the run in its folder, in which nothing is changed."""
+
+
+class FolderInUseError(RefusedError):
     """Two processes would write into one run's folder."""
 
 
