@@ -77,7 +77,7 @@ def test_table_1_has_mean_spread_and_number_of_seeds(sweep):
         assert float(rows[label]["psnr_sd"]) == pytest.approx(np.std(psnr, ddof=1))
     text = (sweep / "report" / "report.md").read_text()
     assert "| 3 of 3 | 20.00 ± 2.00 " in text
-    assert "Trained on what the column VGG distance looks through: perceptual." in text
+    assert "Trained on the features of VGG distance: perceptual." in text
     assert "Data: made up." in text
 
 

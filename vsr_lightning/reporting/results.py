@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vsr_lightning.metrics import Metric, scored_metrics
 from vsr_lightning.runs.comparable import scored_frames, scored_part
 from vsr_lightning.runs.frames import FRAMES_FILE, read_frames
 from vsr_lightning.runs.record import leaves, read_runs
@@ -143,6 +144,16 @@ class Group:
             Condition(" ".join((name, *swept)), tuple(by_seed[seed] for seed in sorted(by_seed)), swept)
             for (name, swept), by_seed in by_name.items()
         )
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics that at least one of its finished runs has a score of."""
+        return scored_metrics(result.record for result in self.results if result.finished)
+
+    @cached_property
+    def compared_metrics(self) -> dict[str, Metric]:
+        """Those by which its conditions are compared."""
+        return {name: metric for name, metric in self.metrics.items() if metric.compared}
 
     def scored(self, name: str) -> list[Condition]:
         """Return the conditions of which at least one run has the score."""
