@@ -29,10 +29,11 @@ def test_the_csv_holds_a_row_a_run_in_the_jobs_order(tmp_path):
 def test_runs_on_different_data_are_marked(tmp_path):
     _run(tmp_path, "0_net")
     _run(tmp_path, "1_net")
-    assert "do not compare" not in write_table(tmp_path)
+    assert "Do not compare" not in write_table(tmp_path)
     _run(tmp_path, "2_net", checksum="b")
     text = write_table(tmp_path)
-    assert "Rows with different letters were scored on different data, or otherwise: do not compare them" in text
+    assert "Do not compare rows without a common letter." in text
+    assert "B is apart from A because of: data file b instead of file a." in text
     letters = [row["compare"] for row in csv.DictReader((tmp_path / "scores.csv").open())]
     assert letters == ["A", "A", "B"]
 
@@ -58,7 +59,7 @@ def test_another_degradation_counts_as_different_data(tmp_path):
         "degradation": {"scale": 4},
     }
     _run(tmp_path, "1_net", data=data)
-    assert "do not compare" in write_table(tmp_path)
+    assert "Do not compare" in write_table(tmp_path)
 
 
 def test_runs_scored_on_other_parts_of_a_frame_are_marked(tmp_path):

@@ -35,7 +35,7 @@ def metric_notes(rows: Named) -> list[str]:
         )
     notes += [
         f"PSNR and SSIM: {part}; the other scores are of whole frames."
-        for part in sorted({scored_part(dict(record)) for _, record in rows})
+        for part in sorted({scored_part(record) for _, record in rows})
         if part != WHOLE
     ]
     return notes

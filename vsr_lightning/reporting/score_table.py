@@ -8,7 +8,7 @@ from typing import Any
 
 from vsr_lightning.metrics import scored_metrics
 from vsr_lightning.reporting.notes import data_notes, metric_notes
-from vsr_lightning.runs.comparable import test_set
+from vsr_lightning.runs.comparable import comparable_runs
 from vsr_lightning.runs.record import read_runs
 from vsr_lightning.utils.files import write_text
 from vsr_lightning.utils.formatting import markdown
@@ -34,9 +34,8 @@ def score_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Return a row a run: ``swept`` holds the overrides in which it differs, ``compare`` a letter a test set."""
     trained = [set(run["overrides"]) for _, run in runs if run.get("overrides")]
     common = set.intersection(*trained) if trained else set()
-    test_sets = dict.fromkeys(test_set(run) for _, run in runs if run.get("data"))
+    groups = comparable_runs([run for _, run in runs])
     metrics = scored_metrics(run for _, run in runs)
-    letters = {key: chr(ord("A") + i) for i, key in enumerate(test_sets)}
     return [
         {
             "run": path.name,
@@ -48,10 +47,10 @@ def score_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
             "wall time (s)": f"{run.get('wall_time_s', 0):.1f}",
             "data": (run.get("data") or {}).get("name", ""),
             "features": (run.get("features") or {}).get("name", ""),
-            "compare": letters.get(test_set(run), ""),
+            "compare": " ".join(group.letter for group in groups if place in group.places),
             "status": run["status"],
         }
-        for path, run in runs
+        for place, (path, run) in enumerate(runs)
     ]
 
 
@@ -59,10 +58,9 @@ def notes(runs: Sequence[Run]) -> list[str]:
     """Return what a reader of the table must know: stand-ins, and which rows are not to be compared."""
     rows = [(path.name, run) for path, run in runs]
     lines = data_notes(rows) + metric_notes(rows)
-    if len({test_set(run) for _, run in runs if run.get("data")}) > 1:
-        lines.append(
-            "**Rows with different letters were scored on different data, or otherwise: do not compare them.**"
-        )
+    if others := comparable_runs([run for _, run in runs])[1:]:
+        lines.append("**Do not compare rows without a common letter.**")
+        lines += [f"{group.letter} is apart from A because of: {group.reason}." for group in others]
     if len({run["features"]["checksum"] for _, run in runs if run.get("features")}) > 1:
         lines.append("**The perceptual rows were trained on different features: see the column.**")
     lines += [

@@ -17,6 +17,7 @@ from vsr_lightning.reporting.notes import metric_notes
 from vsr_lightning.reporting.predictions import GroupPredictions
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.reporting.statistics import mean_and_spread, paired_difference, pairs
+from vsr_lightning.runs.comparable import comparison_key
 from vsr_lightning.utils.formatting import duration, with_interval, with_spread
 
 Rows = list[dict[str, str]]
@@ -175,7 +176,7 @@ def provenance(results: Sequence[Result], groups: Sequence[Group]) -> Section:
     """Say what each run was made from."""
     rows = []
     for result in results:
-        record, comparison_key = result.record, result.comparison_key
+        record, key = result.record, comparison_key(result.record)
         versions = record.get("versions") or {}
         rows.append(
             {
@@ -186,12 +187,11 @@ def provenance(results: Sequence[Result], groups: Sequence[Group]) -> Section:
                 "seed": str(record.get("seed", "")),
                 "status": record["status"],
                 "epochs": str(record.get("epochs", "")),
-                "data": comparison_key["data"],
-                "videos": f"{comparison_key.get('training videos', '0')} training, "
-                f"{comparison_key['test videos']} test",
-                "degradation": comparison_key["degradation"],
-                "features": comparison_key.get("features", ""),
-                "commit": comparison_key.get("commit") or str((record.get("git") or {}).get("commit"))[:8],
+                "data": key["data"],
+                "videos": f"{key.get('training videos', '0')} training, {key['test videos']} test",
+                "degradation": key["degradation"],
+                "features": key.get("features", ""),
+                "commit": key.get("commit") or str((record.get("git") or {}).get("commit"))[:8],
                 "device": f"{record.get('device', '')}, {record.get('precision', '')}",
                 "torch": str(versions.get("torch", "")),
                 "time": duration(record.get("wall_time_s", 0)),

@@ -45,13 +45,16 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
     videos, for these trainings. The spread over trainings is another matter, and is told by the seeds.
 
     Returns:
-        None if they share no seed, have no scores per frame, or only one video.
+        None if they share no seed, have no scores per frame of the same videos, or only of one video.
     """
     pairs = [
         (one, two)
         for one in first.results
         for two in second.results
-        if one.record["seed"] == two.record["seed"] and score in one.frames and score in two.frames
+        if one.record["seed"] == two.record["seed"]
+        and score in one.frames
+        and score in two.frames
+        and np.array_equal(np.unique(one.frames["video"]), np.unique(two.frames["video"]))
     ]
     if not pairs:
         return None
