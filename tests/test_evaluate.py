@@ -53,6 +53,14 @@ def test_a_checkpoint_carries_what_it_takes_to_score_it(finished, evaluate):
     assert metrics["model"] == "frame_fusion_fig1"
 
 
+def test_a_further_metric_can_be_asked_for_later(finished, evaluate):
+    folder = evaluate(f"run={finished}", "metrics=fsim")
+    own = json.loads((finished / "run.json").read_text())["scores"]
+    scores = _metrics(folder)["scores"]
+    assert scores.keys() - own.keys() == {"fsim"}
+    assert "FSIM" in (folder / "scores.md").read_text()
+
+
 def test_other_data_can_be_chosen_and_are_named(finished, evaluate, published_root):
     with pytest.raises(SystemExit, match="can't be reached"):
         evaluate(f"run={finished}", "data.source=published", "data.root=nowhere")

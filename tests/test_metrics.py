@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from vsr_lightning.data.moving_mnist.generated import generate
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.losses.metric_losses import alexnet_path
-from vsr_lightning.metrics import MAX_DB, frame_scores, perceptual_metrics, temporal_error
+from vsr_lightning.metrics import MAX_DB, METRICS, frame_scores, score_frames, temporal_error
+
+perceptual_metrics = partial(score_frames, METRICS)
 
 
 @pytest.fixture

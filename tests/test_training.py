@@ -21,7 +21,7 @@ from vsr_lightning.degradation import Degradation
 from vsr_lightning.experiment import train
 from vsr_lightning.images import gif, grid, to_uint8
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.metrics import frame_scores, perceptual_metrics, temporal_error
+from vsr_lightning.metrics import METRICS, frame_scores, score_frames, temporal_error
 from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.reporting.figures import comparison_figure
@@ -57,7 +57,7 @@ def test_scores_are_the_mean_over_all_test_frames(tmp_path):
     batches = [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
     low_res, target, video, frame = (torch.cat(column) for column in zip(*batches, strict=True))
     assert len(target) == 2 * 16
-    by_frame = {**frame_scores(Bicubic()(low_res), target), **perceptual_metrics(Bicubic()(low_res), target)}
+    by_frame = {**frame_scores(Bicubic()(low_res), target), **score_frames(METRICS, Bicubic()(low_res), target)}
     by_frame["temporal_error"] = temporal_error(Bicubic()(low_res), target, video, frame)
     expected = {name: score.nanmean().item() for name, score in by_frame.items()}
     expected["loss"] = nn.functional.mse_loss(Bicubic()(low_res), target).item()

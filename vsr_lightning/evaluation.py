@@ -77,8 +77,11 @@ def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str
             OmegaConf.update(own, key, OmegaConf.select(cfg, key), merge=False)
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)
+    further = cfg.module.get("metrics") or {}
     for part in ("data", "model", "loss", "module"):
         cfg[part] = own.get(part, cfg[part])
+    if further:
+        cfg.module.metrics = OmegaConf.merge(cfg.module.get("metrics") or {}, further)
     cfg.trainer.precision = cfg.trainer.precision or own.trainer.precision
     return cfg
 

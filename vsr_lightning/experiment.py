@@ -75,7 +75,7 @@ def score(data: pl.LightningDataModule, module: pl.LightningModule, trainer: pl.
 def make_module(cfg: DictConfig) -> SuperResolution:
     """Return what the config describes: network and loss, and where something is to be trained, how."""
     how = {key: instantiate(cfg[key]) for key in ("optimizer", "scheduler") if key in cfg}
-    module: SuperResolution = instantiate(cfg.module, _partial_=True)(
+    module: SuperResolution = instantiate(cfg.module, _partial_=True, _convert_="all")(
         instantiate(cfg.model), instantiate(cfg.loss), **how
     )
     return module

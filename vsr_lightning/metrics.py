@@ -1,8 +1,10 @@
-"""Scores of single frames: as the field computes them, as the paper writes them, and as networks see them."""
+"""The metrics: what each computes of single frames, and the table that says what reports must know of them."""
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import TypedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,47 @@ from vsr_lightning.losses.metric_losses import alexnet_path, ssim
 SSIM_WINDOW = 11
 PIXELS_AT_ONCE = 80 * 64**2
 MAX_DB = 100.0  # identical frames have no finite PSNR, and one infinite frame would swallow the mean
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One score per frame, and what tables, figures and notes say of it.
+
+    Attributes:
+        title: the heading of its column.
+        higher_is_better: its direction.
+        function: (prediction, target), each (B, C, H, W) in [0, 1] -> (B,); None for a metric that depends on more
+            than these two, and that the module computes itself.
+        about: what it measures, in a few words for the notes below a table.
+        test_only: whether it is computed on the test set only; else also in training and validation.
+        compared: whether the report compares runs by it; the paper's own equations are there to be looked up.
+        form: how the score table formats its values.
+        needs: returns a file without which the metric is left out.
+    """
+
+    title: str
+    higher_is_better: bool
+    function: Callable[[Tensor, Tensor], Tensor] | None = None
+    about: str = ""
+    test_only: bool = True
+    compared: bool = True
+    form: str = ".4f"
+    needs: Callable[[], Path] | None = None
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return one score per frame, (B,).
+
+        Raises:
+            ValueError: the function returned another shape.
+        """
+        assert self.function
+        scores = self.function(prediction, target)
+        if scores.shape != (len(target),):
+            raise ValueError(
+                f"the metric {self.title} returned shape {tuple(scores.shape)} for {len(target)} frames: "
+                f"let its function return one score per frame, ({len(target)},)"
+            )
+        return scores
 
 
 class Scoring(TypedDict):
@@ -97,34 +140,29 @@ def _scored_part(images: Tensor, luminance: bool, crop_border: int) -> Tensor:
     return studio_luminance(inside) if luminance else inside
 
 
-def perceptual_metrics(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Score each frame closer to how it looks; slower than :func:`frame_scores`.
+def score_frames(metrics: Mapping[str, Metric], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Score each frame by those of the metrics that have a function and what it needs, in full precision.
 
     Args:
+        metrics: by name.
         prediction: (B, 1 or 3, H, W); clamped to [0, 1] here.
         target: (B, 1 or 3, H, W) in [0, 1].
 
     Returns:
-        (B,) each: ``vgg_distance``, the paper's Eq. 5 on the bundled features, whatever the loss looked through, at
-        least 0, lower is better; two that no network has a part in, ``haarpsi`` (Reisenhofer et al. 2018, piq), up to
-        1, higher is better, and ``gmsd`` (gradient magnitude similarity deviation, Xue et al. 2014, piq), at least 0,
-        lower is better; and ``lpips`` (Zhang et al. 2018, torchmetrics, AlexNet), lower is better, only where
-        torchvision has AlexNet's weights in its cache already.
+        (B,) by each metric's name.
     """
-    prediction, target = prediction.float().clamp(0, 1), target.float()
+    usable = {
+        name: metric
+        for name, metric in metrics.items()
+        if metric.function and (metric.needs is None or metric.needs().exists())
+    }
+
+    def score(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        prediction, target = prediction.float().clamp(0, 1), target.float()
+        return {name: metric(prediction, target) for name, metric in usable.items()}
+
     with torch.autocast(prediction.device.type, enabled=False), torch.no_grad():
-        scores = {
-            "vgg_distance": _bundled(prediction.device).distances(prediction, target),
-            # two black frames have no wavelet to weight, and are infinitely alike
-            "haarpsi": haarpsi(prediction, target, reduction="none").clamp_max(1),
-            "gmsd": gmsd(prediction, target, reduction="none"),
-        }
-        if alexnet_path().exists():
-            colors = [images.expand(-1, 3, -1, -1) for images in (prediction, target)]
-            lpips = _lpips(prediction.device)
-            scores["lpips"] = lpips(*colors).reshape(len(target))
-            lpips.reset()  # it would keep every frame's score
-    return scores
+        return in_parts(score, prediction, target)
 
 
 def temporal_error(prediction: Tensor, target: Tensor, video: Tensor, frame: Tensor) -> Tensor:
@@ -148,14 +186,33 @@ def temporal_error(prediction: Tensor, target: Tensor, video: Tensor, frame: Ten
     return F.pad(changes.where(follows, torch.nan), (1, 0), value=torch.nan)
 
 
+def vgg_distance(prediction: Tensor, target: Tensor) -> Tensor:
+    """Paper's Eq. 5 on the bundled features, whatever the loss looked through; at least 0, shape (B,)."""
+    return _bundled(prediction.device).distances(prediction, target)
+
+
 @lru_cache
 def _bundled(device: torch.device) -> Perceptual:
     return Perceptual("bundled").to(device)
 
 
+def lpips(prediction: Tensor, target: Tensor) -> Tensor:
+    """LPIPS (Zhang et al. 2018) of torchmetrics with AlexNet, shape (B,)."""
+    colors = [images.expand(-1, 3, -1, -1) for images in (prediction, target)]
+    metric = _lpips(prediction.device)
+    scores: Tensor = metric(*colors).reshape(len(target))
+    metric.reset()  # it would keep every frame's score
+    return scores
+
+
 @lru_cache
 def _lpips(device: torch.device) -> LearnedPerceptualImagePatchSimilarity:
     return LearnedPerceptualImagePatchSimilarity("alex", reduction="none", normalize=True).to(device)
+
+
+def _haarpsi(prediction: Tensor, target: Tensor) -> Tensor:
+    # two black frames have no wavelet to weight, and are infinitely alike
+    return haarpsi(prediction, target, reduction="none").clamp_max(1)
 
 
 def psnr_eq2(prediction: Tensor, target: Tensor, peak: float = 255.0) -> Tensor:
@@ -174,19 +231,53 @@ def ssim_eq1(prediction: Tensor, target: Tensor, k1: float = 0.01, k2: float = 0
     return (luminance * (2 * covariance + k2) / (variances + k2)).float()
 
 
-SCORES = {
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM",
-    "psnr_eq2": "Eq. 2 (dB)",
-    "ssim_eq1": "Eq. 1",
-    "vgg_distance": "VGG distance",
-    "haarpsi": "HaarPSI",
-    "gmsd": "GMSD",
-    "lpips": "LPIPS",
-    "temporal_error": "temporal error",
-    "psnr_published": "published PSNR",
-    "ssim_published": "published SSIM",
+METRICS = {
+    "psnr": Metric("PSNR (dB)", higher_is_better=True, test_only=False),
+    "ssim": Metric("SSIM", higher_is_better=True, test_only=False),
+    "psnr_eq2": Metric("Eq. 2 (dB)", higher_is_better=True, test_only=False, compared=False),
+    "ssim_eq1": Metric("Eq. 1", higher_is_better=True, test_only=False, compared=False),
+    "haarpsi": Metric(
+        "HaarPSI",
+        higher_is_better=True,
+        function=_haarpsi,
+        about="perceptual similarity of Haar wavelets, without a network (Reisenhofer et al. 2018)",
+    ),
+    "gmsd": Metric(
+        "GMSD",
+        higher_is_better=False,
+        function=partial(gmsd, reduction="none"),
+        about="gradient magnitude similarity deviation, without a network (Xue et al. 2014)",
+    ),
+    "vgg_distance": Metric(
+        "VGG distance", higher_is_better=False, function=vgg_distance, about="Eq. 5 on the bundled VGG-19 features"
+    ),
+    "lpips": Metric(
+        "LPIPS",
+        higher_is_better=False,
+        function=lpips,
+        about="learned perceptual distance on AlexNet's features (Zhang et al. 2018)",
+        needs=alexnet_path,
+    ),
+    "temporal_error": Metric(
+        "temporal error",
+        higher_is_better=False,
+        about="mean absolute error of the change from one frame to the next",
+    ),
+    "psnr_published": Metric("published PSNR", higher_is_better=True, compared=False),
+    "ssim_published": Metric("published SSIM", higher_is_better=True, compared=False, form=".3e"),
 }
 
 
-NOT_ALWAYS = ("gmsd", "lpips", "temporal_error", "psnr_published", "ssim_published")
+def scored_metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Metric]:
+    """Return the metrics that any of the runs has a score of, in the order of :data:`METRICS`.
+
+    Those that a run's own config adds follow; they come without their functions.
+    """
+    known, scored = dict(METRICS), set()
+    for record in records:
+        scored |= set(record.get("scores") or ())
+        module = (record.get("config") or {}).get("module") or {}
+        for name, own in (module.get("metrics") or {}).items():
+            described = ("title", "higher_is_better", "about", "compared", "form")
+            known.setdefault(name, Metric(**{key: own[key] for key in described if key in own}))
+    return {name: metric for name, metric in known.items() if name in scored}

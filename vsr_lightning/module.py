@@ -1,6 +1,6 @@
 """Joins one network, one loss, the scores and the optimiser; the only file that knows Lightning's training hooks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import WeightedSum
-from vsr_lightning.metrics import Scoring, frame_scores, in_parts, perceptual_metrics, temporal_error
+from vsr_lightning.metrics import METRICS, Metric, Scoring, frame_scores, in_parts, score_frames, temporal_error
 from vsr_lightning.utils.checks import check_number
 
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
@@ -26,9 +26,10 @@ class SuperResolution(pl.LightningModule):
         scheduler: optimiser -> learning-rate schedule, stepped every epoch.
         luminance: whether PSNR and SSIM are of the luminance only, see :func:`vsr_lightning.metrics.frame_scores`.
         crop_border: pixels at each side of a frame that these two leave out.
+        metrics: further metrics by name, beside :data:`vsr_lightning.metrics.METRICS`.
 
     Raises:
-        ValueError: one of the last two is out of range.
+        ValueError: one of the last three is out of range.
     """
 
     def __init__(
@@ -39,12 +40,16 @@ class SuperResolution(pl.LightningModule):
         scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
         luminance: bool = False,
         crop_border: int = 0,
+        metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         super().__init__()
+        if taken := sorted(METRICS.keys() & (metrics or {})):
+            raise ValueError(f"module.metrics.{taken[0]} has the name of another metric: choose another name")
         if not isinstance(luminance, bool):
             raise ValueError(f"module.luminance={luminance} is unknown: choose true or false")
         check_number("module.crop_border", crop_border, 0)
         self.scoring: Scoring = {"luminance": luminance, "crop_border": crop_border}
+        self.metrics = {**METRICS, **(metrics or {})}
         # channels last: the order in which convolutions are fastest, on CPUs too; shapes and values stay
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
         self.optimizer, self.scheduler = optimizer, scheduler
@@ -64,13 +69,17 @@ class SuperResolution(pl.LightningModule):
         return {"loss": self.loss(prediction, target)}
 
     def frame_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return :func:`vsr_lightning.metrics.frame_scores` as this run has chosen them."""
-        return in_parts(partial(frame_scores, **self.scoring), prediction, target)
+        """Return the scores that are quick enough for every step, (N,) each."""
+        own = {name: metric for name, metric in self.metrics.items() if not metric.test_only}
+        return in_parts(partial(frame_scores, **self.scoring), prediction, target) | score_frames(
+            own, prediction, target
+        )
 
     def test_scores(self, prediction: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return the scores that only a test takes the time for, (N,) each, of predicted frames (N, C, H, W)."""
         changes = temporal_error(prediction, batch.frames, batch.video.flatten(), batch.frame.flatten())
-        return in_parts(perceptual_metrics, prediction, batch.frames) | {"temporal_error": changes}
+        own = {name: metric for name, metric in self.metrics.items() if metric.test_only}
+        return score_frames(own, prediction, batch.frames) | {"temporal_error": changes}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the batch's loss; scores every tenth batch."""

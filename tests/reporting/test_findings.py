@@ -89,7 +89,7 @@ def test_a_sweep_over_a_weight_is_a_line_in_the_order_of_the_weights(tmp_path):
         return Result(tmp_path / f"{loss}{weight}", record)
 
     runs = [run("mse", 30, 0.9), run("mixed", 28, 0.95, 1), run("mixed", 29, 0.92, 0.01), run("mixed", 26, 0.97, 10)]
-    (axes,) = perception_distortion_figure(Group("A", "", tuple(runs)), "haarpsi", "HaarPSI").axes
+    (axes,) = perception_distortion_figure(Group("A", "", tuple(runs)), "haarpsi").axes
     (line,) = axes.lines
     assert line.get_xydata().tolist() == [[29, 0.92], [28, 0.95], [26, 0.97]]
 

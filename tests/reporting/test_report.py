@@ -13,6 +13,7 @@ from PIL import Image
 from vsr_lightning.report import main
 from vsr_lightning.reporting.report import write_report
 from vsr_lightning.reporting.results import comparable, read_results
+from vsr_lightning.reporting.score_table import write_table
 from vsr_lightning.reporting.statistics import paired_difference, pairs
 from vsr_lightning.runs.frames import write_frames
 from vsr_lightning.utils.files import write_json
@@ -77,7 +78,7 @@ def test_table_1_has_mean_spread_and_number_of_seeds(sweep):
         assert float(rows[label]["psnr_sd"]) == pytest.approx(np.std(psnr, ddof=1))
     text = (sweep / "report" / "report.md").read_text()
     assert "| 3 of 3 | 20.00 ± 2.00 " in text
-    assert "Trained on what the column VGG distance looks through: perceptual." in text
+    assert "Trained on the features of VGG distance: perceptual." in text
     assert "Data: made up." in text
 
 
@@ -238,11 +239,38 @@ def test_a_report_leaves_nothing_of_an_earlier_one(sweep, tmp_path):
 
 
 def test_a_run_that_was_tested_on_fewer_windows_is_grouped_apart(sweep):
-    _run(sweep, "7_perceptual", "perceptual", seed=0)
-    lines = (sweep / "7_perceptual" / "frames.csv").read_text().splitlines()
-    (sweep / "7_perceptual" / "frames.csv").write_text("\n".join(lines[:20]) + "\n")
+    config = {"trainer": {"max_epochs": 2, "limit_test_batches": 3}, "data": {"batch_size": 8}}
+    _run(sweep, "7_perceptual", "perceptual", config=config)
     write_report([sweep], sweep / "report")
-    assert "because of: test windows 19 instead of 48" in (sweep / "report" / "report.md").read_text()
+    assert "because of: test batches 3 of 8 instead of all" in (sweep / "report" / "report.md").read_text()
+
+
+def test_only_scores_of_the_same_videos_are_paired(sweep):
+    _run(sweep, "8_l1", "l1", seed=0)
+    lines = (sweep / "8_l1" / "frames.csv").read_text().splitlines()
+    (sweep / "8_l1" / "frames.csv").write_text("\n".join(lines[:20]) + "\n")
+    write_report([sweep], sweep / "report")
+    assert {row["difference"] for row in _table(sweep / "report", "differences")} == {"perceptual minus mse"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"git": {"commit": "d" * 40, "dirty": False}},
+        {"epochs": 9},
+        {"data": {**DATA, "checksum": "e" * 32}},
+        {"scoring": {"crop_border": 4}},
+    ],
+)
+def test_the_letters_of_the_score_table_are_the_groups_of_the_report(sweep, changes):
+    _run(sweep, "7_perceptual", "perceptual", **changes)
+    write_table(sweep)
+    write_report([sweep], sweep / "report")
+    letters = {row["run"]: row["compare"] for row in csv.DictReader((sweep / "scores.csv").open())}
+    assert letters["0_mse"] == "A"
+    assert letters["7_perceptual"] == "B"
+    assert letters["bicubic"] == ("A B" if changes.keys() & {"git", "epochs"} else "A")
+    assert letters == {row["run"]: row["group"] for row in _table(sweep / "report", "made_from")}
 
 
 def test_several_sweeps_are_one_report_and_a_repeated_seed_counts_once(sweep, tmp_path):

@@ -14,7 +14,6 @@ from vsr_lightning.images import gif, grid, side_by_side, strip
 from vsr_lightning.module import SuperResolution
 
 STAGES = {"training": "train", "validation": "val"}
-SCORES = ("psnr", "ssim", "vgg_distance", "haarpsi", "gmsd", "lpips", "temporal_error")
 
 
 class TensorBoardImages(pl.Callback):
@@ -47,8 +46,9 @@ class TensorBoardImages(pl.Callback):
         if trainer.global_step == 0:  # nothing was trained, so nothing was shown yet
             self._show(trainer, pl_module, 0)
         if isinstance(pl_module, SuperResolution) and pl_module.provenance:
-            scores = {name: trainer.callback_metrics.get(f"test/{name}") for name in SCORES}
-            metrics = {f"test/{name}": float(score) for name, score in scores.items() if score is not None}
+            compared = [f"test/{name}" for name, metric in pl_module.metrics.items() if metric.compared]
+            found = trainer.callback_metrics
+            metrics = {name: float(found[name]) for name in compared if name in found}
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.log_hyperparams(choices(pl_module.provenance), metrics, step=trainer.global_step)

@@ -55,16 +55,16 @@ def report(folder: Path) -> str:
 def score_bicubic(folder: Path) -> None:
     """Run ``model=bicubic`` once for each test set that the sweep's other runs were scored on."""
     from vsr_lightning.experiment import Job, run_job
-    from vsr_lightning.runs.comparable import test_set
+    from vsr_lightning.runs.comparable import test_key, trained
     from vsr_lightning.runs.record import RUN_FILE, read_runs
     from vsr_lightning.utils.config import load_group
 
     runs = [(path, record) for path, record in read_runs(folder) if record["status"] == "finished"]
-    done = {test_set(record) for _, record in runs if record["model"] == "bicubic"}
+    done = [test_key(record) for _, record in runs if not trained(record)]
     for path, record in runs:
-        if test_set(record) in done:
+        if test_key(record) in done:
             continue
-        done.add(test_set(record))
+        done.append(test_key(record))
         name = "bicubic" if len(done) == 1 else f"bicubic_{len(done)}"
         (folder / name).mkdir(exist_ok=True)
         cfg = OmegaConf.load(path / ".hydra" / "config.yaml")

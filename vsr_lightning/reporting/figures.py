@@ -12,7 +12,6 @@ from vsr_lightning.reporting.results import Condition, Group
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: seen by all
 MARKERS = "osDv^P"
-LOWER_IS_BETTER = ("lpips", "vgg_distance")
 
 
 def curves_figure(group: Group) -> Figure | None:
@@ -58,7 +57,7 @@ def comparison_figure(strip: dict[str, Tensor]) -> Figure:
     return figure
 
 
-def perception_distortion_figure(group: Group, score: str, title: str) -> Figure:
+def perception_distortion_figure(group: Group, score: str) -> Figure:
     """PSNR against a perceptual score (Blau and Michaeli 2018): a point a run, better towards the upper right.
 
     A line joins the means of runs that differ in the weight of one term of a sum of losses only.
@@ -78,9 +77,13 @@ def perception_distortion_figure(group: Group, score: str, title: str) -> Figure
     for curve in _over_a_weight(conditions):
         points = [[condition.scores(name).mean() for condition in curve] for name in ("psnr", score)]
         axes.plot(*points, color="gray", linewidth=1, zorder=0)
-    if score in LOWER_IS_BETTER:
+    metric = group.metrics[score]
+    if not metric.higher_is_better:
         axes.invert_yaxis()
-    axes.set(xlabel="PSNR (dB): fewer wrong pixels to the right", ylabel=f"{title}: better looking upwards")
+    axes.set(
+        xlabel="PSNR (dB): fewer wrong pixels to the right",
+        ylabel=f"{metric.title}: better looking upwards",
+    )
     axes.margins(0.15)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)

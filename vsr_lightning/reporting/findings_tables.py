@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from vsr_lightning.metrics import SCORES
 from vsr_lightning.reporting.figures import perception_distortion_figure, perceptual_metric
 from vsr_lightning.reporting.results import Condition, Group, Result
-from vsr_lightning.reporting.statistics import by_video, paired_difference, spread
+from vsr_lightning.reporting.statistics import by_video, mean_and_spread, paired_difference
 from vsr_lightning.runs.frames import FRAMES_FILE, write_frames
 from vsr_lightning.runs.record import RUN_FILE
 from vsr_lightning.utils.files import write_text
 from vsr_lightning.utils.formatting import duration, markdown, with_interval, with_spread
 
-SHOWN = ("psnr", "ssim", "haarpsi", "gmsd", "vgg_distance", "temporal_error")
 BASELINE_LOSS = "mse"
 
 
@@ -50,12 +48,12 @@ def tables(groups: Sequence[Group]) -> dict[str, str]:
     others = [group for group in groups if group is not main and group not in from_weights]
     trained = [condition for condition in _ordered(main) if condition.results[0].trained]
     return {
-        "scores": markdown([_scores(condition) for condition in _ordered(main)]),
+        "scores": markdown(_scores(main)),
         "differences": markdown(_differences(main)),
         "made_from": markdown([_made_from(condition) for condition in trained]),
-        "tuned_scores": markdown([_scores(condition) for group in from_weights for condition in _ordered(group)]),
+        "tuned_scores": markdown([row for group in from_weights for row in _scores(group)]),
         "tuned_differences": markdown([row for group in from_weights for row in _differences(group)]),
-        "longer_runs": markdown([_longer(run) for group in others for run in group.results if run.trained]),
+        "longer_runs": markdown([_longer(run, group) for group in others for run in group.results if run.trained]),
     }
 
 
@@ -74,7 +72,7 @@ def perception_distortion_figures(groups: Sequence[Group]) -> dict[str, Figure]:
     for name, group in of.items():
         results = tuple(result for condition in _ordered(group) for result in condition.results)
         score = perceptual_metric(group.conditions)
-        figures[name] = perception_distortion_figure(replace(group, results=results), score, SCORES[score])
+        figures[name] = perception_distortion_figure(replace(group, results=results), score)
     return figures
 
 
@@ -93,12 +91,18 @@ def fine_tuned(group: Group) -> bool:
     return any(result.record.get("init_from") for result in group.results)
 
 
-def _scores(condition: Condition) -> dict[str, str]:
-    row = {"network and loss": condition.label, "n": str(len(condition.scores("psnr")))}
-    for name in SHOWN:
-        scores = condition.scores(name)
-        row[SCORES[name]] = with_spread(float(scores.mean()), spread(scores)) if len(scores) else "-"
-    return row
+def _scores(group: Group) -> list[dict[str, str]]:
+    return [
+        {
+            "network and loss": condition.label,
+            "n": str(len(condition.scores("psnr"))),
+            **{
+                metric.title: with_spread(*mean_and_spread(condition.scores(name)))
+                for name, metric in group.compared_metrics.items()
+            },
+        }
+        for condition in _ordered(group)
+    ]
 
 
 def _differences(group: Group) -> list[dict[str, str]]:
@@ -110,9 +114,9 @@ def _differences(group: Group) -> list[dict[str, str]]:
         if one["model"] != two["model"] or one["loss"] != BASELINE_LOSS or two["loss"] == BASELINE_LOSS:
             continue
         row = {"difference": f"{other.label} minus {BASELINE_LOSS}"}
-        for name in SHOWN:
+        for name, metric in group.compared_metrics.items():
             found = paired_difference(base, other, name)
-            row[SCORES[name]] = with_interval(*found[:3]) if found else "-"
+            row[metric.title] = with_interval(*found[:3]) if found else "-"
         rows.append(row)
     return rows
 
@@ -129,10 +133,12 @@ def _made_from(condition: Condition) -> dict[str, str]:
     }
 
 
-def _longer(result: Result) -> dict[str, str]:
+def _longer(result: Result, group: Group) -> dict[str, str]:
     record = result.record
-    told = ((name, record["scores"].get(name)) for name in SHOWN)
-    scores = {SCORES[name]: with_spread(score, float("nan")) for name, score in told if score is not None}
+    scores = {
+        metric.title: with_spread(record["scores"].get(name, np.nan), np.nan)
+        for name, metric in group.compared_metrics.items()
+    }
     return {
         "run": result.path.name,
         "network and loss": f"{record['model']} {record['loss']}",

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from vsr_lightning.published_code import EXPLANATION, PAPER, score_constant
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.reporting.sections import Section
+from vsr_lightning.runs.comparable import test_key
 from vsr_lightning.utils.errors import one_line
 
 NONE = "-"
@@ -23,9 +24,9 @@ def compared(groups: Sequence[Group]) -> Section | None:
     published = next((runs for runs in trained if runs and "psnr_published" in runs[0].record["scores"]), None)
     if published is None:
         return None
-    data = published[0].comparison_key["data"]
+    data = test_key(published[0].record)["data"]
     others = (runs for runs in trained if runs and "psnr_published" not in runs[0].record["scores"])
-    corrected = next((runs for runs in others if runs[0].comparison_key["data"] == data), [])
+    corrected = next((runs for runs in others if test_key(runs[0].record)["data"] == data), [])
     rows = []
     for loss, (psnr, ssim) in PAPER.items():
         row = {

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vsr_lightning.reporting.notes import data_notes
 from vsr_lightning.reporting.page import write_page
 from vsr_lightning.reporting.predictions import predict_group
 from vsr_lightning.reporting.published_table import compared
 from vsr_lightning.reporting.results import comparable, read_results
-from vsr_lightning.reporting.sections import data_notes, group_sections, provenance, unfinished
+from vsr_lightning.reporting.sections import group_sections, provenance, unfinished
 
 
 def write_report(folders: Sequence[Path], output: Path) -> Path:
@@ -25,7 +26,7 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
     finished = sum(result.finished for result in results)
     summary = [
         f"{finished} finished runs of {len(results)}, from {', '.join(map(str, folders))}.",
-        *data_notes(results),
+        *data_notes([(result.path.name, result.record) for result in results]),
     ]
     if len(groups) > 1:
         summary.append(f"They make {len(groups)} groups that can't be compared with each other; each says why.")

@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from vsr_lightning.metrics import SCORES
+from vsr_lightning.metrics import METRICS
 from vsr_lightning.reporting.figures import (
     comparison_figure,
     curves_figure,
     perception_distortion_figure,
     perceptual_metric,
 )
+from vsr_lightning.reporting.notes import metric_notes
 from vsr_lightning.reporting.predictions import GroupPredictions
 from vsr_lightning.reporting.results import Group, Result
-from vsr_lightning.reporting.statistics import paired_difference, pairs, spread
-from vsr_lightning.runs.comparable import WHOLE
+from vsr_lightning.reporting.statistics import mean_and_spread, paired_difference, pairs
+from vsr_lightning.runs.comparable import comparison_key
 from vsr_lightning.utils.formatting import duration, with_interval, with_spread
 
 Rows = list[dict[str, str]]
@@ -70,17 +70,18 @@ def group_sections(group: Group, predictions: GroupPredictions | None, several: 
             )
         )
     score = perceptual_metric(group.conditions)
+    title = METRICS[score].title
     if group.scored("psnr"):
         sections.append(
             Section(
                 f"plane{suffix}",
                 f"Pixels against looks{of}",
                 [
-                    f"A point a run. {SCORES[score]} is a perceptual score that no run here was trained on; better is "
+                    f"A point a run. {title} is a perceptual score that no run here was trained on; better is "
                     "up and to the right. A line joins what differs in one weight of a sum of losses only."
                 ],
-                figure=perception_distortion_figure(group, score, SCORES[score]),
-                alt=f"PSNR against {SCORES[score]}, a point a run",
+                figure=perception_distortion_figure(group, score),
+                alt=f"PSNR against {title}, a point a run",
             )
         )
     if predictions and predictions.losses:
@@ -106,33 +107,22 @@ def group_sections(group: Group, predictions: GroupPredictions | None, several: 
 
 def table_1(group: Group, suffix: str, of: str) -> Section:
     """Mean and spread over seeds of every score."""
-    names = [name for name in SCORES if name != "psnr_eq2" and group.scored(name)]  # the same number as psnr
     rows, numbers = [], []
     for condition in group.conditions:
         n = len(condition.scores("psnr"))
         row = {"condition": condition.label, "n": f"{n} of {len(condition.results)}"}
-        number: dict[str, str] = {}
-        for name in names:
-            scores = condition.scores(name)
-            mean, sd = (float(scores.mean()), spread(scores)) if len(scores) else (np.nan, np.nan)
-            row[SCORES[name]] = with_spread(mean, sd)
+        number = {"condition": condition.label, "n": str(n)}
+        for name, metric in group.metrics.items():
+            mean, sd = mean_and_spread(condition.scores(name))
+            row |= {metric.title: with_spread(mean, sd)} if metric.compared else {}
             number |= {name: f"{mean:.7g}", f"{name}_sd": f"{sd:.7g}"}
         rows.append(row)
-        numbers.append({"condition": condition.label, "n": str(n), **number})
+        numbers.append(number)
     text = [
         "Mean and standard deviation over seeds; n counts the finished runs. Each run's score is the mean over all "
-        "frames of its test videos. PSNR, SSIM, Eq. 1 and HaarPSI: higher is better; VGG distance, GMSD, "
-        "LPIPS and temporal error (mean absolute error of the change from frame to frame): lower."
+        "frames of its test videos.",
+        *metric_notes([(condition.label, run.record) for condition in group.conditions for run in condition.results]),
     ]
-    judged_by = {(result.record.get("metric_features") or {}).get("checksum") for result in group.results}
-    if own := [
-        condition.label
-        for condition in group.conditions
-        if (condition.results[0].record.get("features") or {}).get("checksum") in judged_by
-    ]:
-        text.append(f"Trained on what the column VGG distance looks through: {', '.join(own)}. Judge these by HaarPSI.")
-    if (seen := group.results[0].comparison_key["PSNR and SSIM of"]) != WHOLE:
-        text.append(f"PSNR and SSIM: {seen}; the other scores see whole frames.")
     if group.reason:
         text.insert(0, f"Apart from group A because of: {group.reason}.")
     return Section(f"table_1{suffix}", f"Table 1{of}", text, rows, numbers)
@@ -141,20 +131,19 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
 def differences(group: Group, suffix: str, of: str) -> Section:
     """Paired differences between losses and between networks, with intervals."""
     rows, numbers = [], []
-    other = ("psnr_eq2", "ssim_eq1", "psnr_published", "ssim_published")
-    names = [name for name in SCORES if name not in other and group.scored(name)]
+    metrics = group.compared_metrics
     for one, two in pairs(group):
-        found = {name: paired_difference(one, two, name) for name in names}
+        found = {name: paired_difference(one, two, name) for name in metrics}
         if not (some := next(filter(None, found.values()), None)):
             continue
         label = f"{two.label} minus {one.label}"
         rest = {"videos": str(some.videos), "seeds": str(some.seeds)}
-        shown = {SCORES[name]: with_interval(*value[:3]) if value else "-" for name, value in found.items()}
+        shown = {metrics[name].title: with_interval(*value[:3]) if value else "-" for name, value in found.items()}
         rows.append({"difference": label, **shown, **rest})
         for name, value in found.items():
             if value:
-                told = {key: f"{number:.7g}" for key, number in value._asdict().items()}
-                numbers.append({"difference": label, "score": SCORES[name], **told})
+                values = {key: f"{number:.7g}" for key, number in value._asdict().items()}
+                numbers.append({"difference": label, "score": metrics[name].title, **values})
     text = (
         "Mean over test videos of the difference on the same video, averaged over the seeds that both have, with a "
         "95 % bootstrap interval over videos. It tells what other test videos would change; for other trainings see "
@@ -183,22 +172,11 @@ def unfinished(results: Sequence[Result]) -> Section | None:
     return Section("unfinished", "Runs without scores", [text], rows)
 
 
-def data_notes(results: Sequence[Result]) -> list[str]:
-    """Say which videos and which features the scores come from."""
-    records = [result.record for result in results]
-    data = {record["data"]["description"] for record in records if record.get("data")}
-    features = {(part["name"], part["checksum"][:12]) for record in records if (part := record.get("features"))}
-    return [f"Data: {description}." for description in sorted(data)] + [
-        f"Features of the perceptual loss: VGG-19 with {name} weights, SHA-256 {checksum}."
-        for name, checksum in sorted(features)
-    ]
-
-
 def provenance(results: Sequence[Result], groups: Sequence[Group]) -> Section:
     """Say what each run was made from."""
     rows = []
     for result in results:
-        record, comparison_key = result.record, result.comparison_key
+        record, key = result.record, comparison_key(result.record)
         versions = record.get("versions") or {}
         rows.append(
             {
@@ -209,12 +187,11 @@ def provenance(results: Sequence[Result], groups: Sequence[Group]) -> Section:
                 "seed": str(record.get("seed", "")),
                 "status": record["status"],
                 "epochs": str(record.get("epochs", "")),
-                "data": comparison_key["data"],
-                "videos": f"{comparison_key.get('training videos', '0')} training, "
-                f"{comparison_key['test videos']} test",
-                "degradation": comparison_key["degradation"],
-                "features": comparison_key.get("features", ""),
-                "commit": comparison_key.get("commit") or str((record.get("git") or {}).get("commit"))[:8],
+                "data": key["data"],
+                "videos": f"{key.get('training videos', '0')} training, {key['test videos']} test",
+                "degradation": key["degradation"],
+                "features": key.get("features", ""),
+                "commit": key.get("commit") or str((record.get("git") or {}).get("commit"))[:8],
                 "device": f"{record.get('device', '')}, {record.get('precision', '')}",
                 "torch": str(versions.get("torch", "")),
                 "time": duration(record.get("wall_time_s", 0)),

@@ -1,5 +1,6 @@
 """Spread over seeds, and differences on the same test videos."""
 
+import math
 from itertools import combinations
 from typing import NamedTuple
 
@@ -29,9 +30,12 @@ class Difference(NamedTuple):
     seeds: int
 
 
-def spread(scores: np.ndarray) -> float:
-    """Return the standard deviation over seeds (n - 1); NaN of fewer than two."""
-    return float(scores.std(ddof=1)) if len(scores) > 1 else float("nan")
+def mean_and_spread(scores: np.ndarray) -> tuple[float, float]:
+    """Return the mean over seeds and their standard deviation (n - 1); NaN where there are too few for it."""
+    return (
+        float(scores.mean()) if len(scores) else math.nan,
+        float(scores.std(ddof=1)) if len(scores) > 1 else math.nan,
+    )
 
 
 def paired_difference(first: Condition, second: Condition, score: str) -> Difference | None:
@@ -41,13 +45,16 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
     videos, for these trainings. The spread over trainings is another matter, and is told by the seeds.
 
     Returns:
-        None if they share no seed, have no scores per frame, or only one video.
+        None if they share no seed, have no scores per frame of the same videos, or only of one video.
     """
     pairs = [
         (one, two)
         for one in first.results
         for two in second.results
-        if one.record["seed"] == two.record["seed"] and score in one.frames and score in two.frames
+        if one.record["seed"] == two.record["seed"]
+        and score in one.frames
+        and score in two.frames
+        and np.array_equal(np.unique(one.frames["video"]), np.unique(two.frames["video"]))
     ]
     if not pairs:
         return None

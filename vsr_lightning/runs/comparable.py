@@ -1,9 +1,9 @@
 """Which runs trained alike, and which may be compared."""
 
-import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from string import ascii_uppercase
+from typing import Any, NamedTuple
 
 WHOLE = "all of each frame"
 # the keys of a config that change what a network learns or is scored on: a new key elsewhere needs no entry here
@@ -53,23 +53,101 @@ def identity(record: dict[str, Any]) -> dict[str, str]:
     return {f"{name}.checksum": part["checksum"] for name, part in parts.items() if "checksum" in part}
 
 
-def test_set(run: dict[str, Any]) -> str:
-    """Return a key that two runs share if they were scored alike on the same frames, degraded alike."""
-    data = run.get("data") or {}
-    keys = ("checksum", "test_videos", "test_blur", "degradation")
-    return json.dumps([*(data.get(key) for key in keys), scored_frames(data), scored_part(run)], sort_keys=True)
+class ComparableRuns(NamedTuple):
+    """Runs whose scores may be compared.
+
+    Attributes:
+        letter: the group's name.
+        key: what they share, see :func:`comparison_key`.
+        places: where they stand in the list that was grouped.
+        reason: what sets them apart from the first group, in words.
+    """
+
+    letter: str
+    key: dict[str, str]
+    places: list[int]
+    reason: str
 
 
-def scored_part(run: dict[str, Any]) -> str:
-    """Return what of a frame a run's PSNR and SSIM looked at, in words; older runs looked at all of it."""
-    scoring = run.get("scoring") or {}
+def comparable_runs(records: Sequence[Mapping[str, Any]]) -> list[ComparableRuns]:
+    """Group runs that agree in data, scoring, code and length of training.
+
+    A run that trained nothing, such as bicubic, belongs to every group on whose test set it was scored; one that failed
+    before it had data belongs to none.
+    """
+    keys = {place: comparison_key(record) for place, record in enumerate(records) if record.get("data")}
+    groups: list[dict[str, str]] = []
+    for key in sorted(keys.values(), key=len, reverse=True):  # those without training come last, and join
+        if not any(_agree(key, group) for group in groups):
+            groups.append(key)
+    members = [(group, [place for place, key in keys.items() if _agree(key, group)]) for group in groups]
+    members.sort(key=lambda member: member[1])
+    return [
+        ComparableRuns(
+            f"{ascii_uppercase[number % 26]}{number // 26 or ''}", key, places, _differences(key, members[0][0])
+        )
+        for number, (key, places) in enumerate(members)
+    ]
+
+
+def comparison_key(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return, in words, what two runs must share to be compared; one that trained nothing has fewer entries."""
+    key = test_key(record)
+    if trained(record):
+        config, git, features = (record.get(name) or {} for name in ("config", "git", "features"))
+        planned = (config.get("trainer") or {}).get("max_epochs")
+        key |= {
+            "procedure": (config.get("module") or {}).get("_target_", "SuperResolution").rsplit(".", 1)[-1],
+            "training videos": str((record.get("data") or {}).get("train_videos")),
+            "epochs": str(record.get("epochs") or planned),  # a run may have stopped earlier
+            "commit": str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else ""),
+        }
+        if features:
+            key["features"] = _named(features)
+    return key
+
+
+def test_key(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return, in words, what two runs share if they were scored alike on the same frames, degraded alike."""
+    data, config = (record.get(name) or {} for name in ("data", "config"))
+    degradation = data.get("degradation") or {}
+    size = degradation.get("kernel_size")
+    limit = (config.get("trainer") or {}).get("limit_test_batches", 1.0)
+    return {
+        "data": _named(data),
+        "test videos": str(data.get("test_videos")),
+        "scored frames": str(data.get("scored")),
+        "test batches": "all" if limit in (1.0, None) else f"{limit} of {(config.get('data') or {}).get('batch_size')}",
+        "degradation": f"x{degradation.get('scale')} {degradation.get('interpolation')}, {size}x{size} blur of "
+        + " to ".join(map(str, degradation.get("sigma", ()))),
+        "PSNR and SSIM of": scored_part(record),
+        "metric features": str((record.get("metric_features") or {}).get("checksum"))[:12],
+    }
+
+
+def trained(record: Mapping[str, Any]) -> bool:
+    """Return whether the record is of a training: not of bicubic, which has nothing to train, or of an evaluation."""
+    return record.get("epochs") != 0 and "checkpoint" not in record
+
+
+def scored_part(record: Mapping[str, Any]) -> str:
+    """Return what of a frame a run's PSNR and SSIM looked at, in words."""
+    scoring = record.get("scoring") or {}
     parts = ["luminance only (BT.601, 16 to 235)"] if scoring.get("luminance") else []
     parts += [f"without {crop_border} pixels at each side"] if (crop_border := scoring.get("crop_border")) else []
     return ", ".join(parts) or WHOLE
 
 
-def scored_frames(data: dict[str, Any]) -> list[int]:
-    """Return the first of a video's frames that was scored, and one past the last, from a run's record."""
-    first, last = data.get("frame_range", (0, 20))  # runs from before there was a choice saw whole videos
-    edge = data.get("frames", 5) // 2
-    return list(data.get("scored", (first + edge, last - edge)))
+def _agree(first: dict[str, str], second: dict[str, str]) -> bool:
+    return all(first[name] == second[name] for name in first.keys() & second.keys())
+
+
+def _differences(key: dict[str, str], first: dict[str, str]) -> str:
+    return "; ".join(
+        f"{name} {value} instead of {first[name]}" for name, value in key.items() if first.get(name, value) != value
+    )
+
+
+def _named(part: Mapping[str, Any]) -> str:
+    name, checksum = str(part.get("name")), str(part.get("checksum"))[:8]
+    return name if checksum in name else f"{name} ({checksum})"

@@ -7,14 +7,20 @@ import numpy as np
 
 
 def markdown(rows: Sequence[dict[str, str]]) -> str:
-    """Return rows as an aligned markdown table."""
+    """Return rows as an aligned markdown table; a key that a row lacks is an empty cell."""
     if not rows:
         return "No runs."
-    columns = {title: max(len(title), *(len(row[title]) for row in rows)) for title in rows[0]}
-    lines = [dict(zip(columns, columns, strict=True)), {title: "-" * width for title, width in columns.items()}, *rows]
+    titles = list(dict.fromkeys(title for row in rows for title in row))
+    lines = [titles, *([_in_a_cell(row.get(title, "")) for title in titles] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
     return "\n".join(
-        "| " + " | ".join(line[title].ljust(width) for title, width in columns.items()) + " |" for line in lines
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     )
+
+
+def _in_a_cell(text: str) -> str:
+    return " ".join(text.split("\n")).replace("|", "\\|")
 
 
 def duration(seconds: float) -> str:

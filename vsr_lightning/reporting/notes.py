@@ -1,0 +1,41 @@
+"""What the readers of a table must know: where its rows come from, and how its scores are to be read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vsr_lightning.metrics import METRICS, scored_metrics
+from vsr_lightning.runs.comparable import WHOLE, scored_part
+
+Named = Sequence[tuple[str, Mapping[str, Any]]]
+
+
+def data_notes(rows: Named) -> list[str]:
+    """Return which videos and which features the rows' runs saw; a row is its name and a run's record."""
+    data = {record["data"]["description"] for _, record in rows if record.get("data")}
+    features = {(part["name"], part["checksum"][:12]) for _, record in rows if (part := record.get("features"))}
+    return [f"Data: {description}." for description in sorted(data)] + [
+        f"Features of the perceptual loss: VGG-19 with {name} weights, SHA-256 {checksum}."
+        for name, checksum in sorted(features)
+    ]
+
+
+def metric_notes(rows: Named) -> list[str]:
+    """Return how to read the scores of the rows: directions, meanings, and which rows trained on what they measure."""
+    metrics = [metric for metric in scored_metrics(record for _, record in rows).values() if metric.compared]
+    notes = []
+    for better, direction in ((True, "Higher"), (False, "Lower")):
+        if titles := [metric.title for metric in metrics if metric.higher_is_better is better]:
+            notes.append(f"{direction} is better: {', '.join(titles)}.")
+    notes += [f"{metric.title}: {metric.about}." for metric in metrics if metric.about]
+    checksums = {part["checksum"] for _, record in rows if (part := record.get("metric_features"))}
+    if own := [name for name, record in rows if (record.get("features") or {}).get("checksum") in checksums]:
+        notes.append(
+            f"Trained on the features of {METRICS['vgg_distance'].title}: {', '.join(dict.fromkeys(own))}. "
+            f"Compare these by {METRICS['haarpsi'].title} instead."
+        )
+    notes += [
+        f"PSNR and SSIM: {part}; the other scores are of whole frames."
+        for part in sorted({scored_part(record) for _, record in rows})
+        if part != WHOLE
+    ]
+    return notes
