@@ -1,7 +1,7 @@
 # make demo: everything in a few minutes; make test: the tests. Both set up what they need, once.
 PYTHON ?= python3
 VENV := .venv
-RUN := $(VENV)/bin/python
+RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 PYTEST := $(RUN) -m pytest -n auto --dist worksteal
 STAMP := $(VENV)/.installed
 ARGS ?=
