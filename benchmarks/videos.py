@@ -11,6 +11,7 @@ from benchmarks.plain import plainly, window_by_window
 from benchmarks.rows import Row, faster
 from benchmarks.steps import NETWORKS, composed
 from vsr_lightning.inference.super_resolve import super_resolve
+from vsr_lightning.models import Network
 
 
 def benchmark(repeats: int) -> Iterator[Row]:
@@ -26,5 +27,5 @@ def benchmark(repeats: int) -> Iterator[Row]:
         yield faster(f"inference, {name}", rate["ours"], rate["plain"], "frames/s", "window by window", target)
 
 
-def _ours(network: torch.nn.Module, low_res: torch.Tensor) -> torch.Tensor:
+def _ours(network: Network, low_res: torch.Tensor) -> torch.Tensor:
     return torch.stack([*super_resolve(network, low_res)])

@@ -135,7 +135,7 @@ def _with_palette(frame: np.ndarray) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(indexed, format="pal8")
 
 
-_WRITERS: dict[str, Callable[[Path, tuple[int, ...], float], AbstractContextManager[Write]]] = {
+_WRITERS: dict[str, Callable[[Path, tuple[int, ...], Rate], AbstractContextManager[Write]]] = {
     ".npy": _npy,
     ".gif": _gif,
     ".mp4": _mp4,
