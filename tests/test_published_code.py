@@ -21,12 +21,13 @@ def _procedure(loss):
 
 
 def test_gradients_are_those_of_one_window_at_a_time_summed(monkeypatch):
-    module, batch = _procedure(nn.MSELoss()), Batch(torch.rand(3, 5, 1, 32, 32), torch.rand(3, 1, 64, 64))
+    frames = (torch.rand(3, 5, 1, 32, 32), torch.rand(3, 1, 64, 64))
+    module, batch = _procedure(nn.MSELoss()), Batch(*frames, torch.arange(3), torch.zeros(3))
     monkeypatch.setattr(module, "log_dict", lambda *args, **kwargs: None)
     module.training_step(batch, 1).backward()
     together = [parameter.grad.clone() for parameter in module.parameters()]
     module.zero_grad()
-    for low_res, target in zip(*batch, strict=True):
+    for low_res, target in zip(*frames, strict=True):
         prediction = module.model(low_res[None])
         assert 0 <= prediction.min() <= prediction.max() <= 1
         ((prediction - 255 * target) ** 2).mean().backward()

@@ -19,7 +19,8 @@ class Batch(NamedTuple):
     Attributes:
         low_res: (B, T, C, h, w), windows or clips.
         target: (B, C, H, W), the center frame of each window; or (B, K, C, H, W), the K center frames of each clip.
-        video: (B,) or (B, K) int64, index of the video that each target belongs to.
+        video: (B,) or (B, K) int64, index of the video that each target belongs to; negative for one that another
+            device has as well, which does not count.
         frame: (B,) or (B, K) int64, index of the target within its video.
     """
 

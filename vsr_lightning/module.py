@@ -7,6 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
 from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import WeightedSum
@@ -54,6 +55,7 @@ class SuperResolution(pl.LightningModule):
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
         self.optimizer, self.scheduler = optimizer, scheduler
         self.provenance: dict[str, Any] = {}  # plain values; travels in every checkpoint
+        self.eval_means: dict[str, MeanMetric] = {}  # of this epoch's validation or test so far
         self.sums: dict[str, Tensor] = {}  # of this epoch's training so far: name -> (sum over frames, frames)
 
     def forward(self, low_res: Tensor) -> Tensor:
@@ -101,17 +103,23 @@ class SuperResolution(pl.LightningModule):
             self.sums = {}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Score one window a video."""
-        self._score("val", batch)
+        """Score one window per video."""
+        self._score(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the frames of all devices."""
+        self._log_means("val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Score all frames, also perceptually; return ``video``, ``frame`` and each score, (N,) each."""
-        prediction, scores = self._score("test", batch)
+        prediction, scores = self._score(batch)
         slower = self.test_scores(prediction, batch)
-        for name, score in slower.items():
-            if there := int((~score.isnan()).sum()):  # the first frame of a video has no temporal error
-                self._log("test", {name: score.nanmean()}, there)
+        self._average(slower, batch, skip_nan=True)  # the first frame of a video has no temporal error
         return {"video": batch.video.flatten(), "frame": batch.frame.flatten(), **scores, **slower}
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means over the frames of all devices."""
+        self._log_means("test")
 
     def configure_optimizers(self) -> Any:
         """One optimiser, and its schedule if there is one."""
@@ -143,11 +151,26 @@ class SuperResolution(pl.LightningModule):
         mean: Tensor = self.trainer.strategy.reduce(torch.tensor(float(frames), device=self.device), reduce_op="mean")
         return frames / mean
 
-    def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def _score(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         prediction, target = batch.align(self(batch.low_res))
         scores = self.frame_scores(prediction, target)
-        self._log(stage, self.objective(prediction, target) | _means(scores), len(prediction))
+        self._average(self.objective(prediction, target) | scores, batch)
         return prediction, scores
+
+    def _average(self, values: dict[str, Tensor], batch: Batch, skip_nan: bool = False) -> None:
+        """Add a batch's values, one per frame, (N,), or one for all, (), to this epoch's means over frames."""
+        counts = batch.video.flatten() >= 0  # see PlanSampler
+        for name, value in values.items():
+            value = value.expand(len(counts))[counts]
+            mean = self.eval_means.setdefault(name, MeanMetric(nan_strategy="disable").to(self.device))
+            mean.update(value[~value.isnan()] if skip_nan else value)
+
+    def _log_means(self, stage: str) -> None:
+        for name, mean in self.eval_means.items():
+            with mean.sync_context():  # sums over devices: the mean of their means would weigh uneven shares alike
+                if mean.weight:
+                    self.log(f"{stage}/{name}", mean.mean_value / mean.weight, sync_dist=True)
+        self.eval_means = {}
 
     def _log(self, stage: str, values: dict[str, Tensor], frames: int, logger: bool | None = None) -> None:
         named = {f"{stage}/{name}": value for name, value in values.items()}

@@ -46,7 +46,7 @@ def test_a_missing_path_is_asked_for(vsr):
         (np.zeros((3, 4, 8, 8)), {}, r"of float64: give"),
         (np.zeros((3, 9, 8, 8), np.uint8), {"test_videos": 3}, r"data\.test_videos=3 is out of range: .* 1 to 2"),
         (np.zeros((3, 9, 8, 8), np.uint8), {"train_videos": 3}, r"data\.train_videos=3 is out of range: .* 1 to 2"),
-        (np.zeros((3, 4, 8, 8), np.uint8), {}, r"data\.frames=5 is out of range: .* 1 to 4"),
+        (np.zeros((3, 4, 8, 8), np.uint8), {}, r"data\.frames=5 needs 5 frames, a video has 4: choose"),
     ],
 )
 def test_what_cannot_be_used_is_one_clear_line(tmp_path, content, arguments, message):

@@ -39,7 +39,8 @@ class FrameScores(pl.Callback):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         names = list(self.batches[0])
         columns = [torch.cat([batch[name] for batch in self.batches]).tolist() for name in names]
-        rows = gather([dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)], trainer)
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        rows = gather([row for row in rows if row["video"] >= 0], trainer)
         if trainer.is_global_zero:
             write_frames(self.path, rows)
 

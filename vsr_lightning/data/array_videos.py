@@ -80,7 +80,7 @@ class VideoWindows(VideoData):
     def train_dataloader(self) -> DataLoader[HighResBatch]:
         """One random window or clip of each training video."""
         plan = partial(training_windows, seed=self.seed, starts=self.starts)
-        return self._windows(plan, self._window, self.train_videos, self.batch_size)
+        return self._windows(plan, self._window, self.train_videos, self.batch_size, repeat=False)
 
     def val_dataloader(self) -> DataLoader[HighResBatch]:
         """One fixed window of each held-out or test video, or the whole video for a network that takes clips."""
@@ -100,9 +100,9 @@ class VideoWindows(VideoData):
         return self.on_after_batch_transfer(self._dataset(self._whole)[plan], 0)
 
     def _windows(
-        self, plan: Callable[..., WindowPlan], spec: WindowSpec, videos: range, batch_size: int
+        self, plan: Callable[..., WindowPlan], spec: WindowSpec, videos: range, batch_size: int, repeat: bool = True
     ) -> DataLoader[HighResBatch]:
-        return self._loader(self._dataset(spec, videos), partial(plan, videos=videos), batch_size)
+        return self._loader(self._dataset(spec, videos), partial(plan, videos=videos), batch_size, repeat)
 
     def _dataset(self, spec: WindowSpec, videos: range | None = None) -> WindowDataset:
         frames = self.videos.frames[:, slice(*self.frame_range)]

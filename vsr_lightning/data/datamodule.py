@@ -138,9 +138,9 @@ class VideoData(pl.LightningDataModule):
         return used[0], used[1]
 
     def _loader(
-        self, dataset: Dataset[HighResBatch], plan: Callable[[int], Any], batch: int
+        self, dataset: Dataset[HighResBatch], plan: Callable[[int], Any], batch: int, repeat: bool = True
     ) -> DataLoader[HighResBatch]:
-        return plan_loader(dataset, plan, batch, self.num_workers, self.trainer)
+        return plan_loader(dataset, plan, batch, self.num_workers, self.trainer, repeat)
 
     def _devices(self) -> int:
         return self.trainer.world_size if self.trainer else 1

@@ -18,7 +18,8 @@ class HighResBatch(NamedTuple):
     Attributes:
         frames: (B, T, C, H, W) uint8, or (B, T, C, h, w) float in [0, 1] where they were downsampled before.
         target: (B, K, C, H, W) uint8, the K center frames: of a training window one.
-        video: (B, K) int64, index of the video that each target belongs to.
+        video: (B, K) int64, index of the video that each target belongs to; ``~video`` for a repeated one, see
+            :class:`PlanSampler`.
         frame: (B, K) int64, index of the target within its video.
         blur_level: (B,) float32 in [0, 1), where the window's sigma lies in the range of blur widths.
     """
@@ -34,20 +35,24 @@ class PlanSampler(Sampler[Plan], Generic[Plan]):
     """Yields whole batches of an epoch's plan; each device takes its share of the same global batch.
 
     Args:
-        plan: epoch -> what to serve, such as :class:`Windows`: columns of equal length.
-        batch_size: rows a step, over all devices.
+        plan: epoch -> what to serve, such as :class:`vsr_lightning.data.windows.WindowPlan`.
+        batch_size: rows per step, over all devices.
         rank, world_size: this device, and how many there are.
+        repeat: whether a device without a row in some batch gets the batch's first one again, to keep step with the
+            others; its ``video`` is then inverted, ``~video``, since it must not count twice.
 
     Raises:
-        ValueError: a device would get nothing of some batch.
+        ValueError: a device would get nothing of some batch, and ``repeat`` is off.
     """
 
-    def __init__(self, plan: Callable[[int], Plan], batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, plan: Callable[[int], Plan], batch_size: int, rank: int = 0, world_size: int = 1, repeat: bool = False
+    ) -> None:
         self.plan, self.batch_size, self.rank, self.world_size = plan, batch_size, rank, world_size
         self.epoch = 0
         self.entered_at = (0, 0)  # an epoch, and its first batch where a checkpoint was saved within it
         rows = len(plan(0)[0])
-        if min(rows, batch_size) < world_size or 0 < rows % batch_size < world_size:
+        if not repeat and (min(rows, batch_size) < world_size or 0 < rows % batch_size < world_size):
             raise ValueError(
                 f"{rows} windows in batches of {batch_size} leave some of {world_size} devices nothing to do in a "
                 "batch: change data.batch_size, the number of videos, or trainer.devices"
@@ -61,8 +66,9 @@ class PlanSampler(Sampler[Plan], Generic[Plan]):
         plan, (epoch, batch) = self.plan(self.epoch), self.entered_at
         begin = batch * self.batch_size if epoch == self.epoch else 0
         for first in range(begin, len(plan[0]), self.batch_size):
-            mine = slice(first + self.rank, first + self.batch_size, self.world_size)
-            yield type(plan)(*(column[mine] for column in plan))
+            mine = range(first + self.rank, min(first + self.batch_size, len(plan[0])), self.world_size)
+            share = type(plan)(*(column[mine or [first]] for column in plan))
+            yield share if mine else share._replace(video=~share.video)  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
         return -(-len(self.plan(0)[0]) // self.batch_size)
@@ -113,7 +119,8 @@ def plan_loader(
     batch_size: int,
     num_workers: int,
     trainer: pl.Trainer | None,
+    repeat: bool = False,
 ) -> DataLoader[Served]:
     """Return a loader in which ``dataset`` makes each batch of the plan in one go, this device's share of it."""
     rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-    return PlanLoader(dataset, PlanSampler(plan, batch_size, rank, world_size), num_workers, trainer)
+    return PlanLoader(dataset, PlanSampler(plan, batch_size, rank, world_size, repeat), num_workers, trainer)

@@ -87,7 +87,7 @@ class WindowDataset(Dataset[HighResBatch]):
 
     def __getitem__(self, plan: WindowPlan) -> HighResBatch:
         frames, margin = self.spec
-        video, frame = plan.video[:, None], plan.start[:, None] + np.arange(frames)
+        video, frame = np.maximum(plan.video, ~plan.video)[:, None], plan.start[:, None] + np.arange(frames)
         wanted = slice(margin, frames - margin)
         if self.low_res is None:
             given = torch.from_numpy(self.videos[video, frame])
@@ -100,7 +100,7 @@ class WindowDataset(Dataset[HighResBatch]):
         return HighResBatch(
             given.unsqueeze(-3),
             target.unsqueeze(-3),
-            torch.from_numpy(video).expand_as(numbers),
+            torch.from_numpy(plan.video[:, None]).expand_as(numbers),
             numbers,
             torch.from_numpy(plan.blur_level),
         )

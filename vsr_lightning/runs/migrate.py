@@ -35,9 +35,9 @@ def _declare_takes(record: dict[str, Any]) -> None:
     if "targets" not in config:
         return
     takes = {"middle": "window", "all": "clip"}[config.pop("targets")]
-    data.update(takes=takes, batch_size=config["batch_size"])
+    data.update(takes=takes, batch_size=config.get("batch_size"))
     if takes == "clip":
-        config.update(clip_frames=config["frames"], clip_batch_size=config["batch_size"], frames=WINDOW)
+        config.update(clip_frames=config["frames"], clip_batch_size=config.get("batch_size"), frames=WINDOW)
 
 
 def upgrade_weights(weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,7 +109,8 @@ class CropDataset(Dataset[HighResBatch]):
         self.clips, self.margin, self.crop, self.multiple = clips, margin, crop, multiple
 
     def __getitem__(self, plan: Crops) -> HighResBatch:
-        windows = [self._window(*row) for row in zip(*plan, strict=True)]
+        rows = plan._replace(video=np.maximum(plan.video, ~plan.video))
+        windows = [self._window(*row) for row in zip(*rows, strict=True)]
         if len({window.shape for window in windows}) > 1:
             raise ValueError("whole frames of different sizes make no batch: give data.crop, or data.batch_size=1")
         frames = torch.stack(windows)

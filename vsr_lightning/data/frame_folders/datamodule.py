@@ -92,7 +92,7 @@ class FrameFolders(VideoData):
         plan = partial(
             training_crops, spans=spans, frames=self.frames, windows=self.windows_per_clip, transforms=transforms
         )
-        return self._loader(self._windows(), partial(plan, seed=self.seed), self.batch_size)
+        return self._loader(self._windows(), partial(plan, seed=self.seed), self.batch_size, repeat=False)
 
     def val_dataloader(self) -> DataLoader[HighResBatch]:
         """One fixed window of each held-out or test clip."""
