@@ -9,7 +9,7 @@ from vsr_lightning.reporting.curves import read_curves
 
 
 def test_several_loggers_get_the_same_scores(vsr, tmp_path):
-    vsr("logger=[tensorboard,csv]", "hydra.run.dir=run")
+    vsr("logger=[tensorboard,csv]", "~callbacks.epoch_summary", "hydra.run.dir=run")
     (table,) = (tmp_path / "run").glob("csv/metrics.csv")
     header, *rows = (line.split(",") for line in table.read_text().splitlines())
     losses = [float(value) for row in rows if (value := row[header.index("train/loss")])]

@@ -1,13 +1,16 @@
+import csv
 import gc
 import io
 import json
 import math
+from collections import defaultdict
 from importlib.metadata import version
 
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
@@ -91,6 +94,29 @@ def test_each_epoch_draws_its_own_windows_also_under_lightning(tmp_path):
     assert len({total for _, total in seen}) == 6
 
 
+@pytest.mark.parametrize("stop", [{"max_epochs": 3}, {"max_epochs": -1, "max_steps": 5}])
+def test_the_curves_of_the_training_need_no_callback_and_are_means_over_frames(tmp_path, stop):
+    seen = defaultdict(list)
+
+    class Module(SuperResolution):
+        def objective(self, prediction, target):
+            losses = super().objective(prediction, target)
+            if self.trainer.training:
+                seen[self.current_epoch].append((float(losses["loss"].detach()), len(target)))
+            return losses
+
+    logger = CSVLogger(tmp_path)
+    train(_data(batch_size=3), Module(_network(), nn.MSELoss()), _trainer(tmp_path, logger=logger, **stop))
+    with open(logger.experiment.metrics_file_path) as file:
+        points = [row for row in csv.DictReader(file) if row["train/loss"]]
+    assert [int(row["epoch"]) for row in points] == list(seen)
+    for row, batches in zip(points, seen.values(), strict=True):
+        losses, frames = zip(*batches, strict=True)
+        expected = np.average(losses, weights=frames)
+        assert float(row["train/loss"]) == pytest.approx(expected)
+        assert all(math.isfinite(float(row[f"train/{name}"])) for name in SCORES)
+
+
 def test_the_frozen_network_is_in_no_optimiser_and_not_switched_by_train():
     module = SuperResolution(_network(), Perceptual("random", "relu1_1"))
     optimized = {id(p) for group in module.configure_optimizers().param_groups for p in group["params"]}
@@ -124,8 +150,8 @@ def test_event_files_hold_every_score_and_the_learning_rate(finished):
         tags |= set(events.Tags()["scalars"])
         for tag in events.Tags()["scalars"]:
             assert all(math.isfinite(event.value) for event in events.Scalars(tag))
-            if tag.startswith("val/"):
-                assert len(events.Scalars(tag)) == 2
+            if tag.startswith(("train/", "val/")):
+                assert [event.step for event in events.Scalars(tag)] == [1, 3]
     assert tags >= {f"{stage}/{score}" for stage in ("train", "val") for score in SCORES} | {"lr-Adam"}
     assert tags >= {f"test/{score}" for score in TEST_SCORES}
 

@@ -13,6 +13,7 @@ from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import WeightedSum
 from vsr_lightning.metrics import METRICS, Metric, Scoring, frame_scores, in_parts, score_frames, temporal_error
 from vsr_lightning.utils.checks import check_number
+from vsr_lightning.utils.optimizer import make_optimizer
 
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
 
@@ -56,7 +57,7 @@ class SuperResolution(pl.LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         self.provenance: dict[str, Any] = {}  # plain values; travels in every checkpoint
         self.eval_means: dict[str, MeanMetric] = {}  # of this epoch's validation or test so far
-        self.sums: dict[str, Tensor] = {}  # of this epoch's training so far: name -> (sum over frames, frames)
+        self.train_means = nn.ModuleDict()  # of this epoch so far, over frames: "train/NAME" -> MeanMetric
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, T, C, h, w) -> (B, C, H, W), or (B, T, C, H, W) of a network that takes clips."""
@@ -87,20 +88,18 @@ class SuperResolution(pl.LightningModule):
         """Return the batch's loss; scores every tenth batch."""
         prediction, target = batch.align(self(batch.low_res))
         losses = self.objective(prediction, target)
-        loss = losses["loss"]
-        self._add({name: value.detach() for name, value in losses.items()}, len(prediction))
+        loss, values = losses["loss"], {name: value.detach() for name, value in losses.items()}
         if batch_idx % TRAIN_SCORES_EVERY == 0:
-            self._add(_means(self.frame_scores(prediction.detach(), target)), len(prediction))
+            values |= _means(self.frame_scores(prediction.detach(), target))
+        self._add(values, len(prediction))
         return loss * self._share(len(prediction)) if _several_processes() else loss
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """At the end of an epoch, log the means over it, summed up here since a checkpoint has to hold the sums."""
-        loop = self.trainer.fit_loop.epoch_loop
-        if loop._is_training_done or self.trainer.should_stop:
-            for name, (total, frames) in self.sums.items():
-                # no logger: EpochLine hands them over, before the checkpoint is saved
-                self._log("train", {name: total / frames.clamp(min=1)}, int(frames), logger=False)
-            self.sums = {}
+    def on_train_epoch_end(self) -> None:
+        """Write the means to the loggers; Lightning would do so after the checkpoint, and a resumed run lack them."""
+        means = {name: float(mean.compute()) for name, mean in self.train_means.items()}
+        for logger in self.trainer.loggers:
+            logger.log_metrics(means | {"epoch": self.current_epoch}, step=self.global_step - 1)
+        self.train_means.clear()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score one window per video."""
@@ -122,29 +121,34 @@ class SuperResolution(pl.LightningModule):
         self._log_means("test")
 
     def configure_optimizers(self) -> Any:
-        """One optimiser, and its schedule if there is one."""
-        try:
-            optimizer = self.optimizer(self.model.parameters())
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the optimizer can't be made ({error}): change optimizer.lr or its other keys") from error
-        return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
+        """One optimizer, and its schedule if there is one."""
+        return make_optimizer(self.model.parameters(), self.optimizer, self.scheduler)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Stamp what the run was made from, and keep the means of an unfinished epoch."""
-        checkpoint["provenance"], checkpoint["sums"] = self.provenance, self.sums
-        if _several_processes():
-            reduce = self.trainer.strategy.reduce
-            checkpoint["sums"] = {name: reduce(value.clone(), reduce_op="sum") for name, value in self.sums.items()}
+        """Keep the provenance, and of an unfinished epoch each mean as (sum over frames, frames)."""
+        checkpoint["provenance"], checkpoint["sums"] = self.provenance, {}
+        for name, mean in self.train_means.items():
+            with mean.sync_context():  # over all devices
+                checkpoint["sums"][name.removeprefix("train/")] = torch.stack([mean.mean_value, mean.weight])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the means of an unfinished epoch."""
-        first = self.global_rank == 0  # it takes what all had
-        self.sums = {name: value * first for name, value in checkpoint.get("sums", {}).items()}
+        """Go on with the means of an unfinished epoch; the first device takes what all had."""
+        for name, sums in checkpoint.get("sums", {}).items():
+            total, frames = sums if self.global_rank == 0 else torch.zeros_like(sums)
+            mean = self.train_means[f"train/{name}"] = MeanMetric(nan_strategy="disable")
+            mean.update(total.new_empty(0))  # counts nothing, but torchmetrics warns of a mean without an update
+            mean.merge_state({"mean_value": total, "weight": frames})
 
     def _add(self, values: dict[str, Tensor], frames: int) -> None:
+        """Add a batch's values to the epoch's means, which are over frames whatever the batches and devices."""
         for name, value in values.items():
-            added = torch.stack([value * frames, torch.full_like(value, frames)])
-            self.sums[name] = self.sums[name].to(added) + added if name in self.sums else added
+            key = f"train/{name}"
+            if key not in self.train_means:
+                self.train_means[key] = MeanMetric(nan_strategy="disable").to(self.device)
+            # once per frame: without its look for NaN, for which a GPU waits, MeanMetric ignores weights
+            self.train_means[key].update(value.expand(frames))
+        for key, mean in self.train_means.items():
+            self.log(key, mean, on_step=False, on_epoch=True, logger=False, metric_attribute=key)
 
     def _share(self, frames: int) -> Tensor:
         """Return this device's frames over the mean of all devices, which DDP's mean of gradients leaves out."""
@@ -171,11 +175,6 @@ class SuperResolution(pl.LightningModule):
                 if mean.weight:
                     self.log(f"{stage}/{name}", mean.mean_value / mean.weight, sync_dist=True)
         self.eval_means = {}
-
-    def _log(self, stage: str, values: dict[str, Tensor], frames: int, logger: bool | None = None) -> None:
-        named = {f"{stage}/{name}": value for name, value in values.items()}
-        # weighted by frames, so that the mean is over frames whatever the batches and devices
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=frames, sync_dist=True, logger=logger)
 
 
 def _several_processes() -> bool:

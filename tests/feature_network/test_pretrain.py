@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torchvision.models.vgg import make_layers
 
+from vsr_lightning.experiment import score
 from vsr_lightning.feature_network import DigitFrames, pretraining
 from vsr_lightning.feature_network.digit_frames import DigitBatch
-from vsr_lightning.feature_network.pretraining import export, score
+from vsr_lightning.feature_network.pretraining import export
 from vsr_lightning.feature_network.recognition import VGG19, Recognition, read_digits
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.losses.vgg import LAYERS, load_features
@@ -77,13 +78,16 @@ def test_the_card_and_run_json_tell_what_the_weights_are(finished):
     assert all(f"{digit}: {100 * run['scores'][f'digit_{digit}']:.1f} %" in card for digit in range(10))
 
 
-def test_the_dashboard_has_curves(finished):
+def test_the_dashboard_has_curves_with_one_point_per_epoch(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    tags = set()
+    points = {}
     for file in finished.glob("tensorboard/events*"):
-        tags |= set(EventAccumulator(str(file)).Reload().Tags()["scalars"])
-    assert tags >= {"train/loss", "train/accuracy", "val/accuracy", "val/sharp", "val/spoiled", "test/accuracy"}
+        events = EventAccumulator(str(file)).Reload()
+        for tag in events.Tags()["scalars"]:
+            points[tag] = points.get(tag, 0) + len(events.Scalars(tag))
+    assert {tag: count for tag, count in points.items() if tag != "epoch" and count != 1} == {}
+    assert set(points) >= {"train/loss", "train/accuracy", "val/accuracy", "val/sharp", "val/spoiled", "test/accuracy"}
 
 
 def test_folded_weights_are_a_plain_vgg19_that_gives_the_same_features():

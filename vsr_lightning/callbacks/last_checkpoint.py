@@ -51,10 +51,11 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         _handle_signals(self._note)  # Lightning puts the handlers back that were there before
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        loop = trainer.fit_loop
-        if loop.epoch_loop.batch_progress.is_last_batch or loop._should_accumulate():
-            return  # the epoch's end comes right after, or a step is under way
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
+    ) -> None:
+        if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return  # the epoch's end comes right after, or gradients are still being accumulated
         stop = self._told_to_stop(trainer)
         if stop or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
             self._save(trainer)

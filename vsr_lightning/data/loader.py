@@ -96,16 +96,16 @@ class PlanLoader(DataLoader[Served]):
         self.trainer = trainer
 
     def __iter__(self) -> Any:
-        if self.trainer:  # Lightning tells a resumed epoch's number too late for workers, who fetch ahead
-            progress: Any = self.trainer.fit_loop.epoch_progress.current
-            self.sampler.set_epoch(progress.processed)
+        if self.trainer:
+            # Lightning sets a resumed epoch too late for workers, who fetch ahead; its public `current_epoch` is one
+            # behind where the checkpoint was saved at the end of an epoch
+            self.sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
         return super().__iter__()
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch and how many of its batches have been trained on; Lightning puts it into checkpoints."""
+        """Return the epoch, and how many of its batches were trained on, 0 after all; Lightning saves this."""
         assert self.trainer is not None
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress
-        batch = 0 if progress.is_last_batch else progress.current.ready
+        batch = 0 if self.trainer.is_last_batch else self.trainer.fit_loop.batch_idx + 1
         return {"epoch": self.trainer.current_epoch, "batch": batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

@@ -4,13 +4,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from safetensors.torch import save_file
 
-from vsr_lightning.experiment import make_trainer
+from vsr_lightning.experiment import make_trainer, score
 from vsr_lightning.feature_network.digit_frames import DigitFrames
 from vsr_lightning.feature_network.recognition import VGG19, Recognition
 from vsr_lightning.losses.vgg import load_features
@@ -49,17 +48,6 @@ def pretrain(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> 
         record["scores"] = score(data, module, trainer)
         if trainer.is_global_zero:
             write_text(folder / CARD_FILE, model_card(record))
-
-
-def score(data: pl.LightningDataModule, module: Recognition, trainer: pl.Trainer) -> dict[str, float]:
-    """Score the weights on held-out digits.
-
-    Returns:
-        ``accuracy`` per digit over all test frames, ``sharp`` and ``spoiled`` over those two parts, ``digit_0`` ...
-        ``digit_9``: the share of each digit that was found, ``strength_error``: mean absolute, and ``loss``.
-    """
-    (scores,) = trainer.test(module, datamodule=data, verbose=False)
-    return {name.removeprefix("test/"): value for name, value in scores.items()}
 
 
 def check_recipe(path: str, config: dict[str, Any]) -> None:

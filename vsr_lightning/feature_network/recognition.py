@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from vsr_lightning.feature_network.digit_frames import DISTORTIONS, DigitBatch
 from vsr_lightning.losses.vgg import LAYERS, Normalize
+from vsr_lightning.utils.optimizer import make_optimizer
 
 DIGITS = 10
 LEVEL_WEIGHT = 1.0  # of the second task's loss beside the first's
@@ -112,15 +113,9 @@ class Recognition(pl.LightningModule):
         self._score("test", batch)
 
     def configure_optimizers(self) -> Any:
-        """One optimiser, and its schedule over all steps."""
-        try:
-            optimizer = self.optimizer(self.network.parameters())
-            scheduler = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"can't start ({error}): change optimizer.lr or other keys of optimizer, scheduler"
-            ) from error
-        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+        """One optimizer, and its schedule over all steps."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        return make_optimizer(self.network.parameters(), self.optimizer, self.scheduler, total_steps=steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Stamp what the run was made from."""

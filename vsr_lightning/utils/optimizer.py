@@ -1,0 +1,38 @@
+"""The optimizer and the learning-rate schedule of a training, in the form in which Lightning takes them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter],
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+    scheduler: Callable[..., Any] | None,
+    total_steps: int | None = None,
+) -> Any:
+    """Return what ``configure_optimizers`` returns.
+
+    Args:
+        parameters: what is trained.
+        optimizer: parameters -> optimizer.
+        scheduler: optimizer -> schedule, stepped every epoch; with ``total_steps``, optimizer and ``total_steps`` ->
+            schedule, stepped every step.
+        total_steps: steps of the whole training.
+
+    Raises:
+        ValueError: one of the two does not accept its keys.
+    """
+    kind = "optimizer"
+    try:
+        made = optimizer(parameters)
+        if scheduler is None:
+            return made
+        kind = "scheduler"
+        if total_steps is None:
+            return [made], [scheduler(made)]
+        return [made], [{"scheduler": scheduler(made, total_steps=total_steps), "interval": "step"}]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the {kind} can't be made ({error}): change the keys of {kind}, or optimizer.lr") from error
