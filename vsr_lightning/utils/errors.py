@@ -73,7 +73,7 @@ def one_line(
         return f"{error.override} can't be read: to take the value as it is, put it in quotes, \"{key}='{value}'\""
     if isinstance(error, ConfigCompositionException) and (found := re.match(r"Could not override '(.+?)'\.", text)):
         return _unknown_key(found[1], error.__cause__, config)
-    if found := re.search(r"Could not find 'hydra/launcher/(joblib|submitit|ray)", text):
+    if found := re.search(r"Could not (?:find|load) 'hydra/launcher/(joblib|submitit|ray)", text):
         return f'hydra/launcher needs another package: pip install "vsr_lightning[{found[1]}]"'
     if isinstance(error, (RuntimeError, MemoryError)) and re.search("out of memory|can't allocate|Unable to al", text):
         return f"out of memory: lower {memory} ({text.split('. ')[0]})"
