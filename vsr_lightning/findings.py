@@ -8,11 +8,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from vsr_lightning.launch.cli import print_any_character
+from vsr_lightning.utils.errors import one_line
+
 PAGES, KEPT = (Path("docs/findings.md"), Path("README.md")), Path("docs/runs")
 
 
 def main() -> None:
     """Read the command line and print where things are."""
+    print_any_character()
     parser = argparse.ArgumentParser(
         prog="python -m vsr_lightning.findings", description="Fill the tables and figures of pages from runs."
     )
@@ -31,7 +35,7 @@ def main() -> None:
     try:
         print("\n".join(write_findings(arguments.runs, arguments.page, arguments.kept)))
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {one_line(error, folder='--kept or --page')}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ def main(cfg: DictConfig) -> None:
     try:
         print("\n".join(predict_video(cfg, tuple(HydraConfig.get().overrides.task))))
     except Exception as error:  # no error.txt: this command has no folder of its own
-        raise SystemExit(f"error: {one_line(error, 'predict')}") from error
+        message = one_line(error, "predict", folder="output", memory="tile or clip_frames")
+        raise SystemExit(f"error: {message}") from error
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from vsr_lightning.launch.cli import print_any_character
 from vsr_lightning.reporting import REPORT_FOLDER
+from vsr_lightning.utils.errors import one_line
 
 
 def main() -> None:
     """Read the command line and print where the report is."""
+    print_any_character()
     parser = argparse.ArgumentParser(
         prog="python -m vsr_lightning.report", description="Tables, figures and one page from sweeps."
     )
@@ -29,10 +32,7 @@ def main() -> None:
         default = arguments.sweep[0] / REPORT_FOLDER if len(arguments.sweep) == 1 else Path(REPORT_FOLDER)
         page = write_report(arguments.sweep, arguments.output or default)
     except (OSError, ValueError) as error:
-        filename, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
-        sys.exit(
-            f"error: can't write {filename} ({reason}): choose another --output" if filename else f"error: {error}"
-        )
+        sys.exit(f"error: {one_line(error, folder='--output')}")
     print(f"report: {page}")
 
 

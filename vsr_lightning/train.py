@@ -10,7 +10,7 @@ import hydra
 from omegaconf import DictConfig
 
 from vsr_lightning.launch.cli import record_errors, run_cli
-from vsr_lightning.launch.resolvers import check_inside
+from vsr_lightning.launch.folders import check_inside
 from vsr_lightning.utils.config import CONF
 
 
@@ -18,9 +18,9 @@ from vsr_lightning.utils.config import CONF
 @record_errors
 def main(cfg: DictConfig) -> None:
     """Run one job; numbers go to its folder, nothing is returned, so that a sweep holds no network in memory."""
-    from lightning.pytorch.utilities import rank_zero_only
+    from lightning.pytorch.utilities import rank_zero_only  # here, so that --help and --cfg need no PyTorch
 
-    from vsr_lightning.experiment import Job, run_job  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.experiment import Job, run_job
     from vsr_lightning.launch.processes import launch, processes_to_start, take_a_gpu
     from vsr_lightning.reporting.score_table import write_table
 
@@ -29,7 +29,7 @@ def main(cfg: DictConfig) -> None:
         check_inside(cfg, job.folder)
     take_a_gpu()
     if processes := processes_to_start(cfg, job):
-        launch(cfg, job, processes)
+        launch(cfg, job.folder, processes)
     else:
         run_job(cfg, job)
     gc.collect()  # data and trainer hold each other: the next job of a sweep would load its frames beside these

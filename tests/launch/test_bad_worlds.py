@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from tests.conftest import TINY
+from vsr_lightning import predict
 from vsr_lightning.data.moving_mnist.source import load_videos
+from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.record import RUN_FILE
 from vsr_lightning.utils.errors import one_line
@@ -116,16 +118,37 @@ def test_a_damaged_generated_set_is_made_anew(damage, tmp_path, caplog):
     assert "is damaged; making it anew" in caplog.text
 
 
+def test_too_little_memory_says_what_to_lower(vsr, tmp_path):
+    with pytest.raises(SystemExit, match=r"^error: out of memory: lower data\.batch_size, or take trainer=fast \(.+\)"):
+        vsr("model.widths=[2,1000000000000000]", "hydra.run.dir=run")
+    assert "can't allocate" in (tmp_path / "run/error.txt").read_text()
+
+
+def test_too_little_memory_for_a_video_says_what_to_lower(monkeypatch, tmp_path):
+    np.save(tmp_path / "v.npy", np.zeros((5, 32, 32), np.uint8))
+    arguments = ["input=v.npy", "output=w.npy", "model=frame_fusion_fig1", "model.widths=[2,1000000000000000]"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["predict", *arguments])
+    with pytest.raises(SystemExit, match=r"^error: out of memory: lower tile or clip_frames \("):
+        run_cli(predict.main, "predict")
+
+
 @pytest.mark.parametrize(
-    "error",
+    "ask",
     [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of ..."),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        lambda: np.empty(1 << 50, np.uint8),
+        lambda: torch.empty(1 << 60),
+        pytest.param(
+            lambda: torch.empty(1 << 50, device="cuda"),
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"),
+        ),
     ],
+    ids=["numpy", "torch", "GPU"],
 )
-def test_too_little_memory_says_what_to_lower(error):
-    assert one_line(error).startswith("out of memory: lower data.batch_size")
-    assert "\n" not in one_line(error)
+def test_each_allocator_is_understood(ask):
+    with pytest.raises((RuntimeError, MemoryError)) as error:
+        ask()
+    assert re.fullmatch(r"out of memory: lower nothing \(.+\)", one_line(error.value, memory="nothing"))
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import joblib
 import pytest
 
 from tests.conftest import TINY
 from vsr_lightning.launch import processes
-from vsr_lightning.utils.errors import one_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,19 +62,36 @@ def test_the_slurm_preset_composes():
     assert "timeout_min: 720" in done.stdout
 
 
-def test_a_worker_of_joblibs_takes_one_gpu(monkeypatch):
+def visible_gpu():
+    """Return what a worker of joblib's leaves visible of four GPUs, and how its process is called."""
+    processes.torch.cuda.device_count = lambda: 4
+    os.environ["CUDA_VISIBLE_DEVICES"] = "3,5,6,7"
+    processes.take_a_gpu()
+    time.sleep(0.5)  # that each worker gets a job
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def test_each_worker_of_joblibs_takes_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        taken = joblib.Parallel()(joblib.delayed(visible_gpu)() for _ in range(2))
+    assert len(set(taken)) == 2
+    assert set(taken) < set("3567")
     monkeypatch.setattr(processes.torch.cuda, "device_count", lambda: 4)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     processes.take_a_gpu()
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
-    monkeypatch.setattr(processes.multiprocessing, "current_process", lambda: type("", (), {"name": "LokyProcess-6"}))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6,7")
-    processes.take_a_gpu()
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "5"
 
 
-@pytest.mark.parametrize(("launcher", "extra"), [("joblib", "joblib"), ("submitit_slurm", "submitit")])
-def test_a_launcher_that_is_not_installed_names_its_extra(launcher, extra):
-    assert f"vsr_lightning[{extra}]" in one_line(
-        ValueError(f"In 'hydra/config': Could not find 'hydra/launcher/{launcher}'")
-    )
+@pytest.mark.parametrize(
+    ("launcher", "extra"),
+    [("cores", "joblib"), ("slurm", "submitit"), ("submitit_local", "submitit"), ("ray", "ray")],
+)
+def test_a_launcher_that_is_not_installed_names_its_extra(launcher, extra, tmp_path):
+    (tmp_path / "hydra_plugins").mkdir()
+    (tmp_path / "hydra_plugins/__init__.py").touch()  # hides the plugins that are installed
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "vsr_lightning.train", "-m", f"hydra/launcher={launcher}"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(rf'error: .*pip install "vsr_lightning\[{extra}\]"', done.stderr.strip())

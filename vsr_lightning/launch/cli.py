@@ -1,21 +1,25 @@
-"""Errors of one line, with the traceback in the run's folder."""
+"""Run a command: errors end in one line, with the traceback in the run's folder."""
 
 import contextlib
 import functools
+import io
 import logging
 import os
 import signal
 import sys
-import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vsr_lightning.utils.errors import ERROR_FILE, one_line
+from vsr_lightning.launch.arguments import Arguments
+from vsr_lightning.launch.folders import SWEEP_FILE, claim
+from vsr_lightning.launch.resolvers import register
+from vsr_lightning.utils.errors import ERROR_FILE, Interrupted, ProcessFailedError, RefusedError, one_line
+from vsr_lightning.utils.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +31,16 @@ def run_cli(main: Callable[[], None], config: str = "train") -> None:
     """
     full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that the decision is made here
-    if rank() > 0:
-        _leave_files_to_the_first()
+    print_any_character()
+    register()
     try:
-        main()
+        arguments = Arguments.parse(sys.argv[1:], config)
+        resumed = arguments.resume()
+        if rank() > 0:
+            arguments.leave_files_to_the_first()
+        sys.argv[1:] = arguments.flags + arguments.overrides
+        with _kept(resumed / SWEEP_FILE) if resumed else contextlib.nullcontext():
+            main()
     except SystemExit as end:
         if full and end.__cause__:
             raise end.__cause__ from None
@@ -41,60 +51,77 @@ def run_cli(main: Callable[[], None], config: str = "train") -> None:
         sys.exit(f"error: {one_line(error, config)}")
 
 
+def print_any_character() -> None:
+    """Let ``sys.stdout`` show a question mark for what its encoding lacks, where it would end the program."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def rank() -> int:
-    """Return which of the processes this is that torchrun or srun started; 0 if it is the only one."""
+    """Return the number of this process among those that torchrun or srun started; 0 if it is the only one."""
     names = ("RANK", "LOCAL_RANK", *(("SLURM_PROCID",) if int(os.environ.get("SLURM_NTASKS", "1")) > 1 else ()))
     return next((int(os.environ[name]) for name in names if name in os.environ), 0)
 
 
-def _leave_files_to_the_first() -> None:
-    """Give Hydra a folder of no account, and no log file: the first process writes for all."""
-    ours = ["hydra.output_subdir=null", "hydra/job_logging=console"]
-    if not any(entry.startswith(("hydra.run.dir=", "resume=")) for entry in sys.argv):
-        ours.append(f"hydra.run.dir={tempfile.mkdtemp(prefix='vsr_lightning_')}")
-    sys.argv += ours
-
-
 def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """Write a failing job's traceback into its folder at once; in a sweep, let the other jobs go on."""
+    """Claim the job's folder, and write the traceback there if the job fails; a sweep goes on with its next job."""
 
     @functools.wraps(job)
     def wrapped(cfg: DictConfig) -> None:
+        print_any_character()  # also in the processes of other launchers
+        hydra = HydraConfig.get()
+        folder = Path(hydra.runtime.output_dir)
+        goes_on = hydra.mode == RunMode.MULTIRUN and "score_table" in (hydra.callbacks or {})
         try:
+            if rank() == 0:
+                claim(folder, cfg)
             job(cfg)
-        except KeyboardInterrupt:
-            raise SystemExit(_stopped(cfg, signal.SIGINT)) from None
+        except (KeyboardInterrupt, Interrupted) as stop:
+            raise SystemExit(_stopped(cfg, stop)) from None
         except SystemExit as end:
             if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's way to end on Ctrl-C
-                raise SystemExit(_stopped(cfg, signal.SIGINT)) from None
+                raise SystemExit(_stopped(cfg, end.__context__)) from None
             raise
         except BaseException as error:
-            if signum := getattr(error, "signum", None):  # Interrupted, named so to import no PyTorch here
-                raise SystemExit(_stopped(cfg, signum)) from None
-            hydra = HydraConfig.get()
-            path = Path(hydra.runtime.output_dir) / ERROR_FILE
-            with contextlib.suppress(OSError):  # the folder may be what failed
-                # the one has left its own traceback there, the other has no business there
-                if type(error).__name__ not in ("ProcessFailedError", "FolderInUseError"):
-                    path.write_text(traceback.format_exc(), encoding="utf-8")
+            refused = isinstance(error, RefusedError)
+            path = folder.with_name(f"{folder.name}.{ERROR_FILE}") if refused else folder / ERROR_FILE
+            text = error.traceback if isinstance(error, ProcessFailedError) else traceback.format_exc()
             if cfg.full_traceback:
-                traceback.print_exc()
-            message = f"{one_line(error)} (traceback: {path})"
-            if hydra.mode == RunMode.MULTIRUN and "score_table" in (hydra.callbacks or {}):
-                log.error(message)  # the table at the end of the sweep counts the failures and sets the exit code
-            else:
+                print(text, file=sys.stderr)
+            message = one_line(error)
+            if goes_on or not refused:  # the sweep's table counts these files, and sets the exit code
+                message += f" (traceback: {path})"
+                with contextlib.suppress(OSError):  # the folder may be what failed
+                    path.write_text(text, encoding="utf-8")
+            if not goes_on:
                 raise SystemExit(f"error: {message}") from error
+            if refused:
+                print(f"ERROR {message}", file=sys.stderr)  # the log is a file in the folder
+            else:
+                log.error(message)
 
     return wrapped
 
 
-def _stopped(cfg: DictConfig, signum: int) -> int:
-    """Say how to go on after a signal; return the exit code that shells expect."""
+def _stopped(cfg: DictConfig, stop: BaseException) -> int:
+    """Print how to go on after a signal; return the exit code that shells expect."""
+    signum = stop.signum if isinstance(stop, Interrupted) else signal.SIGINT
     hydra = HydraConfig.get()
     folder = hydra.sweep.dir if hydra.mode == RunMode.MULTIRUN else hydra.runtime.output_dir
     hint = f": the same command with resume={folder} goes on" if "resume" in cfg else ""
     print(f"\nstopped by {signal.Signals(signum).name}{hint}", file=sys.stderr, flush=True)
     return 128 + signum
+
+
+@contextlib.contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    """Leave a file as it is: a resumed sweep stays the one that was started, whatever command resumes it."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    try:
+        yield
+    finally:
+        if text:
+            write_text(path, text)
 
 
 class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]

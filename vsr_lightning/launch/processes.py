@@ -1,4 +1,4 @@
-"""One job on several devices of this machine: a process a device, started and watched from here.
+"""One job on several devices of this machine: one process per device, started and watched from here.
 
 Lightning would start the command itself again in each process. In a sweep each of them would then run the whole sweep,
 and go on to the next job by itself when one fails (facebookresearch/hydra#2070, Lightning-AI/pytorch-lightning#18175).
@@ -6,6 +6,7 @@ So PyTorch's elastic launcher starts one job at a time, and ends all of its proc
 """
 
 import contextlib
+import copy
 import ctypes
 import json
 import logging
@@ -14,30 +15,32 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import traceback
 import uuid
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from vsr_lightning.experiment import Job, run_job
+from vsr_lightning.launch.cli import print_any_character
 from vsr_lightning.runs.record import RUN_FILE, lock_folder
-from vsr_lightning.utils.errors import ERROR_FILE, Interrupted, ProcessFailedError
+from vsr_lightning.utils.errors import ERROR_FILE, Interrupted, ProcessFailedError, RefusedError
 from vsr_lightning.utils.files import write_json
 
 PR_SET_PDEATHSIG = 1  # Linux, <sys/prctl.h>
-JOB_FILE = "job.json"  # what a process has to do, beside Hydra's own files
+JOB_FILE = "job.yaml"  # the whole config, with Hydra's part
+REFUSED = 3  # exit code of a process that raised RefusedError
 
 
 def processes_to_start(cfg: DictConfig, job: Job) -> int:
@@ -49,7 +52,7 @@ def processes_to_start(cfg: DictConfig, job: Job) -> int:
     if cfg.trainer.devices in (1, "1") and cfg.trainer.num_nodes == 1:
         return 0
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # only asked what it would run on, whatever SLURM has set around this process
+    # no other public way says how many devices "auto" is; SLURM's variables around this process do not count
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         plugins=[LightningEnvironment()],
@@ -73,50 +76,58 @@ def processes_to_start(cfg: DictConfig, job: Job) -> int:
 
 
 def take_a_gpu() -> None:
-    """In a worker of joblib's, leave one GPU visible: the one with the worker's number."""
+    """In a worker of joblib's, leave one GPU visible: the one with the worker's number.
+
+    Hydra's launcher hands joblib no initializer, and a worker's number stands nowhere but in its process's name. The
+    job's number would not do: jobs take different times, so that two of them would come to share a GPU.
+    """
     worker = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
     if worker and (count := torch.cuda.device_count()) > 1:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[(int(worker[1]) - 1) % count]
 
 
-def launch(cfg: DictConfig, job: Job, processes: int) -> None:
-    """Run the job in so many processes and wait for them.
+def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
+    """Run the job in ``processes`` processes and wait for them.
 
     Raises:
-        FolderInUseError: another process is at work in the job's folder.
+        RefusedError: the folder belongs to another run, or another process is at work there.
         ProcessFailedError: one failed; all have ended.
         Interrupted: a signal came; all have saved and ended.
     """
-    if lock := lock_folder(job.folder):
+    if lock := lock_folder(folder):
         lock.release()  # the first process takes it
-    parts = {"cfg": OmegaConf.to_yaml(cfg), "hydra": OmegaConf.to_yaml({"hydra": HydraConfig.get()})}
-    write_json(job.folder / JOB_FILE, {**parts, "job": asdict(job) | {"folder": str(job.folder)}})
-    (job.folder / ERROR_FILE).unlink(missing_ok=True)
+    whole = copy.deepcopy(cfg)
+    with open_dict(whole):
+        whole.hydra = HydraConfig.get()
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # error.txt has it in fewer words
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
         rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.2,
     )  # fmt: skip
     handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        elastic_launch(config, sys.executable)("-m", "vsr_lightning.launch.processes", str(job.folder / JOB_FILE))
-    except SignalException as stopped:
-        raise Interrupted(stopped.sigval) from None
-    except ChildFailedError as failed:
-        rank, failure = failed.get_first_failure()
-        stopped_by = -failure.exitcode if failure.exitcode < 0 else failure.exitcode - 128
-        if stopped_by in (signal.SIGINT, signal.SIGTERM):
-            raise Interrupted(stopped_by) from None
-        error = job.folder / ERROR_FILE
-        said = error.read_text(encoding="utf-8").strip().splitlines()[-1] if error.exists() else "it left no traceback"
-        reason = f"process {rank} of {processes} failed: {said}"
-        _record_failure(job.folder, reason)
-        raise ProcessFailedError(reason) from None
-    finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
-        (job.folder / JOB_FILE).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="vsr_lightning_") as shared:
+        job, error = Path(shared, JOB_FILE), Path(shared, ERROR_FILE)
+        OmegaConf.save(whole, job)
+        try:
+            elastic_launch(config, sys.executable)("-m", "vsr_lightning.launch.processes", str(job))
+        except SignalException as stopped:
+            raise Interrupted(stopped.sigval) from None
+        except ChildFailedError as failed:
+            rank, failure = failed.get_first_failure()
+            stopped_by = -failure.exitcode if failure.exitcode < 0 else failure.exitcode - 128
+            if stopped_by in (signal.SIGINT, signal.SIGTERM):
+                raise Interrupted(stopped_by) from None
+            text = error.read_text(encoding="utf-8") if error.exists() else "it left no traceback"
+            last = text.strip().splitlines()[-1]
+            if failure.exitcode == REFUSED:
+                raise RefusedError(last) from None
+            reason = f"process {rank} of {processes} failed: {last}"
+            _record_failure(folder, reason)
+            raise ProcessFailedError(reason, text) from None
+        finally:
+            for signum, handler in handlers.items():
+                signal.signal(signum, handler)
 
 
 def _die_with_the_parent() -> None:
@@ -126,35 +137,39 @@ def _die_with_the_parent() -> None:
 
 
 def _record_failure(folder: Path, reason: str) -> None:
-    """Where the process that writes ``run.json`` was ended before it could say so, say that the run failed."""
+    """Record that the run failed, if the process that writes ``run.json`` was ended before it could."""
     path = folder / RUN_FILE
     if path.exists() and (record := json.loads(path.read_text(encoding="utf-8")))["status"] == "running":
         write_json(path, record | {"status": "failed", "error": reason})
 
 
 def main(path: Path) -> None:
-    """Be one process of a job."""
+    """Be one process of the job whose whole config is in the file."""
     _die_with_the_parent()
-    plan = json.loads(path.read_text(encoding="utf-8"))
+    print_any_character()
     rank, processes = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     setup_globals()
-    cfg, hydra = OmegaConf.create(plan["cfg"]), OmegaConf.create(plan["hydra"])
-    instance: Any = HydraConfig.instance()
-    instance.cfg = hydra
+    hydra = OmegaConf.structured(HydraConf, flags={"struct": False})  # the type that HydraConfig asks for
+    cfg = OmegaConf.merge({"hydra": hydra}, OmegaConf.load(path))
+    assert isinstance(cfg, DictConfig)
+    HydraConfig.instance().set_config(cfg)
     if rank == 0:
-        configure_log(hydra.hydra.job_logging, hydra.hydra.verbose)
+        configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
+    cfg = copy.deepcopy(cfg)
+    del cfg["hydra"]
     if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
-    about = plan["job"]
-    job = Job(**{**about, "folder": Path(about["folder"]), "overrides": tuple(about["overrides"])})
+    error_file = path.with_name(ERROR_FILE)
     try:
-        run_job(cfg, job)
+        run_job(cfg, Job.of_hydra())
     except Interrupted as stopped:
         sys.exit(128 + stopped.signum)
-    except BaseException:
-        with contextlib.suppress(FileExistsError), (job.folder / ERROR_FILE).open("x", encoding="utf-8") as file:
-            file.write(traceback.format_exc())  # of the first that fails; the others only lose their connection
-        sys.exit(1)
+    except BaseException as error:
+        refused = isinstance(error, RefusedError)
+        with contextlib.suppress(FileExistsError), error_file.open("x", encoding="utf-8") as file:
+            # of the first that fails; the others only lose their connection
+            file.write(" ".join(str(error).split()) if refused else traceback.format_exc())
+        sys.exit(REFUSED if refused else 1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""After a sweep: bicubic as a row, one table, and an exit code that tells whether every job finished."""
+"""Around a sweep: a folder of its own before it; after it bicubic, one table, and an exit code that counts failures."""
 
 import sys
 from pathlib import Path
@@ -7,18 +7,28 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from vsr_lightning.launch.resolvers import check_subdir
+from vsr_lightning.launch.folders import check_subdir, refuse_reuse
 from vsr_lightning.utils.errors import ERROR_FILE, one_line
 
 
-class ScoreTable(Callback):
-    """Hydra callback that ends a sweep with its table."""
+class SweepFolder(Callback):
+    """Hydra callback that refuses a sweep in a folder where something was started already."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        sweep = OmegaConf.to_container(config.hydra.sweep)
+        folder = Path(config.hydra.sweep.dir)
         try:
-            check_subdir(OmegaConf.to_container(config.hydra.sweep)["subdir"])  # type: ignore[call-overload,index]
-        except ValueError as error:  # as below
+            check_subdir(sweep["subdir"])  # type: ignore[call-overload,index]
+            if not config.get("resume"):
+                refuse_reuse(folder)
+        except ValueError as error:  # Hydra would turn it into a warning
             sys.exit(f"error: {one_line(error)}")
+        for path in folder.glob(f"*.{ERROR_FILE}"):
+            path.unlink()  # of an earlier start
+
+
+class ScoreTable(SweepFolder):
+    """Hydra callback that also ends a sweep with its table."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         try:
@@ -36,9 +46,10 @@ def finish_sweep(folder: Path) -> None:
     print(f"runs:      {folder}\ntable:     {folder / 'scores.md'} and scores.csv")
     print(f"report:    {report(folder)}")
     print(f"dashboard: {sys.executable} -m tensorboard.main --logdir {folder}")
-    failed = sorted(path.parent.name for path in folder.glob(f"*/{ERROR_FILE}"))
+    failed = [path.parent.name for path in folder.glob(f"*/{ERROR_FILE}")]
+    failed += [path.name.removesuffix(f".{ERROR_FILE}") for path in folder.glob(f"*.{ERROR_FILE}")]  # refused ones
     if failed:
-        sys.exit(f"error: {len(failed)} of the jobs failed: {', '.join(failed)}; each folder's error.txt tells why")
+        sys.exit(f"error: {len(failed)} of the jobs failed: {', '.join(sorted(failed))}; the files error.txt say why")
 
 
 def report(folder: Path) -> str:

@@ -5,9 +5,9 @@ import errno
 import re
 import signal
 
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigAttributeError, InterpolationResolutionError, MissingMandatoryValue
+from omegaconf.errors import ConfigAttributeError, MissingMandatoryValue
 
 from vsr_lightning.utils.config import CONF
 
@@ -36,40 +36,53 @@ class Interrupted(BaseException):
 
 
 class ProcessFailedError(RuntimeError):
-    """A process of a job failed; its traceback is in the job's ``error.txt``."""
+    """A process of a job failed.
+
+    Args:
+        message: which one, and why.
+        traceback: that of the process.
+    """
+
+    def __init__(self, message: str, traceback: str) -> None:
+        super().__init__(message)
+        self.traceback = traceback
 
 
-def one_line(error: BaseException, config: str = "train") -> str:
-    """Return what the user of ``conf/CONFIG.yaml`` has to know of an error, in one line."""
+def one_line(
+    error: BaseException,
+    config: str = "train",
+    folder: str = "hydra.run.dir or hydra.sweep.dir",
+    memory: str = "data.batch_size, or take trainer=fast",
+) -> str:
+    """Return what the user has to know of an error, in one line.
+
+    Args:
+        error: one of ours, which says itself what to change, or one of Hydra's, PyTorch's or the system's.
+        config: name of the command's config, whose keys are suggested for an unknown one.
+        folder: with what the command's user chooses where it writes.
+        memory: what the command's user can lower where memory runs out.
+    """
     if isinstance(error, InstantiationException) and error.__cause__:
         error = error.__cause__
-    if isinstance(error, InterpolationResolutionError) and (
-        found := re.match(r"ValueError raised while resolving interpolation: (.+)$", str(error), re.MULTILINE)
-    ):
-        return found[1]
+    text = " ".join(str(error).split("Config search path:")[0].split())
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
-        choice = "output" if config == "predict" else "hydra.run.dir or hydra.sweep.dir"
-        return (
-            f"can't write {error.filename or ''} ({error.strerror}): make room, or choose another folder with {choice}"
-        )
-    if isinstance(error, ConfigCompositionException) and (
-        found := re.match(r"Could not override '(.+)'\.", str(error))
-    ):
+        where = f"can't write {error.filename or ''} ({error.strerror})"
+        return f"{where}: make room, or choose another folder with {folder}"
+    if isinstance(error, OverrideParseException):
+        key, _, value = error.override.partition("=")
+        return f"{error.override} can't be read: to take the value as it is, put it in quotes, \"{key}='{value}'\""
+    if isinstance(error, ConfigCompositionException) and (found := re.match(r"Could not override '(.+?)'\.", text)):
         return _unknown_key(found[1], error.__cause__, config)
-    if found := re.search(r"Could not find 'hydra/launcher/(joblib|submitit_\w+|ray)'", str(error)):
-        return f'hydra/launcher needs a package more: pip install "vsr_lightning[{found[1].split("_")[0]}]"'
-    # PyTorch's own class goes by its name, to import no PyTorch here
-    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
-        choice = "lower tile or clip_frames" if config == "predict" else "lower data.batch_size, or take trainer=fast"
-        return f"out of memory: {choice} ({str(error).split('. ')[0].strip()})"
+    if found := re.search(r"Could not (?:find|load) 'hydra/launcher/(joblib|submitit|ray)", text):
+        return f'hydra/launcher needs another package: pip install "vsr_lightning[{found[1]}]"'
+    if isinstance(error, (RuntimeError, MemoryError)) and re.search("out of memory|can't allocate|Unable to al", text):
+        return f"out of memory: lower {memory} ({text.split('. ')[0]})"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}= is missing: give it on the command line"
-    in_worker = r"Caught ValueError in DataLoader.*^ValueError: (.+)"  # PyTorch puts a worker's traceback before it
-    if found := re.match(in_worker, str(error), re.MULTILINE | re.DOTALL):
-        return " ".join(found[1].split())
+    if found := re.match(r"Caught ValueError in DataLoader.* ValueError: (.+)", text):  # after a worker's traceback
+        return found[1]
     understood = (ValueError, OSError, ArithmeticError, HydraException)
-    kind = "" if isinstance(error, understood) else f"{type(error).__name__}: "
-    return kind + " ".join(str(error).split("Config search path:")[0].split())
+    return text if isinstance(error, understood) else f"{type(error).__name__}: {text}"
 
 
 def _unknown_key(full_key: str, error: BaseException | None, config: str) -> str:

@@ -1,0 +1,103 @@
+"""The command line, made ready for Hydra: flags first, paths that need no quotes, and the folder that is resumed."""
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra._internal.utils import get_args_parser  # hydra.main parses by it, and there is no public way to it
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from vsr_lightning.launch.folders import check_resumable, newest
+from vsr_lightning.utils.config import CONF
+
+
+@dataclass
+class Arguments:
+    """A command line in its parts.
+
+    Args:
+        flags: what begins with a dash, and its values.
+        overrides: the others, such as ``loss=mse``.
+        config: name of the config to compose.
+        sweep: whether ``-m`` is among the flags.
+    """
+
+    flags: list[str]
+    overrides: list[str]
+    config: str
+    sweep: bool
+
+    @classmethod
+    def parse(cls, argv: list[str], config: str) -> "Arguments":
+        """Take the flags from wherever they stand; argparse itself refuses them between the overrides."""
+        known = get_args_parser().parse_intermixed_args(argv)
+        flags, left = [], list(known.overrides)
+        for entry in argv:
+            if left and entry == left[0]:
+                left.pop(0)
+            else:
+                flags.append(entry)
+        overrides = [_readable(entry, known.multirun) for entry in known.overrides]
+        return cls(flags, overrides, known.config_name or config, known.multirun)
+
+    def resume(self) -> Path | None:
+        """Let Hydra go on in the folder that ``resume=`` names, or finds where it is ``auto``; return that folder.
+
+        Raises:
+            ValueError: it is no folder, or not one that this command can go on with.
+        """
+        chosen = next((_value(entry) for entry in reversed(self.overrides) if entry.startswith("resume=")), None)
+        if not chosen or "resume" not in OmegaConf.load(CONF / f"{self.config}.yaml"):
+            return None
+        key = "hydra.sweep.dir" if self.sweep else "hydra.run.dir"
+        if chosen == "auto":
+            if any(entry.startswith(f"{key}=") for entry in self.overrides):
+                return None  # the run's own folder, whether it has been started or not
+            found = newest(self.overrides, self.config, self.sweep)
+            if found is None:
+                print("resume=auto: no earlier start of this command was found; this is the first", file=sys.stderr)
+                return None
+            chosen = str(found)
+            self.overrides = [entry for entry in self.overrides if not entry.startswith("resume=")]
+            self.overrides.append(f"resume={_quoted(chosen)}")
+        folder = Path(chosen)
+        check_resumable(folder, self.config, self.sweep)
+        self.overrides.insert(0, f"{key}={_quoted(chosen)}")
+        return folder
+
+    def leave_files_to_the_first(self) -> None:
+        """Give a process that torchrun or srun started no log file, and a folder that nobody looks at."""
+        self.overrides.append("hydra/job_logging=console")
+        if not any(entry.startswith("hydra.run.dir=") for entry in self.overrides):
+            self.overrides.append(f"hydra.run.dir={tempfile.mkdtemp(prefix='vsr_lightning_')}")
+
+
+def _readable(override: str, sweep: bool) -> str:
+    """Return an override whose value Hydra can read: in quotes where its grammar refuses it, with ``~`` as home."""
+    key, equals, value = override.partition("=")
+    if not equals or _parses(override) or not _parses(f"{key}=x") or value[0] in "[{'\"" or "${" in value:
+        return override  # if it can't be read, Hydra says so
+    parts = value.split(",") if sweep else [value]
+    return f"{key}={','.join(part if _parses(f'{key}={part}') else _quoted(part) for part in parts)}"
+
+
+def _parses(override: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False
+    return True
+
+
+def _quoted(text: str) -> str:
+    return QuotedString(os.path.expanduser(text), Quote.single).with_quotes()
+
+
+def _value(override: str) -> str:
+    """Return the value of an override that is no sweep, as text without quotes; empty if it is null."""
+    return str(OmegaConf.create({"value": OverridesParser.create().parse_override(override).value()}).value or "")

@@ -1,0 +1,96 @@
+"""The folders that jobs write to: which are free, which can be resumed, and what has to stay inside."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from vsr_lightning.utils.errors import RefusedError
+
+RUNS = Path("runs")  # where conf/train.yaml puts them
+SWEEP_FILE, HYDRA_FILE = "multirun.yaml", ".hydra/hydra.yaml"  # what a sweep and a run were started with
+WRITTEN_TO = ("dirpath", "path", "save_dir")
+
+
+def refuse_reuse(folder: Path) -> None:
+    """Raise :class:`RefusedError` for a folder in which something was started already."""
+    if any((folder / name).exists() for name in (SWEEP_FILE, HYDRA_FILE, "run.json")):
+        raise RefusedError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
+
+
+def claim(folder: Path, cfg: DictConfig) -> None:
+    """Save the config in a job's folder, as Hydra would (``hydra.output_subdir``) before anything is checked.
+
+    Raises:
+        RefusedError: the folder holds a run already, which is not to be resumed.
+    """
+    if not cfg.get("resume"):
+        refuse_reuse(folder)
+    path, hydra = folder / HYDRA_FILE, HydraConfig.get()
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        OmegaConf.save(cfg, path.with_name("config.yaml"))
+        OmegaConf.save(hydra.overrides.task, path.with_name("overrides.yaml"))
+        OmegaConf.save({"hydra": hydra}, path)  # last: where it is, the others are whole
+
+
+def check_resumable(folder: Path, config: str, sweep: bool) -> None:
+    """Refuse a folder that a command, whose config is ``conf/CONFIG.yaml``, can't go on with.
+
+    Raises:
+        ValueError: it is no folder, or holds no run of the command, with ``sweep`` no sweep of it.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"resume={folder} is no folder: give a run's, or with -m a sweep's, or auto")
+    names = {path.name for path in folder.iterdir()}
+    if SWEEP_FILE in names and not sweep:
+        raise ValueError(f"resume={folder} is a sweep: repeat its command, with -m")
+    started = {SWEEP_FILE} if sweep else {".hydra", "run.json"}
+    if names and not (names & started and _config_of(folder, sweep) in (config, None)):
+        raise ValueError(f"resume={folder} holds no {'sweep' if sweep else 'run'} of {config}: give a folder that does")
+
+
+def newest(overrides: list[str], config: str, sweep: bool) -> Path | None:
+    """Return the latest folder of a run, or of a sweep, that was started with the same command; None without."""
+    task = _what_counts(overrides)
+    for folder in sorted(RUNS.glob("*"), reverse=True):
+        if _overrides_of(folder, sweep) == task and _config_of(folder, sweep) == config:
+            return folder
+    return None
+
+
+def check_subdir(subdir: str) -> None:
+    """Refuse a sweep whose jobs' folders would lie outside its own (ValueError)."""
+    if Path(subdir).is_absolute() or ".." in Path(subdir).parts:
+        raise ValueError(f"hydra.sweep.subdir={subdir} leads out of the sweep's folder: choose a name in it")
+
+
+def check_inside(cfg: DictConfig, folder: Path) -> None:
+    """Refuse a job of a sweep that would write outside its folder (ValueError)."""
+    places = {"output_dir": cfg.output_dir}
+    for group in ("callbacks", "logger"):
+        for name, part in (cfg[group] or {}).items():
+            places |= {f"{group}.{name}.{key}": part[key] for key in WRITTEN_TO if part and part.get(key)}
+    for key, place in places.items():
+        if not Path(place).resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{key}={place} leads out of the job's folder {folder}: leave it as it is in a sweep")
+
+
+def _config_of(folder: Path, sweep: bool) -> str | None:
+    """Return the name of the config that a run or a sweep was composed from."""
+    path = folder / (SWEEP_FILE if sweep else HYDRA_FILE)
+    return OmegaConf.load(path).hydra.job.config_name if path.is_file() and path.stat().st_size else None
+
+
+def _overrides_of(folder: Path, sweep: bool) -> list[str] | None:
+    """Return what a run or a sweep was started with."""
+    path = folder / (SWEEP_FILE if sweep else ".hydra/overrides.yaml")
+    if not path.is_file():
+        return None
+    content = OmegaConf.load(path)
+    return _what_counts(list(content.hydra.overrides.task if sweep else content))
+
+
+def _what_counts(overrides: list[str]) -> list[str]:
+    """Return the overrides, without those of Hydra itself and ``resume=``, in one order."""
+    return sorted(entry for entry in overrides if not entry.startswith(("resume=", "hydra.", "hydra/")))
