@@ -2,8 +2,9 @@
 
 import os
 
-# large pages for large tensors, read by PyTorch at its first allocation: a linear layer's 134 MB of gradients are new
-# memory in each step, and getting it in small pages costs more than computing it (docs/performance.md)
+# Memory in large pages, a setting that PyTorch reads at its first allocation. The 134 MB of a linear layer's gradients
+# are new memory in each step: 576 page faults instead of 32,769, a step of Fig. 1 in 55 ms instead of 82 ms
+# (docs/performance.md).
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 __version__ = "0.1.0"

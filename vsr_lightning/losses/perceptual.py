@@ -1,13 +1,12 @@
 """The perceptual losses of the paper's Eq. 5 and of Johnson et al. 2016: differences of VGG-19's ReLU outputs."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from vsr_lightning.losses.gradient_in_parts import GradientInParts
 from vsr_lightning.losses.vgg import LAYERS, Features, Normalize, load_features
 
 ORDERS = {"absolute": 1, "squared": 2}  # of the norm
@@ -16,28 +15,27 @@ LAYER_PRESETS = {
     "published": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),  # the published code
 }
 AT_ONCE = {"cpu": 2**24, "cuda": 2**28}  # feature values that may be held for the backward pass: 64 MB, 1 GB in float32
-SCALE = 2.0**12  # keeps small gradients from vanishing in float16; a power of two changes nothing elsewhere
 
 Convolution = tuple[Tensor, Tensor]  # weight, bias
 
 
 class Perceptual(nn.Module):
-    """Mean difference of VGG-19's ReLU outputs, a layer at a time, summed over the layers.
+    """Sum over layers of VGG-19 of the mean difference of their ReLU outputs.
 
-    Absolute differences are the paper's Eq. 5; squared ones of one layer are the feature reconstruction loss of Johnson
-    et al. 2016.
+    Absolute differences are the paper's Eq. 5; squared differences of one layer are the feature reconstruction loss of
+    Johnson et al. 2016.
 
-    The network's weights are buffers outside the saved state: never trained, never in a checkpoint, the same in
-    ``train()`` and ``eval()``. Under autocast they are converted once.
+    The network is frozen: its weights are buffers that are not saved, so that no optimizer and no checkpoint holds
+    them, and ``train()`` and ``eval()`` do not change it.
 
     Args:
-        features: the network to look through, or the name it is loaded by (:func:`load_features`).
+        features: the feature network, or the name by which :func:`load_features` loads it.
         layers: ``all`` (16 layers), ``published`` (5), or names such as ``relu3_4``.
-        normalize: whether images in [0, 1] are normalised as VGG-19 was trained with; False takes them as they come.
+        normalize: whether to normalize images in [0, 1] as in VGG-19's training; False leaves them as they are.
         difference: ``absolute`` or ``squared``.
 
     Raises:
-        ValueError: unknown or repeated taps, another difference, or features that can't be used.
+        ValueError: unknown or repeated layers, another difference, or features that can't be used.
     """
 
     def __init__(
@@ -49,7 +47,7 @@ class Perceptual(nn.Module):
     ) -> None:
         super().__init__()
         chosen = LAYER_PRESETS.get(layers, (layers,)) if isinstance(layers, str) else tuple(layers)
-        unknown = [tap for tap in chosen if tap not in LAYERS]
+        unknown = [name for name in chosen if name not in LAYERS]
         if unknown or not chosen or len(set(chosen)) < len(chosen):
             raise ValueError(
                 f"loss.layers={layers} is not all, published, or a list of different names of {', '.join(LAYERS)}"
@@ -58,7 +56,7 @@ class Perceptual(nn.Module):
             raise ValueError(f"loss.difference={difference} is unknown: choose {' or '.join(ORDERS)}")
         self.order = ORDERS[difference]
         self.features = features if isinstance(features, Features) else load_features(features)
-        self.layers = tuple(tap for tap in LAYERS if tap in chosen)
+        self.layers = tuple(name for name in LAYERS if name in chosen)
         self.computed = list(LAYERS)[: 1 + list(LAYERS).index(self.layers[-1])]
         for name in self.computed:
             weight, bias = self.features.layers[name]
@@ -75,8 +73,8 @@ class Perceptual(nn.Module):
         """Compare image by image.
 
         Args:
-            prediction: (B, 1 or 3, H, W), not bounded, gradients flow to it.
-            target: the same shape in [0, 1]; needs no graph.
+            prediction: (B, 1 or 3, H, W), not bounded; gradients flow to it alone.
+            target: the same shape, in [0, 1].
 
         Returns:
             (B,), at least 0.
@@ -86,7 +84,7 @@ class Perceptual(nn.Module):
         )
         parts = 1 + int(values / AT_ONCE.get(target.device.type, AT_ONCE["cuda"]))
         if torch.is_grad_enabled() and prediction.requires_grad:
-            return _InParts.apply(prediction, target, self._distances, parts)
+            return GradientInParts.apply(prediction, target, self._distances, parts)
         pairs = zip(prediction.chunk(parts), target.chunk(parts), strict=True)
         return torch.cat([self._distances(*pair) for pair in pairs])
 
@@ -112,7 +110,7 @@ class Perceptual(nn.Module):
         return distance
 
     def _convolutions(self, device: torch.device, dtype: torch.dtype) -> list[Convolution]:
-        """Return the weights as they are used; autocast by itself would convert frozen ones again at each call."""
+        """Return the weights on a device in a precision, converted once: autocast would convert them at each call."""
         if (device, dtype) not in self._converted:
             pairs = ((self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")) for name in self.computed)
             with torch.inference_mode(False):  # a test may come first, and a training after it
@@ -123,27 +121,3 @@ class Perceptual(nn.Module):
 
 def _layer(x: Tensor, weight: Tensor, bias: Tensor, pool_first: bool) -> Tensor:
     return F.relu_(F.conv2d(F.max_pool2d(x, 2) if pool_first else x, weight, bias, padding=1))
-
-
-class _InParts(torch.autograd.Function):
-    """Takes the gradient with the value, part by part, so that only one part's feature maps are held at a time."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, prediction: Tensor, target: Tensor, distances: Callable[[Tensor, Tensor], Tensor], parts: int
-    ) -> Tensor:
-        values, gradients = [], []
-        for x, y in zip(prediction.detach().chunk(parts), target.chunk(parts), strict=True):
-            with torch.enable_grad():
-                value = distances(x.requires_grad_(), y)
-                (gradient,) = torch.autograd.grad((SCALE * value).sum(), x)
-            values.append(value.detach())
-            gradients.append(gradient / SCALE)
-        ctx.save_for_backward(torch.cat(gradients))
-        return torch.cat(values)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * grad_output[:, None, None, None].to(gradient.dtype), None, None, None

@@ -57,7 +57,7 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Subtract each channel's mean, ImageNet's unless told, and divide by its standard deviation."""
+        """Subtract each channel's mean and divide by its standard deviation; by default those of ImageNet."""
         return (images - self.mean) / self.std
 
 
@@ -68,7 +68,7 @@ class Features:
     Attributes:
         layers: ``relu1_1`` ... ``relu5_4`` -> (weight, bias) of the convolution before it.
         name: short, for tables: ``imagenet``, ``bundled``, ``random``, or a file's name and the start of its checksum.
-        checksum: SHA-256 of the weights themselves, the same for the same values in any container.
+        checksum: SHA-256 of the weights' values, whatever kind of file they come in.
     """
 
     layers: Layers
@@ -100,8 +100,8 @@ def load_features(name: str) -> Features:
             return _imagenet()
         except (OSError, ValueError) as error:
             log.warning(
-                "FEATURES: VGG-19's ImageNet weights can't be had (%s); the perceptual loss looks through the BUNDLED "
-                "network instead, a small one trained on digits. features=imagenet makes this an error.",
+                "FEATURES: VGG-19's ImageNet weights can't be had (%s); the perceptual loss uses the BUNDLED network "
+                "instead, a small one trained on digits. features=imagenet makes this an error.",
                 error,
             )
             return _bundled()
@@ -155,7 +155,7 @@ def _read(path: Path) -> Layers:
 
 def _layers(state: Mapping[str, Tensor], path: Path) -> Layers:
     layers, before = {}, 3
-    for tap, layer in LAYERS.items():
+    for name, layer in LAYERS.items():
         key = f"features.{layer.position}"
         weight, bias = state.get(f"{key}.weight"), state.get(f"{key}.bias")
         if weight is None or bias is None:
@@ -164,7 +164,7 @@ def _layers(state: Mapping[str, Tensor], path: Path) -> Layers:
             )
         if weight.shape != (len(bias), before, 3, 3):
             raise ValueError(f"{path}: {key}.weight is {tuple(weight.shape)}, expected {(len(bias), before, 3, 3)}")
-        layers[tap], before = (weight, bias), len(bias)
+        layers[name], before = (weight, bias), len(bias)
     return layers
 
 
@@ -172,11 +172,11 @@ def random_layers(width: float) -> Layers:
     """Return Kaiming's random weights for VGG-19, each layer ``width`` times as wide: the same in every run."""
     generator = torch.Generator().manual_seed(0)  # one network for all runs, whatever their seed
     layers, before = {}, 3
-    for tap, layer in LAYERS.items():
+    for name, layer in LAYERS.items():
         channels = round(width * layer.width)
         weight = torch.empty(channels, before, 3, 3)
         nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
-        layers[tap], before = (weight, torch.zeros(channels)), channels
+        layers[name], before = (weight, torch.zeros(channels)), channels
     return layers
 
 

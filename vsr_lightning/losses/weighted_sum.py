@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from math import inf
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -10,11 +11,11 @@ class WeightedSum(nn.Module):
     """Sum of losses, each times its weight.
 
     Args:
-        terms: name -> weight, at least 0; 0 leaves the loss out, and unmade.
-        losses: name -> what makes the loss.
+        terms: weight by name, at least 0; a loss of weight 0 is left out and never made.
+        losses: function that makes the loss, by name.
 
     Raises:
-        ValueError: no term is left, a weight is out of range, or a term has no loss of that name.
+        ValueError: no weight is above 0, one is out of range, or there is no loss of that name.
     """
 
     def __init__(self, terms: Mapping[str, float], losses: Mapping[str, Callable[[], nn.Module]]) -> None:
@@ -31,12 +32,12 @@ class WeightedSum(nn.Module):
         self.features = next((loss.features for loss in self.losses.values() if hasattr(loss, "features")), None)
 
     def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return each loss by itself, without its weight."""
+        """Return each loss by name, without its weight."""
         return {name: loss(prediction, target) for name, loss in self.losses.items()}
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted sum of what :meth:`terms` returned."""
-        return sum((self.weights[name] * value for name, value in terms.items()), 0 * next(iter(terms.values())))
+        return cast(Tensor, sum(self.weights[name] * value for name, value in terms.items()))
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(B, C, H, W) each -> scalar."""
