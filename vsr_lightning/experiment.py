@@ -170,7 +170,8 @@ def _starting_point(
         add_resume(record)
         log.info("going on from %s", newest)
     else:
-        record.update(environment(), resumed=[])
+        record.update(environment())  # all of it is trained by this code
+        record.pop("resumed", None)
     if trainer.is_global_zero:
         rewind(folder, newest)
         (folder / ERROR_FILE).unlink(missing_ok=True)
