@@ -182,7 +182,7 @@ def make_trainer(cfg: DictConfig) -> pl.Trainer:
     """Return the trainer that the config describes."""
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
-        callbacks=list(instantiate(cfg.callbacks).values()),
-        logger=list(instantiate(cfg.logger).values()),
+        callbacks=[callback for callback in instantiate(cfg.callbacks).values() if callback],
+        logger=[logger for logger in instantiate(cfg.logger).values() if logger],
     )
     return trainer

@@ -59,6 +59,7 @@ def train(monkeypatch, tmp_path):
 
         with monkeypatch.context() as patch, pytest.raises(SystemExit) if stop else contextlib.nullcontext() as end:
             patch.chdir(cwd)
+            patch.delenv("HYDRA_FULL_ERROR", raising=False)  # which the command itself sets
             patch.setattr(sys, "argv", ["train", *overrides])
             if stop:
                 patch.setattr(StopOnNaN, "on_train_batch_start", send)
