@@ -170,7 +170,8 @@ def _starting_point(
         add_resume(record)
         log.info("going on from %s", newest)
     else:
-        record.update(environment(), resumed=[])
+        record.update(environment())  # all of it is trained by this code
+        record.pop("resumed", None)
     if trainer.is_global_zero:
         rewind(folder, newest)
         (folder / ERROR_FILE).unlink(missing_ok=True)
@@ -181,7 +182,7 @@ def make_trainer(cfg: DictConfig) -> pl.Trainer:
     """Return the trainer that the config describes."""
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
-        callbacks=list(instantiate(cfg.callbacks).values()),
-        logger=list(instantiate(cfg.logger).values()),
+        callbacks=[callback for callback in instantiate(cfg.callbacks).values() if callback],
+        logger=[logger for logger in instantiate(cfg.logger).values() if logger],
     )
     return trainer

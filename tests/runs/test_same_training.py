@@ -1,8 +1,21 @@
 """What makes two runs the same training: a run that was moved goes on, a command of another run is refused."""
 
-import pytest
+import contextlib
+import json
+import signal
+import sys
 
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import TINY
+from vsr_lightning import experiment
+from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
+from vsr_lightning.launch.cli import run_cli
+from vsr_lightning.runs import provenance, record
 from vsr_lightning.runs.comparable import identity, training_key
+from vsr_lightning.train import main
 
 CONFIG = {
     "seed": 0,
@@ -33,3 +46,154 @@ def test_only_what_changes_the_training_counts():
 def test_the_contents_of_files_are_their_identity(part):
     assert identity({part: {"name": "a", "checksum": "1"}}) == {f"{part}.checksum": "1"}
     assert identity({part: None}) == {}
+
+
+@pytest.fixture
+def train(monkeypatch, tmp_path):
+    """Run the command in a folder, to its end or until a signal comes in the third epoch's first step."""
+
+    def call(*overrides, cwd=tmp_path, stop=False):
+        def send(self, trainer, *_):
+            if trainer.current_epoch == 2:
+                signal.raise_signal(signal.SIGTERM)
+
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) if stop else contextlib.nullcontext() as end:
+            patch.chdir(cwd)
+            patch.delenv("HYDRA_FULL_ERROR", raising=False)  # which the command itself sets
+            patch.setattr(sys, "argv", ["train", *overrides])
+            if stop:
+                patch.setattr(StopOnNaN, "on_train_batch_start", send)
+            run_cli(main)
+        assert not stop or end.value.code == 128 + signal.SIGTERM
+
+    return call
+
+
+FOUR = (*TINY, "trainer.max_epochs=4", "optimizer.lr=0.05")  # at this rate the last epoch is not the best one
+
+
+def _record(folder):
+    return json.loads((folder / "run.json").read_text())
+
+
+def _assert_equal_ends(moved, whole):
+    assert _record(moved)["status"] == "finished"
+    assert _record(moved)["scores"] == _record(whole)["scores"]
+    assert (moved / "frames.csv").read_bytes() == (whole / "frames.csv").read_bytes()
+    for name in ("last", "best"):
+        a, b = (torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True) for run in (moved, whole))
+        assert a["global_step"] == b["global_step"]
+        assert all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in b["state_dict"])
+
+
+def test_a_run_whose_folder_was_moved_goes_on_as_if_it_was_not(train, tmp_path):
+    train(*FOUR, "hydra.run.dir=whole")
+    best = torch.load(tmp_path / "whole/checkpoints/best.ckpt", weights_only=True)
+    assert best["epoch"] < 2, "the best epoch has to be one before the move, or this test can't fail"
+    train(*FOUR, "hydra.run.dir=run", stop=True)
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    train(*FOUR, "resume=elsewhere")
+    _assert_equal_ends(tmp_path / "elsewhere", tmp_path / "whole")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_whose_folder_was_moved_goes_on_as_if_it_was_not(train, tmp_path):
+    train("-m", *FOUR, "seed=0,1", "hydra.sweep.dir=whole")
+    train("-m", *FOUR, "seed=0,1", "hydra.sweep.dir=sweep", stop=True)
+    (tmp_path / "sweep").rename(tmp_path / "elsewhere")
+    train("-m", *FOUR, "seed=0,1", "resume=elsewhere")
+    first, second, bicubic = sorted(path.parent.name for path in (tmp_path / "whole").glob("*/run.json"))
+    for name in (first, second):
+        _assert_equal_ends(tmp_path / "elsewhere" / name, tmp_path / "whole" / name)
+    assert _record(tmp_path / "elsewhere" / bicubic)["scores"] == _record(tmp_path / "whole" / bicubic)["scores"]
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_working_folder_that_was_moved_with_its_data_goes_on(absolute, train, tmp_path):
+    def command(root):
+        place = f"{root}/" if absolute else ""
+        return (
+            "data=video_file", f"data.path={place}my.npy", "data.train_videos=4", "data.test_videos=2",
+            "data.batch_size=2", "model=frame_fusion_fig1", "model.widths=[2,4]", "trainer.accelerator=cpu",
+            "trainer.max_epochs=4", f"init_from={place}first/checkpoints/last.ckpt",
+        )  # fmt: skip
+
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    np.save(old / "my.npy", np.random.default_rng(0).integers(0, 256, (6, 20, 64, 64), np.uint8))
+    train(*command(old), "init_from=null", "trainer.max_epochs=1", "hydra.run.dir=first", cwd=old)
+    train(*command(old), "hydra.run.dir=whole", cwd=old)
+    train(*command(old), "hydra.run.dir=run", cwd=old, stop=True)
+    old.rename(new)
+    train(*command(new), "resume=run", cwd=new)
+    _assert_equal_ends(new / "run", new / "whole")
+    assert not old.exists()
+
+
+# what lies in a run's folder, save Hydra's copy of the last command and its log
+LEFT = ("run.json", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "frames.csv")
+
+
+def test_a_command_of_another_run_is_refused_and_changes_nothing(train, tmp_path):
+    videos = np.random.default_rng(0).integers(0, 256, (6, 20, 64, 64), np.uint8)
+    np.save(tmp_path / "my.npy", videos)
+    own = ("data=video_file", "data.path=my.npy", *(item for item in FOUR if item != "data.source=generated"),
+           "loss=perceptual", "loss.layers=[relu1_1]", "data.train_videos=4")  # fmt: skip
+    train(*own, "hydra.run.dir=run", stop=True)
+    (tmp_path / "other").mkdir()
+    np.save(tmp_path / "other" / "my.npy", 255 - videos)  # under the same name, so that only its contents tell
+    run = tmp_path / "run"
+    before = {path: path.read_bytes() for path in run.rglob("*") if str(path.relative_to(run)) in LEFT}
+    for changes, message in {
+        ("optimizer.lr=0.01",): r"was started with optimizer\.lr=0\.05, this command has 0\.01",
+        ("seed=1",): r"was started with data\.seed=0, this command has 1",
+        ("trainer.max_epochs=9",): r"was started with trainer\.max_epochs=4, this command has 9",
+        ("trainer.precision=bf16-mixed",): r"was started with trainer\.precision=32-true, this command has bf16-mixed",
+        ("loss.layers=[relu1_2]",): r"was started with loss\.layers=\['relu1_1'\], this command has \['relu1_2'\]",
+        ("data.path=other/my.npy",): r"was started with data\.checksum=\w{8}, this command has \w{8}: repeat",
+        ("features=bundled",): r"was started with features\.checksum=\w{8}, this command has \w{8}: repeat",
+    }.items():
+        with pytest.raises(SystemExit, match=message):
+            train(*own, *changes, "resume=run")
+        assert {path: path.read_bytes() for path in before} == before
+    train(*own, "resume=run", "trainer.log_every_n_steps=5", "callbacks.progress_bar=null", "logger=[csv,tensorboard]")
+    assert _record(run)["status"] == "finished"
+
+
+def test_a_resume_under_other_code_or_packages_keeps_both_and_says_so_once(train, tmp_path, monkeypatch, capsys):
+    def environment(commit, torch_version):
+        return {
+            "git": {"commit": commit, "dirty": False},
+            "versions": {"torch": torch_version, "numpy": "2"},
+            "platform": "here",
+        }
+
+    def use(*args):
+        for module in (provenance, record, experiment):
+            monkeypatch.setattr(module, "environment", lambda: environment(*args))
+
+    use("a" * 40, "2.1")
+    train(*FOUR, "hydra.run.dir=run", stop=True)
+    train(*FOUR, "resume=run", stop=True)
+    assert "resumed" not in _record(tmp_path / "run")
+    capsys.readouterr()
+    use("b" * 40, "2.2")
+    train(*FOUR, "resume=run")
+    run = _record(tmp_path / "run")
+    assert (run["git"]["commit"], run["versions"]["torch"]) == ("a" * 40, "2.1")
+    assert run["resumed"] == [environment("b" * 40, "2.2")]
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "goes on under other code" in line)
+    assert f"git.commit {'a' * 40} before, {'b' * 40} now; versions.torch 2.1 before, 2.2 now" in line
+    kept = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["provenance"]
+    assert (kept["git"], kept["resumed"]) == (run["git"], run["resumed"])
+
+
+def test_a_run_that_saved_nothing_starts_over_and_names_the_code_that_trained_it(train, tmp_path, monkeypatch):
+    train(*FOUR, "hydra.run.dir=run", stop=True)
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        path.unlink()
+    run = _record(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text(json.dumps(run | {"git": {"commit": "older", "dirty": False}}))
+    train(*FOUR, "resume=run")
+    assert _record(tmp_path / "run")["git"] == run["git"]
+    assert "resumed" not in _record(tmp_path / "run")

@@ -48,6 +48,17 @@ class LastCheckpoint(Checkpoint):
                     values: dict[str, Tensor | float] = {name: float(value) for name, value in row.items() if value}
                     logger.log_metrics(values, step=int(values.pop("step")))
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let ``best`` know its record in a run's folder that was moved: it forgets those of another folder."""
+        here = self.path.parent.resolve()
+        if trainer.ckpt_path and Path(trainer.ckpt_path).resolve().parent == here:
+            states = checkpoint["callbacks"]
+            states |= {
+                name: _moved(state, state["dirpath"], str(here)) for name, state in states.items() if "dirpath" in state
+            }
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         _handle_signals(self._note)  # Lightning puts the handlers back that were there before
 
@@ -142,6 +153,12 @@ def rewind(folder: Path, checkpoint: Path | None) -> None:
         else:
             with path.open("r+b") as file:
                 file.truncate(size)
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {_moved(key, old, new): _moved(part, old, new) for key, part in value.items()}
+    return new + value.removeprefix(old) if isinstance(value, str) and value.startswith(old) else value
 
 
 def _handle_signals(handler: Any) -> None:
