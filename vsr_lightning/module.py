@@ -12,6 +12,7 @@ from torchmetrics import MeanMetric
 from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import WeightedSum
 from vsr_lightning.metrics import METRICS, Metric, Scoring, frame_scores, in_parts, score_frames, temporal_error
+from vsr_lightning.runs.migrate import upgrade_weights
 from vsr_lightning.utils.checks import check_number
 
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
@@ -138,6 +139,7 @@ class SuperResolution(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the means of an unfinished epoch."""
+        checkpoint["state_dict"] = upgrade_weights(checkpoint["state_dict"])
         first = self.global_rank == 0  # it takes what all had
         self.sums = {name: value * first for name, value in checkpoint.get("sums", {}).items()}
 
