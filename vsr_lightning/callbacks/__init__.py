@@ -1,4 +1,4 @@
-"""What acts around the epochs: progress, checkpoints, scores of frames, and the pictures in TensorBoard."""
+"""Lightning callbacks: progress, checkpoints, the scores of each frame, and the pictures in TensorBoard."""
 
 from vsr_lightning.callbacks.frame_scores import FrameScores
 from vsr_lightning.callbacks.last_checkpoint import LastCheckpoint
