@@ -3,6 +3,7 @@ import gc
 import io
 import json
 import math
+import re
 from collections import defaultdict
 from importlib.metadata import version
 
@@ -10,7 +11,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
@@ -19,6 +20,7 @@ from torch import nn
 
 from vsr_lightning.callbacks.last_checkpoint import LastCheckpoint
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
+from vsr_lightning.callbacks.tensorboard_images import TensorBoardImages
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.experiment import train
@@ -168,20 +170,53 @@ def test_event_files_hold_pictures_a_clip_and_the_scores_beside_the_choices(fini
     assert (clip.format, clip.n_frames) == ("GIF", 16)
     layout = Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
     tags = [tag for category in layout.category for chart in category.chart for tag in chart.multiline.tag]
-    assert tags == ["perceptual loss/.*", "val/psnr$", "val/ssim$"]
-    for stage, name in (("train", "training"), ("val", "validation")):
-        points = events.Scalars(f"perceptual loss/{name}")
-        assert [point.step for point in points] == [1, 2]
-        assert [point.value for point in points] == [point.value for point in events.Scalars(f"{stage}/loss")]
+    drawn = {
+        "perceptual loss/training": "train/loss",
+        "perceptual loss/validation": "val/loss",
+        "validation/PSNR (dB)": "val/psnr",
+        "validation/SSIM": "val/ssim",
+    }
+    found = {tag for pattern in tags for tag in events.Tags()["scalars"] if re.match(pattern, tag)}
+    assert found == set(drawn)
+    for tag, name in drawn.items():
+        points = events.Scalars(tag)
+        assert [point.step for point in points] == [1, 2]  # epochs, in all of the charts
+        assert [point.value for point in points] == [point.value for point in events.Scalars(name)]
     hparams = {
         tag: HParamsPluginData.FromString(content) for tag, content in events.PluginTagToContent("hparams").items()
     }
     shown = {metric.name.tag for metric in hparams["_hparams_/experiment"].experiment.metric_infos}
     assert shown == {"test/psnr", "test/ssim", "test/vgg_distance", "test/haarpsi", "test/gmsd", "test/temporal_error"}
-    assert hparams["_hparams_/session_start_info"].session_start_info.hparams["loss"].string_value == "perceptual"
+    chosen = hparams["_hparams_/session_start_info"].session_start_info.hparams
+    assert (chosen["loss"].string_value, chosen["epochs"].number_value, chosen["train_batch_size"].number_value) == (
+        "perceptual", 2, 3
+    )  # fmt: skip
+    assert sorted(chosen)[:5] == ["epochs", "loss", "lr", "model", "seed"]  # the five that the tab shows at first
     scores = json.loads((finished / "run.json").read_text())["scores"]
     for tag in shown:
         assert events.Scalars(tag)[-1].value == pytest.approx(scores[tag.removeprefix("test/")])
+
+
+def test_the_hyperparameters_of_a_network_that_is_not_trained_name_no_training(tmp_path):
+    module, logger = SuperResolution(Bicubic(), nn.MSELoss()), TensorBoardLogger(tmp_path, default_hp_metric=False)
+    config = {"optimizer": {"lr": 1e-4}, "trainer": {"max_epochs": 50}}
+    module.provenance = {"model": "bicubic", "data": {"name": "generated", "batch_size": 20}, "config": config}
+    train(_data(), module, _trainer(tmp_path, logger=logger, callbacks=[TensorBoardImages()]))
+    content = EventAccumulator(logger.log_dir).Reload().PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    chosen = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert {name: value.string_value for name, value in chosen.items()} == {"model": "bicubic", "videos": "generated"}
+
+
+@pytest.mark.parametrize("provenance", [{}, None, {"model": "mine"}, {"loss": "edge", "features": None}])
+def test_the_dashboard_does_without_a_provenance(tmp_path, provenance):
+    module = SuperResolution(_network(), nn.MSELoss())
+    module.provenance = provenance
+    logger = TensorBoardLogger(tmp_path, default_hp_metric=False)
+    train(_data(), module, _trainer(tmp_path, logger=logger, callbacks=[TensorBoardImages()]))
+    events = EventAccumulator(logger.log_dir).Reload()
+    loss = (provenance or {}).get("loss", "the")
+    assert [point.step for point in events.Scalars(f"{loss} loss/training")] == [1]
+    assert events.Tags()["images"]
 
 
 def test_the_frames_table_has_a_row_a_test_frame_and_the_means_of_the_run(finished):

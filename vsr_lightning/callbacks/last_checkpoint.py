@@ -1,4 +1,4 @@
-"""What a run can go on from, saved so that a run that is cut off and resumed ends as one that was not."""
+"""The checkpoint that a run resumes from, so that an interrupted run ends exactly as an uninterrupted one."""
 
 import csv
 import io
@@ -24,26 +24,30 @@ EVENTS = "tensorboard/**/events.out.tfevents.*"
 
 
 class LastCheckpoint(Checkpoint):
-    """Save weights, optimiser, schedule and place: after each epoch, every so many steps, and when told to stop.
+    """Save weights, optimizer, schedule and position: after each epoch, every ``every_n_steps``, and at a signal.
 
-    SIGINT (Ctrl-C) and SIGTERM let the step finish, save, and raise :class:`Interrupted`; a second one does not wait.
-    Saved too is how far the TensorBoard files were, so that a resumed run can cut off what came later.
+    SIGINT (Ctrl-C) and SIGTERM let the step finish, save, and raise :class:`Interrupted`; a second signal raises it at
+    once. The checkpoint also holds the sizes of the TensorBoard files, so that a resumed run can cut off later points,
+    and the text of the CSV table, since ``CSVLogger`` deletes a file that it finds before anybody could cut it.
 
     Args:
-        dirpath: folder of ``last.ckpt``; the one before it is kept until the run has finished.
-        every_n_steps: also within an epoch; None is never.
+        dirpath: folder of ``last.ckpt``; the checkpoint before it is kept until the run has finished.
+        every_n_steps: steps between checkpoints within an epoch; None saves none there.
+
+    Raises:
+        ValueError: ``every_n_steps`` is no whole number above zero.
     """
 
     def __init__(self, dirpath: str, every_n_steps: int | None = None) -> None:
         if every_n_steps is not None and (not isinstance(every_n_steps, int) or every_n_steps < 1):
             raise ValueError(f"checkpoint_every_n_steps={every_n_steps}: choose a whole number, at least 1, or null")
         self.path, self.every_n_steps = Path(dirpath) / "last.ckpt", every_n_steps
-        self.asked: int | None = None
+        self.signum: int | None = None
         self.table = ""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for logger in trainer.loggers:
-            if isinstance(logger, CSVLogger):  # which deletes what an earlier process wrote
+            if isinstance(logger, CSVLogger):
                 for row in csv.DictReader(io.StringIO(self.table)):
                     values: dict[str, Tensor | float] = {name: float(value) for name, value in row.items() if value}
                     logger.log_metrics(values, step=int(values.pop("step")))
@@ -60,30 +64,30 @@ class LastCheckpoint(Checkpoint):
             }
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        _handle_signals(self._note)  # Lightning puts the handlers back that were there before
+        _handle_signals(self._on_signal)  # Lightning puts the handlers back that were there before
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
     ) -> None:
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return  # the epoch's end comes right after, or gradients are still being accumulated
-        stop = self._told_to_stop(trainer)
+        stop = self._signal(trainer)
         if stop or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
             self._save(trainer)
         if stop:
             raise Interrupted(stop)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if stop := self._told_to_stop(trainer):
+        if stop := self._signal(trainer):
             raise Interrupted(stop)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._save(trainer)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if stop := self._told_to_stop(trainer):
+        if stop := self._signal(trainer):
             raise Interrupted(stop)
-        _handle_signals(_stop_now)  # nothing is learnt any more, so nothing is to be saved
+        _handle_signals(_stop_now)  # the training is over and saved
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -110,19 +114,19 @@ class LastCheckpoint(Checkpoint):
                 self.table = path.read_text(encoding="utf-8")
         trainer.save_checkpoint(self.path)
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum:
             _stop_now(signum, frame)
-        self.asked = signum
-        log.warning("stopping after this step: what is needed to go on will be saved (again to stop at once)")
+        self.signum = signum
+        log.warning("stopping after this step and saving a checkpoint to resume from (signal again to stop at once)")
 
-    def _told_to_stop(self, trainer: pl.Trainer) -> int | None:
+    def _signal(self, trainer: pl.Trainer) -> int | None:
         if trainer.world_size == 1:
-            return self.asked
-        # all processes must agree on the step, or those that go on wait for the others for ever
-        asked: Tensor = torch.tensor(self.asked or 0, device=trainer.strategy.root_device)
-        torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
-        return int(asked) or None
+            return self.signum
+        # all processes must stop after the same step, or some would wait for the others for ever
+        signum: Tensor = torch.tensor(self.signum or 0, device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(signum, torch.distributed.ReduceOp.MAX)
+        return int(signum) or None
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -143,7 +147,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def rewind(folder: Path, checkpoint: Path | None) -> None:
-    """Cut a run's TensorBoard files off where they were when the checkpoint was saved, to write no epoch twice."""
+    """Cut a run's TensorBoard files to their sizes at the checkpoint, so that no point is written twice."""
     state = load_checkpoint(str(checkpoint), "resume")["callbacks"][LastCheckpoint.__qualname__] if checkpoint else {}
     sizes = state.get("events", {})
     for path in folder.glob(EVENTS):

@@ -1,4 +1,4 @@
-"""Stop a training whose loss is lost."""
+"""Stop a training whose loss is no longer finite."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vsr_lightning.callbacks.last_checkpoint import LastCheckpoint
 
-NAN_CHECK_EVERY = 50  # steps: looking at a number on the GPU makes the CPU wait for it
+NAN_CHECK_EVERY = 50  # steps on a GPU: reading a value there makes the CPU wait for it
 
 
 class StopOnNaN(pl.Callback):

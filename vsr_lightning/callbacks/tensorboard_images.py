@@ -1,0 +1,132 @@
+"""What TensorBoard shows beside the curves: pictures, a clip, a sweep's curves in one chart, and the HPARAMS tab."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import SummaryWriter
+
+from vsr_lightning.degradation import Batch
+from vsr_lightning.images import gif, grid, side_by_side, strip
+from vsr_lightning.metrics import METRICS, Metric
+
+
+class TensorBoardImages(pl.Callback):
+    """Write pictures of the same test windows after each epoch, and the run's hyperparameters and scores at its end.
+
+    Nothing happens without a TensorBoard logger.
+
+    Args:
+        videos: how many test videos the picture shows.
+    """
+
+    def __init__(self, videos: int = 4) -> None:
+        self.videos = videos
+        self.batch: Batch | None = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for writer in _writers(trainer):
+            writer.add_custom_scalars(layout(_loss(pl_module), _metrics(pl_module)))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._draw(trainer, {f"{_loss(pl_module)} loss/training": "train/loss"})
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        scores = {_tag(metric): f"val/{name}" for name, metric in _metrics(pl_module).items()}
+        self._draw(trainer, {f"{_loss(pl_module)} loss/validation": "val/loss"} | scores)
+        self._show(trainer, pl_module, trainer.current_epoch + 1)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.global_step == 0:  # nothing was trained, so nothing was shown yet
+            self._show(trainer, pl_module, 0)
+        if provenance := getattr(pl_module, "provenance", None):
+            chosen = hyperparameters(provenance, trainer.current_epoch if trainer.global_step else 0)
+            compared = [f"test/{name}" for name in _metrics(pl_module, test=True)]
+            found = trainer.callback_metrics
+            scores = {name: float(found[name]) for name in compared if name in found}
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.log_hyperparams(chosen, scores, step=trainer.global_step)
+
+    def _draw(self, trainer: pl.Trainer, tags: dict[str, str]) -> None:
+        """Add a point to curves that count epochs, as the pictures do; Lightning's own count steps."""
+        for writer in _writers(trainer):
+            for tag, name in tags.items():
+                if (value := trainer.callback_metrics.get(name)) is not None:
+                    writer.add_scalar(tag, value, trainer.current_epoch + 1)
+
+    def _show(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epochs: int) -> None:
+        if not (writers := _writers(trainer)):
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if self.batch is None:
+            self.batch = data.test_windows(self.videos)
+        batch = Batch(*(part.to(pl_module.device) for part in self.batch))
+        with torch.no_grad():
+            columns = side_by_side(batch.select_targets(batch.low_res), *batch.align(pl_module(batch.low_res)))
+        middle, first = batch.middle_frames(), batch.video.flatten() == batch.video.flatten()[0]
+        picture = grid({kind: images[middle] for kind, images in columns.items()})
+        clip = gif(strip({kind: images[first] for kind, images in columns.items()}))
+        for writer in writers:
+            writer.add_image(f"test videos/{', '.join(columns)}", picture, epochs)
+            _add_clip(writer, f"clip/{', '.join(columns)}", clip, epochs)
+
+
+def layout(loss: str, metrics: Mapping[str, Metric]) -> dict[str, dict[str, list[Any]]]:
+    """Return charts over all runs of a sweep, in epochs; TensorBoard merges those of runs with other losses.
+
+    A loss has a chart of its own, training and validation in it: the scales of two losses have nothing in common.
+    """
+    return {
+        "Losses of the sweep": {loss: ["Multiline", [f"{re.escape(loss)} loss/.*"]]},
+        "Scores of the sweep": {
+            f"{metric.title}, validation": ["Multiline", [f"{re.escape(_tag(metric))}$"]] for metric in metrics.values()
+        },
+    }
+
+
+def hyperparameters(provenance: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    """Return what the HPARAMS tab compares runs by, as plain values.
+
+    The tab shows the first five names of the alphabet until asked for more: epochs, loss, lr, model and seed.
+
+    Args:
+        provenance: what is known of the run; what is not is left out.
+        epochs: how many were trained; without any, there is no rate and no batch size either.
+    """
+    data, features, config = (provenance.get(key) or {} for key in ("data", "features", "config"))
+    chosen = {key: provenance.get(key) for key in ("model", "loss", "seed")}
+    chosen |= {"videos": data.get("name"), "vgg_features": features.get("name")}
+    if epochs:
+        rate = (config.get("optimizer") or {}).get("lr")
+        chosen |= {"epochs": epochs, "lr": rate, "train_batch_size": data.get("batch_size")}
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _metrics(module: pl.LightningModule, test: bool = False) -> dict[str, Metric]:
+    """Return the metrics to compare runs by, in the test or already in the validation."""
+    known: Mapping[str, Metric] = getattr(module, "metrics", METRICS)
+    return {name: metric for name, metric in known.items() if metric.compared and (test or not metric.test_only)}
+
+
+def _tag(metric: Metric) -> str:
+    return f"validation/{metric.title}"
+
+
+def _loss(module: pl.LightningModule) -> str:
+    return str((getattr(module, "provenance", None) or {}).get("loss") or "the")
+
+
+def _writers(trainer: pl.Trainer) -> list[SummaryWriter]:
+    loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    return [logger.experiment for logger in loggers] if trainer.is_global_zero else []
+
+
+def _add_clip(writer: SummaryWriter, tag: str, clip: bytes, step: int) -> None:
+    # add_video would need moviepy to write the same bytes
+    value = Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=clip))
+    writer.file_writer.add_summary(Summary(value=[value]), step)  # open, since a picture was written just before
