@@ -1,4 +1,5 @@
 import gc
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable
@@ -19,6 +20,12 @@ from vsr_lightning.module import SuperResolution
 from vsr_lightning.train import main
 from vsr_lightning.utils import download
 from vsr_lightning.utils.config import CONF
+
+# where it can fork (not on Windows), a process has imported PyTorch when it starts
+PROCESSES = multiprocessing.get_context(
+    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+)
+PROCESSES.set_forkserver_preload(["vsr_lightning.experiment", "vsr_lightning.launch.processes"])
 
 # the smallest job that trains, validates and tests
 TINY = (

@@ -5,38 +5,33 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from tests.conftest import TINY
+from tests.conftest import PROCESSES, TINY
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
+from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.runs.checkpoint import PREVIOUS
+from vsr_lightning.train import main
 
 COMMAND = (
-    *TINY, "loss=perceptual", "loss.layers=[relu1_1]", "trainer.max_epochs=6", "data.train_videos=30",
+    *TINY, "loss=perceptual", "loss.layers=[relu1_1]", "logger=[tensorboard,csv]", "data.train_videos=12",
+    "trainer.max_epochs=4",
 )  # fmt: skip
-KILLS = 20
+KILLS = 10
 
 
-def start(folder, *overrides):
-    """Start the real command; its own processes go with it when it is killed."""
-    command = [sys.executable, "-m", "vsr_lightning.train", *COMMAND, f"hydra.run.dir={folder}", *overrides]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.Popen(
-        command, cwd=folder.parent, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
-def finish(process):
-    _, errors = process.communicate()
-    return process.returncode, errors
+def run(folder, *overrides):
+    """Be the command, in a process of its own."""
+    os.chdir(folder.parent)
+    sys.argv = ["train", *COMMAND, f"hydra.run.dir={folder}", *overrides]
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    run_cli(main)
 
 
 def scalars(run):
@@ -50,6 +45,14 @@ def scalars(run):
     return sorted(entry for entry in found if not entry[1].startswith(("_hparams_", "custom_scalars")))
 
 
+def table(run):
+    """The rows of the CSV logger: learning rate, training and validation of each epoch, and the test."""
+    with (run / "csv/metrics.csv").open() as file:
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    assert len(rows) == 3 * 4 + 1
+    return sorted(rows, key=lambda row: (row["step"], sorted(row)))
+
+
 def assert_equal_runs(resumed, whole):
     for name in ("last", "best"):
         a, b = (torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True) for run in (resumed, whole))
@@ -59,12 +62,16 @@ def assert_equal_runs(resumed, whole):
     a, b = (json.loads((run / "run.json").read_text()) for run in (resumed, whole))
     assert (a["status"], a["scores"], a["epochs"]) == ("finished", b["scores"], b["epochs"])
     assert scalars(resumed) == scalars(whole)
+    assert table(resumed) == table(whole)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "run"
-    assert finish(start(folder))[0] == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYDRA_FULL_ERROR", "0")
+        patch.setattr(sys, "argv", ["train", *COMMAND, f"hydra.run.dir={folder}"])
+        run_cli(main)
     return folder
 
 
@@ -89,11 +96,11 @@ def stopped(vsr, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("signum", "step", "saved", "workers"),
     [
-        (signal.SIGTERM, 24, 25, 0),
-        (signal.SIGTERM, 24, 25, 1),
-        (signal.SIGINT, 20, 21, 0),
-        (signal.SIGINT, 29, 30, 0),
-        (signal.SIGINT, 29, 30, 1),
+        (signal.SIGTERM, 9, 10, 0),
+        (signal.SIGTERM, 9, 10, 1),
+        (signal.SIGINT, 8, 9, 0),
+        (signal.SIGINT, 11, 12, 0),
+        (signal.SIGINT, 11, 12, 1),
     ],
 )
 def test_a_signal_saves_after_the_step_and_the_run_goes_on_from_there(
@@ -109,27 +116,18 @@ def test_a_signal_saves_after_the_step_and_the_run_goes_on_from_there(
     assert not (tmp_path / "run/checkpoints" / PREVIOUS).exists()
 
 
-def test_csv_tables_are_whole_after_a_resume(stopped, vsr, tmp_path):
-    stopped(signal.SIGTERM, 24, "logger=csv", "hydra.run.dir=run")
-    vsr(*COMMAND[len(TINY) :], "logger=csv", "resume=run")
-    vsr(*COMMAND[len(TINY) :], "logger=csv", "hydra.run.dir=whole")
-    resumed, whole = (_table(tmp_path / name) for name in ("run", "whole"))
-    assert len(whole) == 3 * 6 + 1  # learning rate, training and validation an epoch, and the test
-    assert resumed == whole
-
-
 def test_an_interrupted_sweep_goes_on_with_what_is_unfinished(stopped, vsr, tmp_path, capsys):
-    sweep = ("-m", "seed=0,1")
-    assert stopped(signal.SIGTERM, 24, *sweep) == 143
+    sweep = ("-m", "seed=0,1", "trainer.max_epochs=2")
+    assert stopped(signal.SIGTERM, 5, *sweep) == 143
     (folder,) = (tmp_path / "runs").glob("*_sweep")
     assert [path.parent.name[0] for path in folder.glob("*/run.json")] == ["0"]
-    vsr(*sweep, *COMMAND[len(TINY) :], "resume=auto")
+    vsr(*COMMAND[len(TINY) :], *sweep, "resume=auto")
     assert list((tmp_path / "runs").iterdir()) == [folder]
     records = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/run.json")}
     assert len(records) == 3
     assert {record["status"] for record in records.values()} == {"finished"}
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/last.ckpt")}
-    vsr(*sweep, *COMMAND[len(TINY) :], f"resume={folder}")
+    vsr(*COMMAND[len(TINY) :], *sweep, f"resume={folder}")
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/last.ckpt")} == before
     assert "has finished before" in capsys.readouterr().out
 
@@ -138,7 +136,7 @@ def test_an_interrupted_sweep_goes_on_with_what_is_unfinished(stopped, vsr, tmp_
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_a_line_saying_so(
     damage, stopped, vsr, tmp_path, whole, capsys
 ):
-    stopped(signal.SIGTERM, 24, "hydra.run.dir=run")
+    stopped(signal.SIGTERM, 9, "hydra.run.dir=run")
     last = tmp_path / "run/checkpoints/last.ckpt"
     content = bytearray(last.read_bytes())
     if damage == "cut":
@@ -152,7 +150,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_a_line_saying_so(
 
 
 def test_another_command_is_refused(stopped, vsr, tmp_path):
-    stopped(signal.SIGTERM, 24, "hydra.run.dir=run")
+    stopped(signal.SIGTERM, 0, "hydra.run.dir=run")
     with pytest.raises(SystemExit, match=r"run was started with optimizer\.lr=0\.0001, this command has 0\.01"):
         vsr(*COMMAND[len(TINY) :], "resume=run", "optimizer.lr=0.01")
 
@@ -197,36 +195,33 @@ def test_auto_starts_anew_where_there_is_nothing_to_resume(vsr, tmp_path, capsys
 @pytest.mark.slow
 @pytest.mark.parametrize("every", ["null", "1"])
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path, whole, every):
-    """Every second kill falls where the run is at work, the others anywhere from its first import on."""
+    """Every second kill falls where the run is at work, the others anywhere from its start on."""
     folder, chance, kills, resumed = tmp_path / "run", random.Random(int(every == "1")), 0, 0
 
     def go_on():
         resume = f"resume={folder}" if folder.exists() else "resume=null"
-        return start(folder, resume, f"checkpoint_every_n_steps={every}")
+        process = PROCESSES.Process(target=run, args=(folder, resume, f"checkpoint_every_n_steps={every}"))
+        process.start()
+        return process
 
-    while kills < KILLS // 2:
+    while kills < KILLS:
         before, process = _log(folder), go_on()
         at_work = kills % 2 == 0
-        while at_work and process.poll() is None and _log(folder) == before:
+        while at_work and process.is_alive() and _log(folder) == before:
             time.sleep(0.01)
-        time.sleep(chance.uniform(0, 3 if at_work else 6))
-        process.send_signal(signal.SIGKILL)
-        kills += finish(process)[0] == -signal.SIGKILL
+        process.join(chance.uniform(0, 1 if at_work else 2))
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
         resumed += "going on from" in _log(folder).removeprefix(before)
         if '"finished"' in _read(folder / "run.json"):
             assert_equal_runs(folder, whole)
             folder.rename(tmp_path / f"finished_{kills}")
-    code, errors = finish(go_on())
-    assert code == 0, errors
+    last = go_on()
+    last.join()
+    assert last.exitcode == 0
     assert_equal_runs(folder, whole)
     assert resumed
-
-
-def _table(run):
-    (path,) = run.glob("csv/metrics.csv")
-    with path.open() as file:
-        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-    return sorted(rows, key=lambda row: (row["step"], sorted(row)))
 
 
 def _log(folder):
