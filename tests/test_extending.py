@@ -1,4 +1,4 @@
-"""What a stranger adds as docs/extending.md says: a loss, a network, a metric and a data set, in a folder of one's own."""
+"""What a stranger adds as docs/extending.md says: a loss, a network, a metric and a data set, in a folder apart."""
 
 import csv
 import json
