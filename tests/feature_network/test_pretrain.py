@@ -87,7 +87,14 @@ def test_the_dashboard_has_curves_with_one_point_per_epoch(finished):
         for tag in events.Tags()["scalars"]:
             points[tag] = points.get(tag, 0) + len(events.Scalars(tag))
     assert {tag: count for tag, count in points.items() if tag != "epoch" and count != 1} == {}
-    assert set(points) >= {"train/loss", "train/accuracy", "val/accuracy", "val/sharp", "val/spoiled", "test/accuracy"}
+    assert set(points) >= {
+        "train/loss",
+        "train/accuracy",
+        "val/accuracy",
+        "val/sharp",
+        "val/distorted",
+        "test/accuracy",
+    }
 
 
 def test_folded_weights_are_a_plain_vgg19_that_gives_the_same_features():
@@ -133,10 +140,10 @@ def test_accuracy_is_per_digit_in_whatever_order_and_by_the_true_digit(tmp_path)
     (scores,) = _trainer(tmp_path).test(module, loader, verbose=False)
     assert scores["test/accuracy"] == pytest.approx((1 + 0.5 + 0.5 + 0) / 4)
     assert scores["test/sharp"] == pytest.approx(1.5 / 3)
-    assert scores["test/spoiled"] == pytest.approx(0.5)
+    assert scores["test/distorted"] == pytest.approx(0.5)
     assert scores["test/digit_3"] == pytest.approx(3 / 4)
     assert (scores["test/digit_8"], scores["test/digit_1"]) == (1, 0)
-    assert scores["test/strength_error"] == pytest.approx(0.4 / 16)
+    assert scores["test/level_error"] == pytest.approx(0.4 / 16)
 
 
 def test_training_learns_both_tasks(tmp_path):
@@ -149,7 +156,7 @@ def test_training_learns_both_tasks(tmp_path):
     trainer.fit(module, data)
     after = score(data, module, trainer)
     assert after["accuracy"] > 0.5 > before["test/accuracy"]
-    assert after["strength_error"] < 0.7 * before["test/strength_error"]
+    assert after["level_error"] < 0.7 * before["test/level_error"]
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path):

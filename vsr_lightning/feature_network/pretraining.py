@@ -1,4 +1,4 @@
-"""Train the feature network and write it as the loss reads it, with a card that tells what it is."""
+"""Train the feature network, and write its weights as the loss reads them, with a model card."""
 
 import math
 from pathlib import Path
@@ -93,7 +93,7 @@ def model_card(record: dict[str, Any]) -> str:
     data, optimizer = config["data"], config["optimizer"]
     widths = ", ".join(str(round(config["width"] * full)) for full in (64, 128, 256, 512, 512))
     git = record["git"] or {"commit": "unknown", "dirty": False}
-    accuracy = {name: f"{100 * scores.get(name, math.nan):.2f} %" for name in ("accuracy", "sharp", "spoiled")}
+    accuracy = {name: f"{100 * scores.get(name, math.nan):.2f} %" for name in ("accuracy", "sharp", "distorted")}
     table = {
         "SHA-256 of the file": f"`{weights['sha256']}`",
         "SHA-256 of the values": f"`{weights['checksum']}`, as tables and `run.json` have it",
@@ -103,25 +103,25 @@ def model_card(record: dict[str, Any]) -> str:
         "joins with probability 1/2",
         "held out": "the last 360 digits, those of the generated test videos; tested as they are, every other frame "
         "distorted as in training",
-        "recipe": f"{record['steps']:,} steps of {data['batch_size']} frames, {data['train_frames']:,} an epoch, "
+        "recipe": f"{record['steps']:,} steps of {data['batch_size']} frames, {data['train_frames']:,} per epoch, "
         f"{optimizer['_target_'].rsplit('.')[-1]}, one cycle of rates up to {optimizer['lr']}, seed {record['seed']}",
         "trained on": f"{record['device']}, {record['precision']}, torch {record['versions']['torch']}, "
         f"commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}",
         "accuracy per digit": f"{accuracy['accuracy']} on {data['test_frames']:,} frames of held-out digits, "
-        f"overlapping ones too ({accuracy['sharp']} on sharp frames, {accuracy['spoiled']} on spoiled ones)",
+        f"overlapping ones too ({accuracy['sharp']} on sharp frames, {accuracy['distorted']} on distorted ones)",
         "found of each digit": ", ".join(
             f"{digit}: {100 * scores.get(f'digit_{digit}', math.nan):.1f} %" for digit in range(10)
         ),
-        "strengths of the distortions": f"each in [0, 1], told to within {scores['strength_error']:.3f} on average",
+        "distortion levels": f"each in [0, 1], predicted with a mean absolute error of {scores['level_error']:.3f}",
     }
     return "\n".join(
         [
             f"# {WEIGHTS_FILE}",
             "",
             f"VGG-19's sixteen convolutions with {widths} channels in the five blocks: {weights['parameters']:,} "
-            "parameters in half precision, batch normalisation folded in. Trained to read the two handwritten digits "
-            "of a 64x64 frame and to tell how spoiled it is, for the perceptual loss on Moving MNIST; not for natural "
-            "images.",
+            "parameters in half precision, batch normalization folded in. Trained to read the two handwritten digits "
+            "of a 64x64 frame and to measure how distorted it is, for the perceptual loss on Moving MNIST; not for "
+            "natural images.",
             "",
             "| | |",
             "|---|---|",

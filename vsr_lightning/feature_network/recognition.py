@@ -1,4 +1,4 @@
-"""VGG-19 that learns to read the two digits of a frame, and how spoiled they are: the bundled features' origin."""
+"""VGG-19 that learns to read the two digits of a frame, and how distorted it is: the bundled feature network."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,14 +14,14 @@ from vsr_lightning.losses.vgg import LAYERS, Normalize
 from vsr_lightning.utils.optimizer import make_optimizer
 
 DIGITS = 10
-LEVEL_WEIGHT = 1.0  # of the second task's loss beside the first's
+LEVEL_WEIGHT = 1.0  # of the levels' squared error beside the digits' cross-entropy
 
 
 class VGG19(nn.Module):
-    """VGG-19's sixteen convolutions (Simonyan and Zisserman 2015, E), each batch-normalised, and two linear layers.
+    """VGG-19's sixteen convolutions (Simonyan and Zisserman 2015, E), each batch-normalized, and two linear layers.
 
-    The digits are read from the last ReLU, averaged over its positions; the strengths of the distortions from the last
-    of every block, since sharpness shows in small details and the small layers are to notice it.
+    The digits are read from the last ReLU, averaged over its positions; the distortion levels from the last ReLU of
+    every block, so that the first layers, which see small details, learn to notice sharpness.
 
     Args:
         width: factor on the 64 to 512 channels.
@@ -51,7 +51,7 @@ class VGG19(nn.Module):
         self.levels = nn.Linear(sum(ends), len(DISTORTIONS))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1 or 3, H, W) in [0, 1] -> logits of the digits (B, 10), strengths of the distortions (B, 4)."""
+        """(B, 1 or 3, H, W) in [0, 1] -> logits of the digits (B, 10), distortion levels (B, 4)."""
         x, means = self.normalize(images), []
         for block in self.blocks:
             x = block(x)
@@ -59,7 +59,7 @@ class VGG19(nn.Module):
         return self.digits(means[-1]), self.levels(torch.cat(means, dim=1))
 
     def folded(self) -> dict[str, Tensor]:
-        """Return the convolutions with the normalisation folded in, named as in torchvision's VGG-19 without it."""
+        """Return the convolutions with the normalization folded in, named as in torchvision's VGG-19 without it."""
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
         state = {}
@@ -77,13 +77,13 @@ class VGG19(nn.Module):
 class Recognition(pl.LightningModule):
     """Train :class:`VGG19` on both tasks.
 
-    Reading must not mind the spoiling, and the strengths are about nothing else: features that serve both tell a
-    blurred digit from a sharp one without losing what it is.
+    Classification should be invariant to the distortions, regression should measure them. Features trained on both
+    keep a digit's identity and still register how distorted it is.
 
     Args:
-        network: images -> logits of the digits, strengths of the distortions.
-        optimizer: parameters -> optimiser.
-        scheduler: optimiser and ``total_steps`` -> schedule, stepped every step.
+        network: images -> logits of the digits, distortion levels.
+        optimizer: parameters -> optimizer.
+        scheduler: optimizer and ``total_steps`` -> schedule, stepped every step.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Recognition(pl.LightningModule):
         return make_optimizer(self.network.parameters(), self.optimizer, self.scheduler, total_steps=steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Stamp what the run was made from."""
+        """Add what the run was made from."""
         checkpoint["provenance"] = self.provenance
 
     def _outputs(self, batch: DigitBatch) -> tuple[Tensor, Tensor]:
@@ -133,9 +133,9 @@ class Recognition(pl.LightningModule):
     def _score(self, stage: str, batch: DigitBatch) -> None:
         logits, level = self._outputs(batch)
         self._log(stage, {"loss": self._loss(logits, level, batch)}, len(logits))
-        self._log(stage, {"strength_error": (level - batch.level).abs().mean()}, len(logits))
+        self._log(stage, {"level_error": (level - batch.level).abs().mean()}, len(logits))
         hits, distorted = _hits(logits, batch.digits), batch.level.any(1)
-        parts = {"accuracy": hits.new_ones(len(hits), dtype=torch.bool), "sharp": ~distorted, "spoiled": distorted}
+        parts = {"accuracy": hits.new_ones(len(hits), dtype=torch.bool), "sharp": ~distorted, "distorted": distorted}
         for name, part in parts.items():
             if count := int(part.sum()):
                 self._log(stage, {name: hits[part].mean()}, count)
@@ -151,7 +151,7 @@ class Recognition(pl.LightningModule):
 
 
 def read_digits(logits: Tensor) -> Tensor:
-    """Return the two digits (B, 2) that (B, 10) logits, trained on half a unit a digit, say are there."""
+    """Return the two most likely digits, (B, 2), from (B, 10) logits trained on a share of one half per digit."""
     share = logits.softmax(1)
     first = share.argmax(1)
     # a digit that is there twice has a share near one, and half of it left
@@ -160,7 +160,7 @@ def read_digits(logits: Tensor) -> Tensor:
 
 
 def _hits(logits: Tensor, digits: Tensor) -> Tensor:
-    """Return (B,), the share of the two digits that were found, in whatever order."""
+    """Return (B,), the share of the two digits that were found, in any order."""
     return _count(read_digits(logits)).minimum(_count(digits)).sum(1) / 2
 
 
