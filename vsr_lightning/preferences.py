@@ -1,4 +1,4 @@
-"""Which of two equally wrong pictures does a criterion prefer? Frames spoiled in four ways at equal PSNR.
+"""Which of two images of equal PSNR does a criterion prefer? Frames are distorted in four ways.
 
 python -m vsr_lightning.preferences
 python -m vsr_lightning.preferences frames=200 features=[bundled,my_weights.safetensors]
@@ -17,9 +17,17 @@ def main(cfg: DictConfig) -> None:
     """Print the table, and leave it with a picture in the run's folder."""
     from pathlib import Path
 
-    from vsr_lightning.feature_network.equal_psnr import run  # here, so that --help and --cfg need no PyTorch
+    from hydra.utils import instantiate
 
-    print(f"\n{run(cfg, Path(cfg.output_dir))}\nrun: {cfg.output_dir}")
+    from vsr_lightning.data.moving_mnist.generated import TRAIN, VIDEOS  # here, so that --help needs no PyTorch
+    from vsr_lightning.feature_network.equal_psnr import write_preferences
+    from vsr_lightning.utils.checks import check_number
+
+    check_number("seed", cfg.seed, 0)
+    check_number("frames", cfg.frames, 1, VIDEOS - TRAIN)
+    features = [cfg.features] if isinstance(cfg.features, str) else cfg.features or []
+    text = write_preferences(instantiate(cfg.data), features, cfg.seed, Path(cfg.output_dir))
+    print(f"\n{text}\nrun: {cfg.output_dir}")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def test_validation_is_the_same_every_time_and_not_the_test():
     assert not torch.equal(first.frames, other.frames)
 
 
-def test_some_frames_stay_sharp_and_the_others_are_spoiled():
+def test_some_frames_stay_sharp_and_the_others_are_distorted():
     data = DigitFrames(val_frames=400, batch_size=400)
     (drawn,) = _batches(data.val_dataloader())
     batch = data.on_after_batch_transfer(drawn, 0)
@@ -86,7 +86,7 @@ def test_each_distortion_joins_half_of_three_training_frames_in_four():
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_each_strength_spoils(place):
+def test_each_level_distorts(place):
     (drawn,) = _batches(DigitFrames(val_frames=4).val_dataloader())
     images, level = drawn.frames / 255, torch.zeros(4, 4)
     torch.testing.assert_close(distort(images, level, drawn.noise), images)

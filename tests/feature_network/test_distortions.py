@@ -62,7 +62,7 @@ def test_erasing_takes_whole_strokes_and_leaves_the_others(frames):
 
 
 @pytest.mark.parametrize("name", ["blur", "haze", "noise", "erase"])
-def test_errors_grow_with_the_strength(name, frames):
+def test_errors_grow_with_the_level(name, frames):
     field = distortions.smooth_field((6, 1, 64, 64), torch.Generator())
     more = {"noise": [torch.randn(6, 1, 64, 64)], "erase": [field]}.get(name, [])
     distort = getattr(distortions, name)

@@ -42,6 +42,14 @@ def test_only_what_changes_the_training_counts():
     }
 
 
+def test_a_loss_that_joins_the_others_later_does_not_make_another_training():
+    before = {"loss": {"terms": {"mse": 1}, "losses": {"mse": {"_target_": "a"}}}}
+    after = {"loss": {"terms": {"edge": 0, "mse": 1}, "losses": {"edge": {"reach": 1}, "mse": {"_target_": "a"}}}}
+    assert training_key(before) == training_key(after) == {"loss.terms.mse": 1, "loss.losses.mse._target_": "a"}
+    after["loss"]["terms"]["edge"] = 0.1
+    assert training_key(after)["loss.losses.edge.reach"] == 1
+
+
 @pytest.mark.parametrize("part", ["data", "features", "init_from"])
 def test_the_contents_of_files_are_their_identity(part):
     assert identity({part: {"name": "a", "checksum": "1"}}) == {f"{part}.checksum": "1"}

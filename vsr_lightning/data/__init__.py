@@ -1,9 +1,10 @@
-"""Videos, windows of five frames, and the data module that serves them."""
+"""Videos, and the data modules that serve windows or clips of them."""
 
 from vsr_lightning.data.array_videos import VideoWindows
 from vsr_lightning.data.frame_folders.datamodule import FrameFolders
 from vsr_lightning.data.moving_mnist.datamodule import MovingMNIST
 from vsr_lightning.data.video_file import VideoFile
+from vsr_lightning.data.videos import Videos
 from vsr_lightning.feature_network.digit_frames import DigitFrames
 
-__all__ = ["DigitFrames", "FrameFolders", "MovingMNIST", "VideoFile", "VideoWindows"]
+__all__ = ["DigitFrames", "FrameFolders", "MovingMNIST", "VideoFile", "VideoWindows", "Videos"]

@@ -1,5 +1,6 @@
 """Videos in one array, and the identity that travels with every score."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,11 @@ class Videos:
     checksum: str
     path: Path | None = None
     state: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of_array(cls, frames: np.ndarray, name: str, description: str) -> "Videos":
+        """Return videos that no file holds; their checksum is of the frames."""
+        return cls(frames, name, description, hashlib.md5(frames.tobytes(), usedforsecurity=False).hexdigest())
 
     @classmethod
     def of_file(cls, frames: np.ndarray, name: str, description: str, checksum: str, path: Path) -> "Videos":

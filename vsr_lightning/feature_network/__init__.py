@@ -1,4 +1,4 @@
-"""Where the bundled feature network comes from, and what it is worth."""
+"""How the bundled feature network is trained, and what criteria based on feature networks prefer."""
 
 from vsr_lightning.feature_network.digit_frames import DigitFrames
 

@@ -1,4 +1,4 @@
-"""Frames of two handwritten digits, labelled and spoiled: what the bundled feature network learns on."""
+"""Frames of two handwritten digits, labeled and distorted: the training data of the bundled feature network."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,11 +25,11 @@ class FramePlan(NamedTuple):
     """A list of frames to draw: arrays of equal length n.
 
     Attributes:
-        digit: (n, 2) int, which of the 1,797.
+        digit: (n, 2) int, indices of the two digits among the 1,797.
         corner: (n, 2, 2) int, their top left corners.
-        warp: (n, 2, 2, 2) float32, output -> input coordinates around the digit's centre.
-        ink: (n, 2) float32, the level that separates ink from paper: lower is bolder.
-        strength: (n, 4) float32 in [0, 1], of each of ``STRENGTHS``.
+        warp: (n, 2, 2, 2) float32, output -> input coordinates around the digit's center.
+        ink: (n, 2) float32, the gray value that separates ink from paper: lower is bolder.
+        level: (n, 4) float32 in [0, 1], of each of ``DISTORTIONS``.
         seed: (n,) int, of the noise.
     """
 
@@ -42,7 +42,7 @@ class FramePlan(NamedTuple):
 
 
 class DrawnFrames(NamedTuple):
-    """What the loader yields: frames (B, 1, H, W) uint8, digits (B, 2) int, strength (B, 4) and noise (B, 1, H, W)."""
+    """What the loader yields: frames (B, 1, H, W) uint8, digits (B, 2) int, levels (B, 4) and noise (B, 1, H, W)."""
 
     frames: Tensor
     digits: Tensor
@@ -51,7 +51,7 @@ class DrawnFrames(NamedTuple):
 
 
 class DigitBatch(NamedTuple):
-    """What the network learns on: images (B, 1, H, W) in [0, 1], their two digits (B, 2), strength (B, 4) in [0, 1]."""
+    """A batch on the device: images (B, 1, H, W) in [0, 1], their two digits (B, 2), distortion levels (B, 4)."""
 
     images: Tensor
     digits: Tensor
@@ -59,7 +59,7 @@ class DigitBatch(NamedTuple):
 
 
 def training_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FramePlan:
-    """Frames of one epoch: bent and bolder or thinner digits, three in four frames open to spoiling."""
+    """Plan one epoch of bent and bolder or thinner digits; three in four frames may be distorted."""
     rng = np.random.default_rng((seed, epoch))
     angle, shear = rng.uniform(-0.25, 0.25, (2, frames, 2))
     scale = rng.uniform(0.85, 1.15, (frames, 2, 2))
@@ -71,7 +71,7 @@ def training_frames(epoch: int, *, seed: int, frames: int, digits: range) -> Fra
 
 
 def fixed_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FramePlan:
-    """The same frames in every epoch and every run: digits as they are, every other one open to spoiling."""
+    """Plan the same frames in every epoch and every run: digits as they are; every other frame may be distorted."""
     rng = np.random.default_rng((seed,))
     warp = np.tile(np.eye(2, dtype=np.float32), (frames, 2, 1, 1))
     return _plan(rng, frames, digits, warp, np.full((frames, 2), INK), 0.5)
@@ -97,9 +97,9 @@ def draw_glyphs(digit: Tensor, warp: Tensor, ink: Tensor) -> Tensor:
     """Draw digits with sharp anti-aliased edges.
 
     Args:
-        digit: (n,) which of the 1,797.
+        digit: (n,) indices among the 1,797 digits.
         warp: (n, 2, 2) output -> input coordinates; the identity and ``INK`` give :func:`generated.digits`.
-        ink: (n,) level between ink and paper.
+        ink: (n,) gray value between ink and paper.
 
     Returns:
         (n, 28, 28) uint8.
@@ -114,7 +114,7 @@ def draw_glyphs(digit: Tensor, warp: Tensor, ink: Tensor) -> Tensor:
 
 
 class DrawnDigits(Dataset[DrawnFrames]):
-    """Draws a whole batch of frames as planned."""
+    """Draws a whole batch of frames from its part of the plan."""
 
     def __getitem__(self, plan: FramePlan) -> DrawnFrames:
         columns = (torch.from_numpy(column).flatten(0, 1) for column in (plan.digit, plan.warp, plan.ink))
@@ -135,7 +135,7 @@ class DrawnDigits(Dataset[DrawnFrames]):
 
 
 def distort(images: Tensor, level: Tensor, drawn: Tensor) -> Tensor:
-    """Apply the distortions one after the other: (B, 4) strengths in [0, 1], noise drawn before; clamped to [0, 1]."""
+    """Apply the distortions in turn, at (B, 4) levels in [0, 1], with noise drawn before; return images in [0, 1]."""
     of = dict(zip(DISTORTIONS, level.unbind(1), strict=True))
     images = torch.where(of["resample"][:, None, None, None] > 0, resample(images), images)
     images = haze(blur(images, MAX_BLUR * of["blur"]), MAX_HAZE * of["haze"])
@@ -148,8 +148,8 @@ class DigitFrames(pl.LightningDataModule):
     Batches are :class:`DigitBatch`.
 
     Args:
-        train_frames, val_frames, test_frames: frames an epoch.
-        batch_size: frames a step, over all devices.
+        train_frames, val_frames, test_frames: frames per epoch.
+        batch_size: frames per step, over all devices.
         seed: draws the training frames, together with the epoch.
         num_workers: loader processes.
 
@@ -196,7 +196,7 @@ class DigitFrames(pl.LightningDataModule):
         return self._loader(partial(fixed_frames, seed=1, frames=self.test_frames, digits=self.held_out))
 
     def on_after_batch_transfer(self, batch: DrawnFrames, dataloader_idx: int) -> DigitBatch:
-        """Spoil on the device."""
+        """Distort on the device."""
         images = distort(to_unit_range(batch.frames), batch.level, batch.noise)
         return DigitBatch(images, batch.digits, batch.level)
 

@@ -1,4 +1,4 @@
-"""Ways to spoil sharp images: (B, C, H, W) in [0, 1], for most a strength an image -> (B, C, H, W), not clamped."""
+"""Distortions of images: (B, C, H, W) in [0, 1], most with one level per image, become (B, C, H, W), not clamped."""
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +16,12 @@ def blur(images: Tensor, sigma: Tensor, kernel_size: int = 13) -> Tensor:
 
 
 def resample(images: Tensor, scale: int = 2) -> Tensor:
-    """Shrink and enlarge, both bicubic: what upsampling alone gives back."""
+    """Downsample and upsample, both bicubic: what upsampling alone can restore."""
     return F.interpolate(downsample(images[:, None], scale)[:, 0], scale_factor=scale, mode="bicubic")
 
 
 def haze(images: Tensor, share: Tensor) -> Tensor:
-    """Mix in (B,) of a wide box blur: the glow that a pixel loss leaves around what it is unsure of."""
+    """Mix in a share, (B,), of a wide box blur: like the glow around uncertain edges under a pixel loss."""
     glow = F.avg_pool2d(images, HAZE_WIDTH, stride=1, padding=HAZE_WIDTH // 2)
     return torch.lerp(images, glow, share[:, None, None, None])
 
@@ -32,12 +32,12 @@ def noise(images: Tensor, sigma: Tensor, drawn: Tensor) -> Tensor:
 
 
 def shift(images: Tensor, pixels: int = 1) -> Tensor:
-    """Move to the right by whole pixels; black comes in."""
+    """Move to the right by whole pixels, black at the left."""
     return F.pad(images, (pixels, 0))[..., : images.shape[-1]]
 
 
 def erase(images: Tensor, level: Tensor, field: Tensor) -> Tensor:
-    """Black out where a smooth random field (B, 1, H, W), see :func:`smooth_field`, is below (B,)."""
+    """Black out the pixels at which a field, (B, 1, H, W) of :func:`smooth_field`, lies below the level, (B,)."""
     return images * torch.sigmoid((field - level[:, None, None, None]) / EDGE)
 
 

@@ -1,18 +1,16 @@
-"""Distortions of equal PSNR, and which of them a criterion prefers."""
+"""Which of several distortions of equal PSNR does a criterion prefer?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig
 from piq import haarpsi
 from torch import Tensor
 from torchvision.utils import save_image
 
 from vsr_lightning.data import MovingMNIST
-from vsr_lightning.data.moving_mnist.generated import FRAMES, TRAIN, VIDEOS
+from vsr_lightning.data.moving_mnist.generated import FRAMES
 from vsr_lightning.data.windows import fixed_windows
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.feature_network.distortions import blur, erase, noise, shift, smooth_field
@@ -20,35 +18,37 @@ from vsr_lightning.losses import Perceptual
 from vsr_lightning.losses.metric_losses import ssim
 from vsr_lightning.losses.vgg import imagenet_path
 from vsr_lightning.metrics import psnr_eq2
-from vsr_lightning.utils.checks import check_number
 from vsr_lightning.utils.files import write_text
 from vsr_lightning.utils.formatting import markdown
 
-Criterion = Callable[[Tensor, Tensor], Tensor]  # (B, 1, H, W) spoiled and sharp -> (B,), lower is better
-HALVINGS = 30  # of the range of strengths: to less than float32 resolves
+Criterion = Callable[[Tensor, Tensor], Tensor]  # (B, 1, H, W) distorted and sharp -> (B,), lower is better
+HALVINGS = 30  # of the range of levels: to less than float32 resolves
 SHOWN = 8  # frames in the picture
-CHUNK = 50  # images at once: what a full VGG-19 takes a gigabyte for
+CHUNK = 50  # images at once, for which a full VGG-19 takes a gigabyte
 
 
-def run(cfg: DictConfig, folder: Path) -> str:
-    """Return the table that the config describes as markdown; it and ``distortions.png`` are left in ``folder``.
+def write_preferences(data: MovingMNIST, features: Sequence[str], seed: int, folder: Path) -> str:
+    """Compare which distortions of one frame per test video feature networks, HaarPSI and SSIM prefer.
 
-    Raises:
-        ValueError: a value is out of range.
+    Args:
+        data: its test videos are used.
+        features: names or files of feature networks; ``imagenet`` joins them where its weights are cached.
+        seed: draws the noise, and the strokes that go missing.
+        folder: where ``preferences.md`` and ``distortions.png`` go.
+
+    Returns:
+        The table as markdown.
     """
-    check_number("seed", cfg.seed, 0)
-    check_number("frames", cfg.frames, 1, VIDEOS - TRAIN)
-    data: MovingMNIST = instantiate(cfg.data)
     windows = fixed_windows(0, videos=data.test_videos, starts=FRAMES)
     sharp = to_unit_range(torch.from_numpy(data.videos.frames[windows.video, windows.start][:, None]))
-    names = [cfg.features] if isinstance(cfg.features, str) else list(cfg.features or ())
+    names = [*features]
     if imagenet_path().exists() and "imagenet" not in names:
         names.append("imagenet")
     networks = {name: Perceptual(name) for name in names}
     criteria: dict[str, Criterion] = {f"perceptual, {name}": network.distances for name, network in networks.items()}
     criteria["HaarPSI"] = lambda distorted, sharp: 1 - haarpsi(distorted, sharp, reduction="none")
     criteria["SSIM"] = lambda distorted, sharp: 1 - ssim(distorted, sharp)
-    distorted = distort_to_equal_psnr(sharp, torch.Generator().manual_seed(cfg.seed))
+    distorted = distort_to_equal_psnr(sharp, torch.Generator().manual_seed(seed))
     psnr = psnr_eq2(next(iter(distorted.values())), sharp, peak=1)
     text = "\n".join(
         [
@@ -56,7 +56,7 @@ def run(cfg: DictConfig, folder: Path) -> str:
             "",
             f"Share of {len(sharp)} frames, all four distortions of a frame at the PSNR of the shift by one pixel "
             f"({psnr.mean():.2f} dB on average). The standard error is at most {50 / len(sharp) ** 0.5:.1f} %; 50 % is "
-            "a toss of a coin. MSE is indifferent by construction.",
+            "a toss of a coin. MSE can't choose: it is equal by construction.",
             f"Data: {data.videos.description}.",
             *(f"Features {name}: SHA-256 {network.features.checksum[:12]}." for name, network in networks.items()),
             "",
@@ -69,7 +69,7 @@ def run(cfg: DictConfig, folder: Path) -> str:
 
 
 def distort_to_equal_psnr(sharp: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """Spoil each image (B, 1, H, W) in four ways, clamped to [0, 1] and all at the PSNR of a shift by one pixel."""
+    """Distort (B, 1, H, W) images in four ways, in [0, 1], each to the PSNR of a shift of that image by one pixel."""
     drawn = torch.randn(sharp.shape, generator=generator)
     field = smooth_field(tuple(sharp.shape), generator)  # type: ignore[arg-type]
     shifted = shift(sharp)
@@ -83,15 +83,15 @@ def distort_to_equal_psnr(sharp: Tensor, generator: torch.Generator) -> dict[str
 
 
 def at_psnr(distort: Callable[[Tensor], Tensor], sharp: Tensor, psnr: Tensor) -> Tensor:
-    """Find each image's strength in [0, 1] at which its PSNR is (B,) ``psnr``; return the images.
+    """Find the level in [0, 1] at which each distorted image has the PSNR asked for; return the images.
 
     Args:
-        distort: (B,) strengths -> images; the error grows with the strength.
+        distort: (B,) levels -> images; the error grows with the level.
         sharp: (B, C, H, W) in [0, 1].
-        psnr: in dB.
+        psnr: (B,), in dB.
 
     Raises:
-        ValueError: an image can't be spoiled that much, or not that little.
+        ValueError: no level gives an image that PSNR.
     """
     low, high = torch.zeros_like(psnr), torch.ones_like(psnr)
     for _ in range(HALVINGS):
@@ -100,14 +100,14 @@ def at_psnr(distort: Callable[[Tensor], Tensor], sharp: Tensor, psnr: Tensor) ->
         low, high = torch.where(too_much, low, middle), torch.where(too_much, middle, high)
     images = distort((low + high) / 2).clamp(0, 1)
     if (worst := (psnr_eq2(images, sharp, peak=1) - psnr).abs().max()) > 0.05:
-        raise ValueError(f"a distortion misses the PSNR asked for by {worst:.2f} dB: spoil other frames, or less")
+        raise ValueError(f"a distortion misses the PSNR asked for by {worst:.2f} dB: choose other frames")
     return images
 
 
 def preference_rows(
     distorted: dict[str, Tensor], sharp: Tensor, criteria: dict[str, Criterion]
 ) -> list[dict[str, str]]:
-    """Return a row a pair of distortions: in which share of the images each criterion finds the first one better."""
+    """Return one row per pair of distortions: in which share of the images each criterion prefers the first one."""
     distances = {
         criterion: {
             name: torch.cat([distance(*pair) for pair in zip(images.split(CHUNK), sharp.split(CHUNK), strict=True)])

@@ -1,4 +1,4 @@
-"""Train the feature network; write it as the perceptual loss reads it, with a model card."""
+"""Train the feature network, and write its weights as the loss reads them, with a model card."""
 
 import math
 from pathlib import Path
@@ -103,7 +103,7 @@ def model_card(record: dict[str, Any]) -> str:
         "joins with probability 1/2",
         "held out": "the last 360 digits, those of the generated test videos; tested as they are, every other frame "
         "distorted as in training",
-        "recipe": f"{record['steps']:,} steps of {data['batch_size']} frames, {data['train_frames']:,} an epoch, "
+        "recipe": f"{record['steps']:,} steps of {data['batch_size']} frames, {data['train_frames']:,} per epoch, "
         f"{optimizer['_target_'].rsplit('.')[-1]}, one cycle of rates up to {optimizer['lr']}, seed {record['seed']}",
         "trained on": f"{record['device']}, {record['precision']}, torch {record['versions']['torch']}, "
         f"commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}",
@@ -112,14 +112,14 @@ def model_card(record: dict[str, Any]) -> str:
         "found of each digit": ", ".join(
             f"{digit}: {100 * scores.get(f'digit_{digit}', math.nan):.1f} %" for digit in range(10)
         ),
-        "distortion levels": f"each in [0, 1], with a mean absolute error of {scores['level_error']:.3f}",
+        "distortion levels": f"each in [0, 1], predicted with a mean absolute error of {scores['level_error']:.3f}",
     }
     return "\n".join(
         [
             f"# {WEIGHTS_FILE}",
             "",
             f"VGG-19's sixteen convolutions with {widths} channels in the five blocks: {weights['parameters']:,} "
-            "parameters in half precision, batch normalisation folded in. Trained to read the two handwritten digits "
+            "parameters in half precision, batch normalization folded in. Trained to read the two handwritten digits "
             "of a 64x64 frame and to measure how distorted it is, for the perceptual loss on Moving MNIST; not for "
             "natural images.",
             "",

@@ -1,4 +1,4 @@
-"""The network behind the bundled features: VGG-19 trained to read two digits and to measure their distortions."""
+"""VGG-19 that learns to read the two digits of a frame, and how distorted it is: the bundled feature network."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,14 +14,14 @@ from vsr_lightning.losses.vgg import LAYERS, Normalize
 from vsr_lightning.utils.optimizer import make_optimizer
 
 DIGITS = 10
-LEVEL_WEIGHT = 1.0  # of the second task's loss beside the first's
+LEVEL_WEIGHT = 1.0  # of the levels' squared error beside the digits' cross-entropy
 
 
 class VGG19(nn.Module):
-    """VGG-19's sixteen convolutions (Simonyan and Zisserman 2015, E), each batch-normalised, and two linear layers.
+    """VGG-19's sixteen convolutions (Simonyan and Zisserman 2015, E), each batch-normalized, and two linear layers.
 
     The digits are read from the last ReLU, averaged over its positions; the distortion levels from the last ReLU of
-    every block, since sharpness shows in small details, which the early layers see.
+    every block, so that the first layers, which see small details, learn to notice sharpness.
 
     Args:
         width: factor on the 64 to 512 channels.
@@ -59,7 +59,7 @@ class VGG19(nn.Module):
         return self.digits(means[-1]), self.levels(torch.cat(means, dim=1))
 
     def folded(self) -> dict[str, Tensor]:
-        """Return the convolutions with the normalisation folded in, named as in torchvision's VGG-19 without it."""
+        """Return the convolutions with the normalization folded in, named as in torchvision's VGG-19 without it."""
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
         state = {}
@@ -77,8 +77,8 @@ class VGG19(nn.Module):
 class Recognition(pl.LightningModule):
     """Train :class:`VGG19` on both tasks.
 
-    Classification should be invariant to the distortions, regression should measure them. Features trained on both keep
-    a digit's identity and still register how distorted it is.
+    Classification should be invariant to the distortions, regression should measure them. Features trained on both
+    keep a digit's identity and still register how distorted it is.
 
     Args:
         network: images -> logits of the digits, distortion levels.
@@ -118,7 +118,7 @@ class Recognition(pl.LightningModule):
         return make_optimizer(self.network.parameters(), self.optimizer, self.scheduler, total_steps=steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the provenance."""
+        """Add what the run was made from."""
         checkpoint["provenance"] = self.provenance
 
     def _outputs(self, batch: DigitBatch) -> tuple[Tensor, Tensor]:
@@ -151,7 +151,7 @@ class Recognition(pl.LightningModule):
 
 
 def read_digits(logits: Tensor) -> Tensor:
-    """Return the two digits (B, 2) that are the likeliest under (B, 10) logits, trained on 1/2 per digit."""
+    """Return the two most likely digits, (B, 2), from (B, 10) logits trained on a share of one half per digit."""
     share = logits.softmax(1)
     first = share.argmax(1)
     # two equal digits share a probability near one, half of which is left for the second
@@ -160,7 +160,7 @@ def read_digits(logits: Tensor) -> Tensor:
 
 
 def _hits(logits: Tensor, digits: Tensor) -> Tensor:
-    """Return the share of each frame's two digits that was found, in any order, (B,)."""
+    """Return (B,), the share of the two digits that were found, in any order."""
     return _count(read_digits(logits)).minimum(_count(digits)).sum(1) / 2
 
 

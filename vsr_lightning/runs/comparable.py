@@ -31,13 +31,16 @@ def training_key(config: dict[str, Any]) -> dict[str, Any]:
     """Return what of a run's config makes it this training and no other, as dotted keys and their values.
 
     Folders, loggers, callbacks, devices and the places of files do not count: a run that was moved, or that goes on
-    on another machine, is the same training. Two runs with equal keys still differ if their data or features do:
-    compare :func:`identity` of their records, too.
+    on another machine, is the same training. Nor do losses with the weight 0 in ``loss=mixed``, so that a loss which
+    joins them later does not make another training of it. Two runs with equal keys still differ if their data or
+    features do: compare :func:`identity` of their records, too.
 
     Args:
         config: as :mod:`vsr_lightning.train` or :mod:`vsr_lightning.pretrain` composed and resolved it.
     """
-    return {key: value for key, value in leaves(config) if TRAINING.fullmatch(key) and not PLACES.fullmatch(key)}
+    unused = [name for name, weight in ((config.get("loss") or {}).get("terms") or {}).items() if not weight]
+    without = re.compile(rf"{PLACES.pattern}|loss\.(terms|losses)\.({'|'.join(map(re.escape, unused))})(\..+)?")
+    return {key: value for key, value in leaves(config) if TRAINING.fullmatch(key) and not without.fullmatch(key)}
 
 
 def first_difference(theirs: dict[str, Any], mine: dict[str, Any], free: str = "") -> str | None:
