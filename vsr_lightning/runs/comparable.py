@@ -14,8 +14,11 @@ TRAINING = re.compile(
 SCORING = (
     r"data\.(test_videos|test_frames|val_frames)|module\.(luminance|crop_border)|trainer\.limit_(val|test)_batches"
 )
-# where files lie and how they are read: their checksums are the identity of data and features
-PLACES = re.compile(r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features")
+# of these, where files lie and how they are read (their checksums are the identity of data and features), and what is
+# scored in addition
+NEITHER = re.compile(
+    r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features|module\.metrics(\..+)?"
+)
 
 
 def leaves(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -37,13 +40,14 @@ def training_key(config: dict[str, Any]) -> dict[str, Any]:
     Args:
         config: as :mod:`vsr_lightning.train` or :mod:`vsr_lightning.pretrain` composed and resolved it.
     """
-    return {key: value for key, value in leaves(config) if TRAINING.fullmatch(key) and not PLACES.fullmatch(key)}
+    return {key: value for key, value in leaves(config) if TRAINING.fullmatch(key) and not NEITHER.fullmatch(key)}
 
 
 def first_difference(theirs: dict[str, Any], mine: dict[str, Any], free: str = "") -> str | None:
     """Return the first key in which two configs are not the same training; keys that match ``free`` may differ."""
     theirs, mine = training_key(theirs), training_key(mine)
-    differing = (key for key in sorted({*theirs, *mine}) if theirs.get(key) != mine.get(key))
+    keys = sorted({*theirs, *mine}, key=lambda key: (key.count("."), key))
+    differing = (key for key in keys if theirs.get(key) != mine.get(key))
     return next((key for key in differing if not re.fullmatch(free, key)), None)
 
 
@@ -94,13 +98,13 @@ def comparison_key(record: Mapping[str, Any]) -> dict[str, str]:
     """Return, in words, what two runs must share to be compared; one that trained nothing has fewer entries."""
     key = test_key(record)
     if trained(record):
-        config, git, features = (record.get(name) or {} for name in ("config", "git", "features"))
+        config, features = (record.get(name) or {} for name in ("config", "features"))
         planned = (config.get("trainer") or {}).get("max_epochs")
         key |= {
             "procedure": (config.get("module") or {}).get("_target_", "SuperResolution").rsplit(".", 1)[-1],
             "training videos": str((record.get("data") or {}).get("train_videos")),
             "epochs": str(record.get("epochs") or planned),  # a run may have stopped earlier
-            "commit": str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else ""),
+            "commit": ", then ".join(_commit(start.get("git") or {}) for start in (record, *record.get("resumed", ()))),
         }
         if features:
             key["features"] = _named(features)
@@ -146,6 +150,10 @@ def _differences(key: dict[str, str], first: dict[str, str]) -> str:
     return "; ".join(
         f"{name} {value} instead of {first[name]}" for name, value in key.items() if first.get(name, value) != value
     )
+
+
+def _commit(git: Mapping[str, Any]) -> str:
+    return str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else "")
 
 
 def _named(part: Mapping[str, Any]) -> str:
