@@ -17,9 +17,11 @@ def main(cfg: DictConfig) -> None:
     """Print the table, and leave it with a picture in the run's folder."""
     from pathlib import Path
 
-    from vsr_lightning.feature_network.equal_psnr import run  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.feature_network.equal_psnr import (
+        measure_preferences,  # here, so that --help and --cfg need no PyTorch
+    )
 
-    print(f"\n{run(cfg, Path(cfg.output_dir))}\nrun: {cfg.output_dir}")
+    print(f"\n{measure_preferences(cfg, Path(cfg.output_dir))}\nrun: {cfg.output_dir}")
 
 
 if __name__ == "__main__":

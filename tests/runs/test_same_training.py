@@ -14,7 +14,7 @@ from vsr_lightning import experiment
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.runs import provenance, record
-from vsr_lightning.runs.comparable import comparison_key, identity, training_key
+from vsr_lightning.runs.comparable import comparison_key, first_difference, training_key
 from vsr_lightning.train import main
 
 CONFIG = {
@@ -45,9 +45,13 @@ def test_only_what_changes_the_training_counts():
 
 
 @pytest.mark.parametrize("part", ["data", "features", "init_from"])
-def test_the_contents_of_files_are_their_identity(part):
-    assert identity({part: {"name": "a", "checksum": "1"}}) == {f"{part}.checksum": "1"}
-    assert identity({part: None}) == {}
+def test_files_are_compared_by_their_contents_where_both_are_known(part):
+    def record(checksum):
+        return {"config": CONFIG, part: {"name": "a", "checksum": checksum}}
+
+    assert first_difference(record("1"), record("2")) == (f"{part}.checksum", "1", "2")
+    assert first_difference(record("1"), record("1")) is None
+    assert first_difference(record("1"), {"config": CONFIG, part: None}) is None
 
 
 @pytest.fixture
@@ -152,8 +156,8 @@ def test_a_command_of_another_run_is_refused_and_changes_nothing(train, tmp_path
         ("trainer.max_epochs=9",): r"was started with trainer\.max_epochs=4, this command has 9",
         ("trainer.precision=bf16-mixed",): r"was started with trainer\.precision=32-true, this command has bf16-mixed",
         ("loss.layers=[relu1_2]",): r"was started with loss\.layers=\['relu1_1'\], this command has \['relu1_2'\]",
-        ("data.path=other/my.npy",): r"was started with data\.checksum=\w{8}, this command has \w{8}: repeat",
-        ("features=bundled",): r"was started with features\.checksum=\w{8}, this command has \w{8}: repeat",
+        ("data.path=other/my.npy",): r"was started with data\.checksum=\w{12}, this command has \w{12}: repeat",
+        ("features=bundled",): r"was started with features\.checksum=\w{12}, this command has \w{12}: repeat",
     }.items():
         with pytest.raises(SystemExit, match=message):
             train(*own, *changes, "resume=run")

@@ -30,7 +30,7 @@ SHOWN = 8  # frames in the picture
 CHUNK = 50  # images at once: what a full VGG-19 takes a gigabyte for
 
 
-def run(cfg: DictConfig, folder: Path) -> str:
+def measure_preferences(cfg: DictConfig, folder: Path) -> str:
     """Return the table that the config describes as markdown; it and ``distortions.png`` are left in ``folder``.
 
     Raises:

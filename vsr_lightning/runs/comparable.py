@@ -34,8 +34,8 @@ def training_key(config: dict[str, Any]) -> dict[str, Any]:
     """Return what of a run's config makes it this training and no other, as dotted keys and their values.
 
     Folders, loggers, callbacks, devices and the places of files do not count: a run that was moved, or that goes on
-    on another machine, is the same training. Two runs with equal keys still differ if their data or features do:
-    compare :func:`identity` of their records, too.
+    on another machine, is the same training. Two runs with equal keys still differ if the contents of their files do:
+    see :func:`first_difference`.
 
     Args:
         config: as :mod:`vsr_lightning.train` or :mod:`vsr_lightning.pretrain` composed and resolved it.
@@ -43,18 +43,31 @@ def training_key(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in leaves(config) if TRAINING.fullmatch(key) and not NEITHER.fullmatch(key)}
 
 
-def first_difference(theirs: dict[str, Any], mine: dict[str, Any], free: str = "") -> str | None:
-    """Return the first key in which two configs are not the same training; keys that match ``free`` may differ."""
-    theirs, mine = training_key(theirs), training_key(mine)
-    keys = sorted({*theirs, *mine}, key=lambda key: (key.count("."), key))
-    differing = (key for key in keys if theirs.get(key) != mine.get(key))
-    return next((key for key in differing if not re.fullmatch(free, key)), None)
+def first_difference(
+    theirs: Mapping[str, Any], mine: Mapping[str, Any], may_differ: str = ""
+) -> tuple[str, Any, Any] | None:
+    """Return the first key in which two records are not of the same training, with both values; None if there is none.
+
+    Args:
+        theirs: the record of a run, or what a checkpoint has of it.
+        mine: likewise. Names and checksums are compared where both records have them.
+        may_differ: pattern of the keys that are not compared.
+    """
+    then, now = (training_key(record.get("config") or {}) for record in (theirs, mine))
+    one, other = _identity(theirs), _identity(mine)
+    for key in one.keys() & other.keys():
+        then[key], now[key] = one[key], other[key]
+    # names come before the keys that they stand for, and checksums after the keys that explain them
+    keys = sorted({*then, *now}, key=lambda key: (key.endswith(".checksum"), key.count("."), key))
+    found = ((key, then.get(key), now.get(key)) for key in keys if not re.fullmatch(may_differ, key))
+    return next(((key, before, after) for key, before, after in found if before != after), None)
 
 
-def identity(record: dict[str, Any]) -> dict[str, str]:
-    """Return the checksums of the data, the features and the weights at the start, of those that a record has."""
-    parts = {name: record.get(name) or {} for name in ("data", "features", "init_from")}
-    return {f"{name}.checksum": part["checksum"] for name, part in parts.items() if "checksum" in part}
+def _identity(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of network and loss, and the checksums of data, features and the weights at the start."""
+    files = {f"{name}.checksum": (record.get(name) or {}).get("checksum") for name in ("data", "features", "init_from")}
+    named = {name: record.get(name) for name in ("model", "loss")}
+    return {key: value[:12] if key in files else value for key, value in {**named, **files}.items() if value}
 
 
 class ComparableRuns(NamedTuple):
