@@ -69,7 +69,7 @@ def test_other_data_can_be_chosen_and_are_named(finished, evaluate, published_ro
     assert metrics["data"]["name"].startswith("file ")
     assert metrics["data"]["test_videos"] == 2  # as the run had it
     table = (folder / "scores.md").read_text()
-    assert "Rows with different letters were scored on different data" in table
+    assert "B is apart from A because of: data file" in table
     assert "data.source=published" in table
 
 
@@ -89,13 +89,20 @@ def test_a_run_is_scored_anew_on_its_luminance_inside_a_border(finished, evaluat
     assert metrics["scores"]["psnr_eq2"] == pytest.approx(own["scores"]["psnr_eq2"], abs=1e-5)
     table = (folder / "scores.md").read_text()
     assert "PSNR and SSIM: luminance only (BT.601, 16 to 235), without 8 pixels at each side" in table
-    assert "do not compare them" in table
+    assert "B is apart from A because of: PSNR and SSIM of luminance only" in table
 
 
 def test_bicubic_needs_no_run(evaluate):
     metrics = _metrics(evaluate("data.source=generated", "data.train_videos=1", "data.test_videos=2"))
     assert (metrics["model"], metrics["loss"]) == ("bicubic", "")
     assert metrics["scores"]["psnr"] > 15
+
+
+@pytest.mark.parametrize("model", ["residual_fusion", "frame_fusion_fig1", "recurrent", "basicvsr"])
+def test_a_network_is_recorded_under_its_name_in_conf(model, evaluate, tmp_path):
+    with pytest.raises(SystemExit, match="a network's scores need its weights"):
+        evaluate(f"model={model}", "model.width=8" if "fusion_" not in model else "seed=0")
+    assert _metrics(tmp_path / "scores")["model"] == model
 
 
 def test_the_network_of_a_run_is_the_one_that_was_trained(finished):

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning.pytorch as pl
 from hydra.core.hydra_config import HydraConfig
@@ -15,13 +15,12 @@ from vsr_lightning.callbacks.last_checkpoint import newest_checkpoint, rewind
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.checkpoint import PREVIOUS, check_checkpoint, load_weights
-from vsr_lightning.runs.comparable import first_difference, identity, training_key
+from vsr_lightning.runs.comparable import first_difference
 from vsr_lightning.runs.provenance import add_resume, environment
 from vsr_lightning.runs.record import RUN_FILE, describe, in_checkpoint, read_record, recorded, write_record
 from vsr_lightning.utils.errors import ERROR_FILE, RefusedError
 
 log = logging.getLogger(__name__)
-REPEAT = "repeat its command, or start a run of its own"
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,14 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
         ValueError: a value is out of range.
         RefusedError: the folder holds a run already, or another one than is to be resumed.
     """
-    before = _earlier_start(cfg, job.folder) if cfg.resume else None
-    if before and before["status"] == "finished":
-        log.info("%s has finished before: left as it is", job.folder)
-        return before["scores"]
     about = {"model": job.model, "loss": job.loss, "seed": cfg.seed, "overrides": list(job.overrides)}
+    before = None
+    if cfg.resume:
+        before = read_record(job.folder) if (job.folder / RUN_FILE).exists() else {}  # stopped before it wrote one
+        _refuse_another(before, about | {"config": OmegaConf.to_container(cfg, resolve=True)}, job.folder)
+        if before.get("status") == "finished":
+            log.info("%s has finished before: left as it is", job.folder)
+            return before["scores"]
     with recorded(job.folder, cfg, about, before=before) as record:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         module = make_module(cfg)
@@ -129,20 +131,15 @@ def train_recorded(
     record["epochs"] = trainer.current_epoch
 
 
-def _earlier_start(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    """Return the record of the run to be resumed, empty if it was stopped before it wrote one.
-
-    Raises:
-        RefusedError: that run was another training.
-    """
-    if not (folder / RUN_FILE).exists():
-        return {}
-    before = read_record(folder)
-    now = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-    if key := first_difference(before["config"], now, free="init_from"):
-        then, here = (training_key(config).get(key) for config in (before["config"], now))
-        raise RefusedError(f"resume: {folder} was started with {key}={then}, this command has {here}: {REPEAT}")
-    return before
+def _refuse_another(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    """Refuse to resume a run that was another training (RefusedError); one without a record is none yet."""
+    # where the weights at the start came from may have been moved; their checksum is compared once they are read
+    if before and (difference := first_difference(before, now, may_differ="init_from")):
+        key, theirs, mine = difference
+        raise RefusedError(
+            f"resume: {folder} was started with {key}={theirs}, this command has {mine}: "
+            "repeat its command, or start a run of its own"
+        )
 
 
 def _starting_point(
@@ -158,13 +155,7 @@ def _starting_point(
         if cfg.ckpt_path:
             check_checkpoint(cfg.ckpt_path, module, record, trainer.max_epochs)
         return cfg.ckpt_path
-    then, now = identity(before), identity(record)
-    for key in then:
-        if then[key] != now.get(key):
-            raise RefusedError(
-                f"resume: {folder} was started with {key}={then[key][:8]}, this command has {str(now.get(key))[:8]}: "
-                f"{REPEAT}"
-            )
+    _refuse_another(before, record, folder)
     if newest := newest_checkpoint(folder):
         check_checkpoint(str(newest), module, record)
         add_resume(record)

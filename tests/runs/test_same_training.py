@@ -14,7 +14,7 @@ from vsr_lightning import experiment
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.runs import provenance, record
-from vsr_lightning.runs.comparable import identity, training_key
+from vsr_lightning.runs.comparable import comparison_key, first_difference, training_key
 from vsr_lightning.train import main
 
 CONFIG = {
@@ -24,6 +24,7 @@ CONFIG = {
     "model": {"_target_": "vsr_lightning.models.Deformable", "features": 1},
     "loss": {"losses": {"perceptual": {"features": "bundled", "layers": "all"}}},
     "trainer": {"max_epochs": 2, "precision": "32-true", "devices": 1, "plugins": [{"_target_": "a"}]},
+    "module": {"crop_border": 0, "metrics": {"fsim": {"_target_": "piq.fsim"}}},
     "callbacks": {"last": {"dirpath": "runs/a/checkpoints"}},
     "logger": {"tensorboard": {"save_dir": "runs/a"}},
 }
@@ -37,6 +38,7 @@ def test_only_what_changes_the_training_counts():
         "model._target_": "vsr_lightning.models.Deformable",
         "model.features": 1,  # a number of blocks, not the loss's features
         "loss.losses.perceptual.layers": "all",
+        "module.crop_border": 0,
         "trainer.max_epochs": 2,
         "trainer.precision": "32-true",
     }
@@ -51,9 +53,13 @@ def test_a_loss_that_joins_the_others_later_does_not_make_another_training():
 
 
 @pytest.mark.parametrize("part", ["data", "features", "init_from"])
-def test_the_contents_of_files_are_their_identity(part):
-    assert identity({part: {"name": "a", "checksum": "1"}}) == {f"{part}.checksum": "1"}
-    assert identity({part: None}) == {}
+def test_files_are_compared_by_their_contents_where_both_are_known(part):
+    def record(checksum):
+        return {"config": CONFIG, part: {"name": "a", "checksum": checksum}}
+
+    assert first_difference(record("1"), record("2")) == (f"{part}.checksum", "1", "2")
+    assert first_difference(record("1"), record("1")) is None
+    assert first_difference(record("1"), {"config": CONFIG, part: None}) is None
 
 
 @pytest.fixture
@@ -154,12 +160,12 @@ def test_a_command_of_another_run_is_refused_and_changes_nothing(train, tmp_path
     before = {path: path.read_bytes() for path in run.rglob("*") if str(path.relative_to(run)) in LEFT}
     for changes, message in {
         ("optimizer.lr=0.01",): r"was started with optimizer\.lr=0\.05, this command has 0\.01",
-        ("seed=1",): r"was started with data\.seed=0, this command has 1",
+        ("seed=1",): r"was started with seed=0, this command has 1",
         ("trainer.max_epochs=9",): r"was started with trainer\.max_epochs=4, this command has 9",
         ("trainer.precision=bf16-mixed",): r"was started with trainer\.precision=32-true, this command has bf16-mixed",
         ("loss.layers=[relu1_2]",): r"was started with loss\.layers=\['relu1_1'\], this command has \['relu1_2'\]",
-        ("data.path=other/my.npy",): r"was started with data\.checksum=\w{8}, this command has \w{8}: repeat",
-        ("features=bundled",): r"was started with features\.checksum=\w{8}, this command has \w{8}: repeat",
+        ("data.path=other/my.npy",): r"was started with data\.checksum=\w{12}, this command has \w{12}: repeat",
+        ("features=bundled",): r"was started with features\.checksum=\w{12}, this command has \w{12}: repeat",
     }.items():
         with pytest.raises(SystemExit, match=message):
             train(*own, *changes, "resume=run")
@@ -190,6 +196,7 @@ def test_a_resume_under_other_code_or_packages_keeps_both_and_says_so_once(train
     run = _record(tmp_path / "run")
     assert (run["git"]["commit"], run["versions"]["torch"]) == ("a" * 40, "2.1")
     assert run["resumed"] == [environment("b" * 40, "2.2")]
+    assert comparison_key(run)["commit"] == "aaaaaaaa, then bbbbbbbb"
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "goes on under other code" in line)
     assert f"git.commit {'a' * 40} before, {'b' * 40} now; versions.torch 2.1 before, 2.2 now" in line
     kept = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["provenance"]

@@ -15,7 +15,7 @@ from vsr_lightning.feature_network.digit_frames import DigitFrames
 from vsr_lightning.feature_network.recognition import VGG19, Recognition
 from vsr_lightning.losses.vgg import load_features
 from vsr_lightning.runs.checkpoint import load_checkpoint
-from vsr_lightning.runs.comparable import SCORING, first_difference, training_key
+from vsr_lightning.runs.comparable import SCORING, first_difference
 from vsr_lightning.runs.record import device_name, in_checkpoint, recorded, write_record
 from vsr_lightning.utils.download import sha256
 from vsr_lightning.utils.files import write_text
@@ -59,12 +59,12 @@ def check_recipe(path: str, config: dict[str, Any]) -> None:
         ValueError: it does not load, was not made by this command, is finished, or which key differs.
     """
     checkpoint = load_checkpoint(path)
-    theirs = checkpoint.get("provenance", {}).get("config", {})
-    if "width" not in theirs:
+    origin = checkpoint.get("provenance", {})
+    if "width" not in origin.get("config", {}):
         raise ValueError(f"ckpt_path={path} was not made by vsr_lightning.pretrain")
-    if key := first_difference(theirs, config, free=SCORING):
-        before = training_key(theirs).get(key)
-        raise ValueError(f"ckpt_path={path} was made with {key}={before}: choose the same, or start anew without it")
+    if difference := first_difference(origin, {"config": config}, SCORING):
+        key, theirs, _ = difference
+        raise ValueError(f"ckpt_path={path} was made with {key}={theirs}: choose the same, or start anew without it")
     if checkpoint["epoch"] + 1 >= (epochs := config["trainer"]["max_epochs"]):
         raise ValueError(
             f"ckpt_path={path} has finished its {epochs} epochs, and a cycle of rates can't be made longer: "

@@ -76,14 +76,12 @@ def score_bicubic(folder: Path) -> None:
         if test_key(record) in done:
             continue
         done.append(test_key(record))
-        name = "bicubic" if len(done) == 1 else f"bicubic_{len(done)}"
-        (folder / name).mkdir(exist_ok=True)
+        place = folder / ("bicubic" if len(done) == 1 else f"bicubic_{len(done)}")
+        place.mkdir(exist_ok=True)
         cfg = OmegaConf.load(path / ".hydra" / "config.yaml")
         assert isinstance(cfg, DictConfig)
-        cfg.output_dir = str(folder / name)
-        cfg.model, cfg.loss = load_group("model", "bicubic"), load_group("loss", "mse")
-        cfg.ckpt_path = cfg.init_from = None
+        cfg.update(output_dir=str(place), model=load_group("model", "bicubic"), loss=load_group("loss", "mse"))
+        cfg.update(ckpt_path=None, init_from=None, resume=str(place) if (place / RUN_FILE).exists() else None)
         cfg.model.takes = record["data"]["takes"]
         cfg.trainer.update(devices=1, num_nodes=1, strategy="auto")  # it runs in this process
-        cfg.resume = str(folder / name) if (folder / name / RUN_FILE).exists() else None
-        run_job(cfg, Job(folder / name, model="bicubic", loss="", sweep=True))
+        run_job(cfg, Job(place, model="bicubic", loss="", sweep=True))

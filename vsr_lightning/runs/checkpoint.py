@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from vsr_lightning.module import SuperResolution
-from vsr_lightning.runs.comparable import SCORING, first_difference, training_key
+from vsr_lightning.runs.comparable import SCORING, first_difference
 from vsr_lightning.runs.migrate import upgrade_record, upgrade_weights
 from vsr_lightning.utils.download import sha256
 
@@ -74,26 +74,19 @@ def check_checkpoint(path: str, module: SuperResolution, record: dict[str, Any],
     """
     checkpoint = load_checkpoint(path)
     _check_fit(f"ckpt_path={path}", checkpoint, module)
-    origin = checkpoint["provenance"]
-    for key in ("loss", "features", "data"):
-        if _checksum(origin.get(key)) != _checksum(record.get(key)):
-            _refuse(path, key, _name(origin.get(key)), _name(record.get(key)))
-    theirs, mine = origin.get("config", {}), record["config"]
-    if key := first_difference(theirs, mine, rf"{SCORING}|init_from|trainer\.max_.+"):
-        _refuse(path, key, training_key(theirs).get(key), training_key(mine).get(key))
+    origin = upgrade_record(checkpoint.get("provenance", {}))
+    if difference := first_difference(origin, record, rf"{SCORING}|init_from.*|trainer\.max_.+"):
+        key, theirs, mine = difference
+        raise ValueError(
+            f"ckpt_path={path} was trained with {key}={theirs}, this run has {mine}: "
+            "choose the same, or start anew without ckpt_path"
+        )
     done = checkpoint["epoch"] + 1
     if max_epochs is not None and done >= max_epochs > 0:
         raise ValueError(
             f"ckpt_path={path} has been trained for {done} epochs, so trainer.max_epochs={max_epochs} leaves none: "
             "set it to the number that there should be in all"
         )
-
-
-def _refuse(path: str, key: str, theirs: Any, mine: Any) -> None:
-    raise ValueError(
-        f"ckpt_path={path} was trained with {key} {theirs}, this run has {mine}: "
-        "choose the same, or start anew without ckpt_path"
-    )
 
 
 def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
@@ -124,14 +117,6 @@ def _check_fit(what: str, checkpoint: dict[str, Any], module: SuperResolution) -
             f"{what} was made by {made_by} and does not fit this network ({differing[0]} differs): "
             "choose the model= that it was made with"
         )
-
-
-def _name(part: Any) -> str:
-    return f"{part['name']} ({part['checksum'][:8]})" if isinstance(part, dict) else str(part)
-
-
-def _checksum(part: Any) -> Any:
-    return part["checksum"] if isinstance(part, dict) else part
 
 
 def _shape(state: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:

@@ -14,8 +14,11 @@ TRAINING = re.compile(
 SCORING = (
     r"data\.(test_videos|test_frames|val_frames)|module\.(luminance|crop_border)|trainer\.limit_(val|test)_batches"
 )
-# where files lie and how they are read: their checksums are the identity of data and features
-PLACES = re.compile(r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features")
+# of these, where files lie and how they are read (their checksums are the identity of data and features), and what is
+# scored in addition
+NEITHER = re.compile(
+    r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features|module\.metrics(\..+)?"
+)
 
 
 def leaves(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -32,28 +35,42 @@ def training_key(config: dict[str, Any]) -> dict[str, Any]:
 
     Folders, loggers, callbacks, devices and the places of files do not count: a run that was moved, or that goes on
     on another machine, is the same training. Nor do losses with the weight 0 in ``loss=mixed``, so that a loss which
-    joins them later does not make another training of it. Two runs with equal keys still differ if their data or
-    features do: compare :func:`identity` of their records, too.
+    joins them later does not make another training of it. Two runs with equal keys still differ if the contents of
+    their files do: see :func:`first_difference`.
 
     Args:
         config: as :mod:`vsr_lightning.train` or :mod:`vsr_lightning.pretrain` composed and resolved it.
     """
     unused = [name for name, weight in ((config.get("loss") or {}).get("terms") or {}).items() if not weight]
-    without = re.compile(rf"{PLACES.pattern}|loss\.(terms|losses)\.({'|'.join(map(re.escape, unused))})(\..+)?")
+    without = re.compile(rf"{NEITHER.pattern}|loss\.(terms|losses)\.({'|'.join(map(re.escape, unused))})(\..+)?")
     return {key: value for key, value in leaves(config) if TRAINING.fullmatch(key) and not without.fullmatch(key)}
 
 
-def first_difference(theirs: dict[str, Any], mine: dict[str, Any], free: str = "") -> str | None:
-    """Return the first key in which two configs are not the same training; keys that match ``free`` may differ."""
-    theirs, mine = training_key(theirs), training_key(mine)
-    differing = (key for key in sorted({*theirs, *mine}) if theirs.get(key) != mine.get(key))
-    return next((key for key in differing if not re.fullmatch(free, key)), None)
+def first_difference(
+    theirs: Mapping[str, Any], mine: Mapping[str, Any], may_differ: str = ""
+) -> tuple[str, Any, Any] | None:
+    """Return the first key in which two records are not of the same training, with both values; None if there is none.
+
+    Args:
+        theirs: the record of a run, or what a checkpoint has of it.
+        mine: likewise. Names and checksums are compared where both records have them.
+        may_differ: pattern of the keys that are not compared.
+    """
+    then, now = (training_key(record.get("config") or {}) for record in (theirs, mine))
+    one, other = _identity(theirs), _identity(mine)
+    for key in one.keys() & other.keys():
+        then[key], now[key] = one[key], other[key]
+    # names come before the keys that they stand for, and checksums after the keys that explain them
+    keys = sorted({*then, *now}, key=lambda key: (key.endswith(".checksum"), key.count("."), key))
+    found = ((key, then.get(key), now.get(key)) for key in keys if not re.fullmatch(may_differ, key))
+    return next(((key, before, after) for key, before, after in found if before != after), None)
 
 
-def identity(record: dict[str, Any]) -> dict[str, str]:
-    """Return the checksums of the data, the features and the weights at the start, of those that a record has."""
-    parts = {name: record.get(name) or {} for name in ("data", "features", "init_from")}
-    return {f"{name}.checksum": part["checksum"] for name, part in parts.items() if "checksum" in part}
+def _identity(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of network and loss, and the checksums of data, features and the weights at the start."""
+    files = {f"{name}.checksum": (record.get(name) or {}).get("checksum") for name in ("data", "features", "init_from")}
+    named = {name: record.get(name) for name in ("model", "loss")}
+    return {key: value[:12] if key in files else value for key, value in {**named, **files}.items() if value}
 
 
 class ComparableRuns(NamedTuple):
@@ -97,13 +114,13 @@ def comparison_key(record: Mapping[str, Any]) -> dict[str, str]:
     """Return, in words, what two runs must share to be compared; one that trained nothing has fewer entries."""
     key = test_key(record)
     if trained(record):
-        config, git, features = (record.get(name) or {} for name in ("config", "git", "features"))
+        config, features = (record.get(name) or {} for name in ("config", "features"))
         planned = (config.get("trainer") or {}).get("max_epochs")
         key |= {
             "procedure": (config.get("module") or {}).get("_target_", "SuperResolution").rsplit(".", 1)[-1],
             "training videos": str((record.get("data") or {}).get("train_videos")),
             "epochs": str(record.get("epochs") or planned),  # a run may have stopped earlier
-            "commit": str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else ""),
+            "commit": ", then ".join(_commit(start.get("git") or {}) for start in (record, *record.get("resumed", ()))),
         }
         if features:
             key["features"] = _named(features)
@@ -149,6 +166,10 @@ def _differences(key: dict[str, str], first: dict[str, str]) -> str:
     return "; ".join(
         f"{name} {value} instead of {first[name]}" for name, value in key.items() if first.get(name, value) != value
     )
+
+
+def _commit(git: Mapping[str, Any]) -> str:
+    return str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else "")
 
 
 def _named(part: Mapping[str, Any]) -> str:

@@ -132,7 +132,6 @@ def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> d
             "batch_size": data.batch_size,
             "frame_range": list(data.frame_range),
             "scored": [data.scored.start, data.scored.stop],
-            "test_blur": "one a video",
             "degradation": {**vars(degradation), "sigma": list(degradation.sigma)},
         },
         "features": features and _identity(features),
