@@ -1,14 +1,14 @@
 """Fill the tables and figures of pages from runs; keep of each run what they need.
 
-python -m vsr_lightning.findings                          # docs/findings.md and README.md anew, from docs/runs
-python -m vsr_lightning.findings runs/findings_*          # from these runs: they are kept, and their pictures shown
+python -m vsr_lightning.findings                          # docs/findings.md anew, from docs/runs
+python -m vsr_lightning.findings runs/findings_*          # keep these runs first, and draw their predictions, too
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-PAGES, KEPT = (Path("docs/findings.md"), Path("README.md")), Path("docs/runs")
+PAGES, KEPT = (Path("docs/findings.md"),), Path("docs/runs")
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         nargs="+",
         type=Path,
         default=PAGES,
-        help=f"markdown with marks (default: {' and '.join(map(str, PAGES))})",
+        help=f"markdown with marks (default: {PAGES[0]})",
     )
     parser.add_argument("--kept", type=Path, default=KEPT, help=f"where small files of runs are kept (default: {KEPT})")
     arguments = parser.parse_args()
