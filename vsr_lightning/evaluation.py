@@ -8,17 +8,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.experiment import Job, make_module, make_trainer, score
-from vsr_lightning.reporting.score_table import Run, notes, score_rows
+from vsr_lightning.reporting.score_table import Run, write_table
 from vsr_lightning.runs.record import describe, recorded
 from vsr_lightning.runs.trained import TrainedModel, load_run
-from vsr_lightning.utils.files import write_text
-from vsr_lightning.utils.formatting import markdown
 
 METRICS_FILE = "metrics.json"
 
 
 def evaluate(cfg: DictConfig, job: Job) -> str:
-    """Return the table that the config asks for; it, ``metrics.json`` and ``frames.csv`` are left in the job's folder.
+    """Score what the config names; leave the tables, ``metrics.json`` and ``frames.csv`` in the job's folder.
 
     Args:
         cfg: ``conf/evaluate.yaml`` as composed.
@@ -56,10 +54,7 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         record.update(describe(data, module, trainer))
         record["scores"] = score(data, module, trainer)
     rows.append((Path("now"), record))
-    text = "\n".join([markdown(score_rows(rows)), "", *notes(rows), ""])
-    if trainer.is_global_zero:
-        write_text(job.folder / "scores.md", text)
-    return text
+    return write_table(job.folder, rows) if trainer.is_global_zero else ""
 
 
 def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str, ...]) -> DictConfig:

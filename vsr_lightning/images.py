@@ -14,26 +14,27 @@ GRAY = 0.5  # between the frames
 SMALL = 64  # frames of this height are shown at twice their size
 
 
-def side_by_side(low_res: Tensor, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Return what to look at, each (B, C, H, W) in [0, 1].
+def references(low_res: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Return what to compare predictions with: (B, C, H, W) in [0, 1] each, by kind.
 
     Args:
         low_res: (B, C, h, w) in [0, 1].
-        prediction: (B, C, H, W), clamped here.
         target: (B, C, H, W) in [0, 1].
 
     Returns:
-        ``low-res`` (each pixel enlarged), ``bicubic``, ``prediction``, ``truth``, and the absolute
-        ``error`` of the prediction.
+        ``truth``, ``low-res`` (each pixel enlarged) and ``bicubic``.
     """
-    prediction = prediction.float().clamp(0, 1)
     return {
+        "truth": target,
         "low-res": F.interpolate(low_res, target.shape[-2:], mode="nearest"),
         "bicubic": Bicubic(target.shape[-1] // low_res.shape[-1])(low_res[:, None]),
-        "prediction": prediction,
-        "truth": target,
-        "error": (prediction - target).abs(),
     }
+
+
+def side_by_side(low_res: Tensor, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Return ``low-res``, ``bicubic``, ``prediction`` (clamped) and ``truth``, as :func:`references` does."""
+    shown = {**references(low_res, target), "prediction": prediction.float().clamp(0, 1)}
+    return {kind: shown[kind] for kind in ("low-res", "bicubic", "prediction", "truth")}
 
 
 def grid(columns: dict[str, Tensor]) -> Tensor:

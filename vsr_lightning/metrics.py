@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ class Metric:
             than these two, and that the module computes itself.
         about: what it measures, in a few words for the notes below a table.
         test_only: whether it is computed on the test set only; else also in training and validation.
-        compared: whether the report compares runs by it; the paper's own equations are there to be looked up.
+        shown: where: ``report`` (in all tables and figures), ``table`` (``scores.md`` and ``scores.csv``) or ``csv``.
         form: how the score table formats its values.
         needs: returns a file without which the metric is left out.
     """
@@ -42,9 +42,14 @@ class Metric:
     function: Callable[[Tensor, Tensor], Tensor] | None = None
     about: str = ""
     test_only: bool = True
-    compared: bool = True
+    shown: Literal["report", "table", "csv"] = "report"
     form: str = ".4f"
     needs: Callable[[], Path] | None = None
+
+    @property
+    def compared(self) -> bool:
+        """Whether the report compares runs by it."""
+        return self.shown == "report"
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return one score per frame, (B,).
@@ -234,8 +239,8 @@ def ssim_eq1(prediction: Tensor, target: Tensor, k1: float = 0.01, k2: float = 0
 METRICS = {
     "psnr": Metric("PSNR (dB)", higher_is_better=True, test_only=False),
     "ssim": Metric("SSIM", higher_is_better=True, test_only=False),
-    "psnr_eq2": Metric("Eq. 2 (dB)", higher_is_better=True, test_only=False, compared=False),
-    "ssim_eq1": Metric("Eq. 1", higher_is_better=True, test_only=False, compared=False),
+    "psnr_eq2": Metric("Eq. 2 (dB)", higher_is_better=True, test_only=False, shown="csv"),
+    "ssim_eq1": Metric("Eq. 1", higher_is_better=True, test_only=False, shown="table"),
     "haarpsi": Metric(
         "HaarPSI",
         higher_is_better=True,
@@ -263,8 +268,8 @@ METRICS = {
         higher_is_better=False,
         about="mean absolute error of the change from one frame to the next",
     ),
-    "psnr_published": Metric("published PSNR", higher_is_better=True, compared=False),
-    "ssim_published": Metric("published SSIM", higher_is_better=True, compared=False, form=".3e"),
+    "psnr_published": Metric("published PSNR", higher_is_better=True, shown="table"),
+    "ssim_published": Metric("published SSIM", higher_is_better=True, shown="table", form=".3e"),
 }
 
 
@@ -278,6 +283,6 @@ def scored_metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Metric]:
         scored |= set(record.get("scores") or ())
         module = (record.get("config") or {}).get("module") or {}
         for name, own in (module.get("metrics") or {}).items():
-            described = ("title", "higher_is_better", "about", "compared", "form")
+            described = ("title", "higher_is_better", "about", "shown", "form")
             known.setdefault(name, Metric(**{key: own[key] for key in described if key in own}))
     return {name: metric for name, metric in known.items() if name in scored}

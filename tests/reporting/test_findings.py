@@ -14,7 +14,7 @@ from vsr_lightning.reporting.results import Group, Result, comparable, read_resu
 from vsr_lightning.reporting.statistics import paired_difference
 from vsr_lightning.runs.record import read_runs
 
-MARKS = "".join(f"<!-- {name} -->\nold\n<!-- end of {name} -->\n" for name in ("scores", "differences", "made_from"))
+MARKS = "".join(f"<!-- {name} -->\nold\n<!-- end of {name} -->\n" for name in ("scores", "differences", "provenance"))
 
 
 def _cells(page, title):
@@ -28,10 +28,13 @@ def _cells(page, title):
 def test_a_page_is_filled_from_runs_and_again_from_what_is_kept_of_them(vsr, tmp_path):
     vsr("-m", "loss=mse,perceptual", "seed=0,1", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
     page, kept = tmp_path / "page.md", tmp_path / "kept"
-    page.write_text(f"before ![](page/strip.png) ![](page/plane.png)\n{MARKS}after\n")
+    page.write_text(f"before ![](page/comparison.png) ![](page/perception_distortion.png)\n{MARKS}after\n")
     told = write_findings([tmp_path / "sweep"], [page], kept)
     assert told[:2] == [f"kept: 5 runs in {kept}", f"page: {page}"]
-    assert sorted(path.name for path in (tmp_path / "page").iterdir()) == ["plane.png", "strip.png"]
+    assert sorted(path.name for path in (tmp_path / "page").iterdir()) == [
+        "comparison.png",
+        "perception_distortion.png",
+    ]
 
     text = page.read_text()
     assert text.startswith("before ")
@@ -46,7 +49,10 @@ def test_a_page_is_filled_from_runs_and_again_from_what_is_kept_of_them(vsr, tmp
     shown = [float(number) for number in re.findall(r"[-+][\d.]+", difference["PSNR (dB)"])]
     assert shown == pytest.approx(expected[:3], abs=0.051 * (expected.high - expected.low))
 
-    assert write_findings([], [page], kept) == [f"page: {page}", f"figure: {tmp_path / 'page' / 'plane.png'}"]
+    assert write_findings([], [page], kept) == [
+        f"page: {page}",
+        f"figure: {tmp_path / 'page' / 'perception_distortion.png'}",
+    ]
     assert page.read_text() == text
     assert not [path for path in kept.rglob("*") if path.is_file() and str(tmp_path) in path.read_text()]
     assert sum(path.stat().st_size for path in kept.rglob("*") if path.is_file()) < 100_000
@@ -67,7 +73,7 @@ def test_runs_apart_from_the_largest_group_have_a_row_each(finished, tmp_path):
 
 def test_runs_from_weights_of_another_are_apart_and_may_come_alone(finished, tmp_path):
     page, kept = tmp_path / "page.md", tmp_path / "kept"
-    page.write_text("<!-- scores --><!-- end of scores --><!-- tuned_scores --><!-- end of tuned_scores -->")
+    page.write_text("<!-- scores --><!-- end of scores --><!-- fine_tuned_scores --><!-- end of fine_tuned_scores -->")
     write_findings([finished], [page], kept)
     record = json.loads((finished / "run.json").read_text())
     on = tmp_path / "on" / "run"
@@ -75,7 +81,7 @@ def test_runs_from_weights_of_another_are_apart_and_may_come_alone(finished, tmp
     (on / "frames.csv").write_bytes((finished / "frames.csv").read_bytes())
     (on / "run.json").write_text(json.dumps(record | {"init_from": {"path": "a.ckpt"}, "epochs": 9, "loss": "other"}))
     write_findings([tmp_path / "on"], [page], kept)
-    scratch, went_on = page.read_text().split("<!-- tuned_scores -->")
+    scratch, went_on = page.read_text().split("<!-- fine_tuned_scores -->")
     assert "perceptual" in scratch
     assert "other" not in scratch
     assert "| other " in went_on

@@ -11,6 +11,7 @@ from vsr_lightning.metrics import METRICS, Metric, score_frames, scored_metrics
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.reporting.figures import perception_distortion_figure
 from vsr_lightning.reporting.notes import metric_notes
+from vsr_lightning.reporting.predictions import GroupPredictions
 from vsr_lightning.reporting.report import write_report
 from vsr_lightning.reporting.results import comparable, read_results
 from vsr_lightning.reporting.score_table import write_table
@@ -37,10 +38,11 @@ def test_an_entry_in_the_table_of_metrics_is_all_that_reports_need(
     monkeypatch.setitem(metrics.METRICS, "brightness", entry)
     _give_score(finished, tmp_path / "sweep" / "0_net", "brightness", 0.125)
 
-    assert "brightness: difference of the means." in write_table(tmp_path / "sweep")
+    write_table(tmp_path / "sweep")
+    assert "brightness: difference of the means." in (tmp_path / "sweep" / "scores.md").read_text()
     (row,) = csv.DictReader((tmp_path / "sweep" / "scores.csv").open())
     assert row["brightness"] == "1.25e-01"
-    monkeypatch.setattr("vsr_lightning.reporting.report.predict_group", lambda group: None)
+    monkeypatch.setattr("vsr_lightning.reporting.report.predict_group", lambda group: GroupPredictions())
     write_report([tmp_path / "sweep"], tmp_path / "report")
     (row,) = csv.DictReader((tmp_path / "report" / "table_1.csv").open())
     assert float(row["brightness"]) == 0.125
@@ -76,7 +78,8 @@ def test_a_metric_chosen_by_its_config_is_scored_and_shown(vsr, tmp_path):
     vsr("metrics=fsim", "trainer.max_epochs=1", "hydra.run.dir=sweep/0")
     record = json.loads((tmp_path / "sweep" / "0" / "run.json").read_text())
     assert 0 < record["scores"]["fsim"] < 1
-    assert "FSIM: similarity of phase congruency" in write_table(tmp_path / "sweep")
+    write_table(tmp_path / "sweep")
+    assert "FSIM: similarity of phase congruency" in (tmp_path / "sweep" / "scores.md").read_text()
     (row,) = csv.DictReader((tmp_path / "sweep" / "scores.csv").open())
     assert float(row["FSIM"]) == pytest.approx(record["scores"]["fsim"], abs=1e-4)
     assert scored_metrics([record])["fsim"].higher_is_better

@@ -114,7 +114,7 @@ def test_a_killed_and_a_failed_job_are_named_and_not_counted(sweep):
     write_report([sweep], sweep / "report")
     text = (sweep / "report" / "report.md").read_text()
     assert "2 of 7 runs have no scores" in text
-    assert re.search(r"0_mse +\| running +\| not at its end, or killed", text)
+    assert re.search(r"0_mse +\| running +\| still running, or killed", text)
     assert re.search(r"3_perceptual +\| failed +\| out of luck", text)
     assert [row["n"] for row in _table(sweep / "report", "table_1")] == ["2", "2", "1"]
     assert {row["seeds"] for row in _table(sweep / "report", "differences")} == {"2"}
@@ -208,7 +208,7 @@ def test_a_spread_has_a_digit_that_tells_something(mean, sd, text):
 def test_a_sum_of_losses_is_told_with_its_weights(tmp_path):
     _run(tmp_path, "0", "mixed", config={"loss": {"terms": {"mse": 1, "l1": 0, "perceptual": 0.01}}})
     write_report([tmp_path], tmp_path / "report")
-    (row,) = _table(tmp_path / "report", "made_from")
+    (row,) = _table(tmp_path / "report", "provenance")
     assert row["loss"] == "mixed (mse 1, perceptual 0.01)"
 
 
@@ -239,8 +239,8 @@ def test_a_report_leaves_nothing_of_an_earlier_one(sweep, tmp_path):
 
 
 def test_a_run_that_was_tested_on_fewer_windows_is_grouped_apart(sweep):
-    config = {"trainer": {"max_epochs": 2, "limit_test_batches": 3}, "data": {"batch_size": 8}}
-    _run(sweep, "7_perceptual", "perceptual", config=config)
+    config = {"trainer": {"max_epochs": 2, "limit_test_batches": 3}, "data": {}}
+    _run(sweep, "7_perceptual", "perceptual", config=config, data={**DATA, "batch_size": 8})
     write_report([sweep], sweep / "report")
     assert "because of: test batches 3 of 8 instead of all" in (sweep / "report" / "report.md").read_text()
 
@@ -270,7 +270,7 @@ def test_the_letters_of_the_score_table_are_the_groups_of_the_report(sweep, chan
     assert letters["0_mse"] == "A"
     assert letters["7_perceptual"] == "B"
     assert letters["bicubic"] == ("A B" if changes.keys() & {"git", "epochs"} else "A")
-    assert letters == {row["run"]: row["group"] for row in _table(sweep / "report", "made_from")}
+    assert letters == {row["run"]: row["group"] for row in _table(sweep / "report", "provenance")}
 
 
 def test_several_sweeps_are_one_report_and_a_repeated_seed_counts_once(sweep, tmp_path):
@@ -278,6 +278,16 @@ def test_several_sweeps_are_one_report_and_a_repeated_seed_counts_once(sweep, tm
     write_report([sweep, tmp_path / "again", sweep], tmp_path / "report")
     row = _table(tmp_path / "report", "table_1")[0]
     assert (row["n"], float(row["psnr"])) == ("3", pytest.approx((30 + 21 + 22) / 3))
+
+
+def test_a_bar_in_a_runs_name_leaves_the_tables_whole(sweep):
+    _run(sweep, "9_a|b", "mse", seed=9, model="a|b")
+    write_report([sweep], sweep / "report")
+    rows = [line for line in (sweep / "report" / "report.md").read_text().splitlines() if line.startswith("|")]
+    own = next(line for line in rows if line.startswith("| 9_a"))
+    assert own.startswith("| 9_a\\|b ")
+    table = [line for line in rows if len(line) == len(own)]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
 
 
 class _Page(HTMLParser):
@@ -308,7 +318,7 @@ def test_a_sweep_ends_with_a_page_that_holds_its_pictures_and_tables(vsr, capsys
     assert not page.fetched
     assert len(page.pictures) == 3
     assert page.tables == 4
-    for name in ("curves", "strip", "plane"):
+    for name in ("curves", "comparison", "perception_distortion"):
         assert Image.open(BytesIO((report / f"{name}.png").read_bytes())).width > 300
     losses = {row["condition"]: row for row in _table(report, "losses")}
     assert list(losses) == ["mse", "perceptual", "bicubic"]

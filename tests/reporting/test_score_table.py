@@ -1,4 +1,8 @@
 import csv
+import json
+import re
+
+import pytest
 
 from vsr_lightning.reporting.score_table import write_table
 from vsr_lightning.utils.files import write_json
@@ -16,6 +20,11 @@ def _run(folder, name, checksum="a", features=None, **changes):
     write_json(folder / name / "run.json", record)
 
 
+def _scores_md(folder):
+    write_table(folder)
+    return (folder / "scores.md").read_text()
+
+
 def test_the_csv_holds_a_row_a_run_in_the_jobs_order(tmp_path):
     for name in ("10_net", "2_net", "bicubic", "0_net"):
         _run(tmp_path, name)
@@ -29,10 +38,10 @@ def test_the_csv_holds_a_row_a_run_in_the_jobs_order(tmp_path):
 def test_runs_on_different_data_are_marked(tmp_path):
     _run(tmp_path, "0_net")
     _run(tmp_path, "1_net")
-    assert "Do not compare" not in write_table(tmp_path)
+    assert "Do not compare" not in _scores_md(tmp_path)
     _run(tmp_path, "2_net", checksum="b")
-    text = write_table(tmp_path)
-    assert "Do not compare rows without a common letter." in text
+    text = _scores_md(tmp_path)
+    assert "Do not compare rows without a common letter in the column compare." in text
     assert "B is apart from A because of: data file b instead of file a." in text
     letters = [row["compare"] for row in csv.DictReader((tmp_path / "scores.csv").open())]
     assert letters == ["A", "A", "B"]
@@ -59,15 +68,15 @@ def test_another_degradation_counts_as_different_data(tmp_path):
         "degradation": {"scale": 4},
     }
     _run(tmp_path, "1_net", data=data)
-    assert "Do not compare" in write_table(tmp_path)
+    assert "Do not compare" in _scores_md(tmp_path)
 
 
 def test_runs_scored_on_other_parts_of_a_frame_are_marked(tmp_path):
-    _run(tmp_path, "0_net")  # as before there was a choice
+    _run(tmp_path, "0_net")
     _run(tmp_path, "1_net", scoring={"luminance": False, "crop_border": 0})
-    assert "PSNR and SSIM:" not in write_table(tmp_path)
+    assert "PSNR and SSIM:" not in _scores_md(tmp_path)
     _run(tmp_path, "2_net", scoring={"luminance": True, "crop_border": 4})
-    text = write_table(tmp_path)
+    text = _scores_md(tmp_path)
     assert "PSNR and SSIM: luminance only (BT.601, 16 to 235), without 4 pixels at each side; the other" in text
     assert [row["compare"] for row in csv.DictReader((tmp_path / "scores.csv").open())] == ["A", "A", "B"]
 
@@ -75,26 +84,26 @@ def test_runs_scored_on_other_parts_of_a_frame_are_marked(tmp_path):
 def test_different_features_are_marked(tmp_path):
     _run(tmp_path, "0_net", features="random")
     _run(tmp_path, "1_net")
-    assert "different features" not in write_table(tmp_path)
+    assert "Do not compare" not in _scores_md(tmp_path)
     _run(tmp_path, "2_net", features="imagenet")
-    text = write_table(tmp_path)
-    assert "trained on different features" in text
+    text = _scores_md(tmp_path)
+    assert "B is apart from A because of: features imagenet instead of random (randomra)." in text
     assert "VGG-19 with imagenet weights, SHA-256 imagenetimag" in text
 
 
 def test_rows_that_trained_on_the_metrics_features_are_named(tmp_path):
     metric_features = {"name": "bundled", "checksum": "bundled" * 4}
     _run(tmp_path, "0_mse", metric_features=metric_features)
-    assert "Trained on the features" not in write_table(tmp_path)
+    assert "Trained on the features" not in _scores_md(tmp_path)
     _run(tmp_path, "1_perceptual", features="bundled", metric_features=metric_features)
     _run(tmp_path, "2_perceptual", features="random", metric_features=metric_features)
-    text = write_table(tmp_path)
+    text = _scores_md(tmp_path)
     assert "Trained on the features of VGG distance: 1_perceptual. Compare these by HaarPSI instead." in text
 
 
 def test_lpips_is_a_column_where_a_run_has_it(tmp_path):
     _run(tmp_path, "0_net")
-    assert "LPIPS" not in write_table(tmp_path)
+    assert "LPIPS" not in _scores_md(tmp_path)
     _run(tmp_path, "1_net", scores={"lpips": 0.125})
     write_table(tmp_path)
     assert [row["LPIPS"] for row in csv.DictReader((tmp_path / "scores.csv").open())] == ["", "0.1250"]
@@ -104,14 +113,43 @@ def test_a_job_that_failed_before_it_had_data_has_a_row_without_scores(tmp_path)
     (tmp_path / "0_net").mkdir()
     record = {"status": "failed", "error": "ValueError: no", "model": "net", "loss": "mse"}
     write_json(tmp_path / "0_net" / "run.json", record)
-    text = write_table(tmp_path)
+    text = _scores_md(tmp_path)
     assert "0_net is failed: ValueError: no" in text
     assert next(csv.DictReader((tmp_path / "scores.csv").open()))["compare"] == ""
 
 
 def test_the_table_is_plain_markdown(tmp_path):
     _run(tmp_path, "0_net")
-    lines = write_table(tmp_path).splitlines()
+    lines = _scores_md(tmp_path).splitlines()
     assert lines[0].startswith("| run ")
     assert set(lines[1]) == {"|", "-", " "}
     assert len({line.count("|") for line in lines[:3]}) == 1
+
+
+def test_the_terminal_shows_what_fits_and_the_files_all(tmp_path):
+    for number, loss in enumerate(("mse", "perceptual")):
+        overrides = [f"loss={loss}", "seed=0", f"data.batch_size={20 * number + 20}"]
+        _run(tmp_path, f"{number}_frame_fusion_{loss}_seed0", loss=loss, overrides=overrides)
+        record = json.loads((tmp_path / f"{number}_frame_fusion_{loss}_seed0" / "run.json").read_text())
+        record["scores"] |= {"haarpsi": 0.25, "gmsd": 0.125}
+        write_json(tmp_path / f"{number}_frame_fusion_{loss}_seed0" / "run.json", record)
+    table, _ = write_table(tmp_path).split("\n\n", 1)
+    assert max(map(len, table.splitlines())) <= 100
+    assert re.split(r"  +", table.splitlines()[0]) == [
+        "run", "PSNR", "SSIM", "HaarPSI", "epochs", "time", "status", "swept",
+    ]  # fmt: skip
+    assert re.search(r"1_frame_fusion_perceptual_seed0  20\.12 .* 0\.250 .* 3\.1 s .* data\.batch_size=40", table)
+    head = (tmp_path / "scores.md").read_text().splitlines()[0]
+    assert "GMSD" in head
+    assert "Eq. 2" not in head
+    assert "Eq. 2 (dB)" in (tmp_path / "scores.csv").read_text()
+
+
+@pytest.mark.parametrize("name", ["a|b", "a||", "|"])
+def test_a_bar_in_a_name_stays_in_its_cell(tmp_path, name):
+    _run(tmp_path, "0_net", model=name, overrides=["note=x\ny"])
+    _run(tmp_path, "1_net", overrides=["note=z"])
+    lines = _scores_md(tmp_path).splitlines()[:4]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+    assert f" {name.replace('|', chr(92) + '|')} " in lines[2]
+    assert "note=x y" in lines[2]

@@ -68,6 +68,7 @@ class TensorBoardImages(pl.Callback):
         batch = Batch(*(part.to(pl_module.device) for part in self.batch))
         with torch.no_grad():
             columns = side_by_side(batch.select_targets(batch.low_res), *batch.align(pl_module(batch.low_res)))
+        columns["error"] = (columns["prediction"] - columns["truth"]).abs()
         middle, first = batch.middle_frames(), batch.video.flatten() == batch.video.flatten()[0]
         picture = grid({kind: images[middle] for kind, images in columns.items()})
         clip = gif(strip({kind: images[first] for kind, images in columns.items()}))

@@ -137,8 +137,7 @@ def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, outpu
     cut = (len(sharp) - len(prediction)) // 2
     kept = slice(cut, cut + len(prediction))
     columns = side_by_side(low_res[kept], prediction, sharp[kept])
-    shown = {kind: columns[kind] for kind in ("low-res", "bicubic", "prediction", "truth")}
-    clip = strip(shown).repeat_interleave(2, -1).repeat_interleave(2, -2)
+    clip = strip(columns).repeat_interleave(2, -1).repeat_interleave(2, -2)
     shape = write_video(output, map(as_array, to_uint8(prediction)), fps, _first(cfg, model))
     write_video(comparison, map(as_array, to_uint8(clip)), fps)
     lines = [_summary(shape, model, output)]
@@ -147,7 +146,7 @@ def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, outpu
     for kind in ("bicubic", "prediction"):
         scores = frame_scores(columns[kind], sharp[kept])
         lines.append(f"{kind}: psnr {scores['psnr'].mean():.2f} dB, ssim {scores['ssim'].mean():.3f}")
-    return [*lines, f"{', '.join(shown)} side by side: {comparison}"]
+    return [*lines, f"{', '.join(columns)} side by side: {comparison}"]
 
 
 def _size(video: Tensor) -> str:

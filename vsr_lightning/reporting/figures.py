@@ -15,7 +15,7 @@ MARKERS = "osDv^P"
 
 
 def curves_figure(group: Group) -> Figure | None:
-    """Paper's Fig. 2 and 3: each loss over the epochs, training and test, a thin line a seed; None without curves."""
+    """Paper's Fig. 2 and 3: each loss over the epochs, one thin line per seed; None if no run has curves."""
     tags = ("train/loss", "val/loss")
     read = {
         condition.label: [read_curves(result.path, tags) for result in condition.results]
@@ -43,12 +43,12 @@ def curves_figure(group: Group) -> Figure | None:
     return figure
 
 
-def comparison_figure(strip: dict[str, Tensor]) -> Figure:
-    """Paper's Fig. 4: a row a test video, a column a kind; images (B, 1 or 3, H, W) in [0, 1]."""
-    rows = len(next(iter(strip.values())))
-    figure = Figure(figsize=(1.6 * len(strip), 1.6 * rows + 0.5), layout="constrained")
-    axes = figure.subplots(rows, len(strip), squeeze=False)
-    for column, (name, images) in enumerate(strip.items()):
+def comparison_figure(pictures: dict[str, Tensor]) -> Figure:
+    """Paper's Fig. 4: one row per test video, one column per kind; images (B, 1 or 3, H, W) in [0, 1]."""
+    rows = len(next(iter(pictures.values())))
+    figure = Figure(figsize=(1.6 * len(pictures), 1.6 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, len(pictures), squeeze=False)
+    for column, (name, images) in enumerate(pictures.items()):
         axes[0, column].set_title(_wrap(name), fontsize=9)
         for row, image in enumerate(images):
             pixels = image.movedim(0, -1).squeeze(-1).numpy()
@@ -58,7 +58,7 @@ def comparison_figure(strip: dict[str, Tensor]) -> Figure:
 
 
 def perception_distortion_figure(group: Group, score: str) -> Figure:
-    """PSNR against a perceptual score (Blau and Michaeli 2018): a point a run, better towards the upper right.
+    """PSNR against a perceptual score (Blau and Michaeli 2018): one point per run, better towards the upper right.
 
     A line joins the means of runs that differ in the weight of one term of a sum of losses only.
     """

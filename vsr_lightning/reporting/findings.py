@@ -22,31 +22,31 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
         FileNotFoundError: a folder, or a page, is missing or empty.
         ValueError: a page has a mark of no table, or one without its end.
     """
-    told = []
+    done = []
     results = [result for result in read_results(folders) if result.finished]
     for result in results:
         keep(result, kept)
     if results:
-        told.append(f"kept: {len(results)} runs in {kept}")
+        done.append(f"kept: {len(results)} runs in {kept}")
     if missing := [page for page in pages if not page.is_file()]:
         raise FileNotFoundError(f"{missing[0]} is missing: give another --page")
     groups = comparable(read_results([kept]))
-    made, pictures = tables(groups), perception_distortion_figures(groups)
+    made, figures = tables(groups), perception_distortion_figures(groups)
     if from_scratch := [group for group in comparable(results) if not fine_tuned(group)]:
-        predictions = predict_group(largest(from_scratch), videos=SHOWN)
-        pictures |= {"strip": comparison_figure(predictions.strip)} if predictions and predictions.strip else {}
+        shown = predict_group(largest(from_scratch), videos=SHOWN).pictures
+        figures |= {"comparison": comparison_figure(shown)} if shown else {}
     for page in pages:
         write_text(page, filled(page.read_text(encoding="utf-8"), made))
-        told.append(f"page: {page}")
+        done.append(f"page: {page}")
     first = pages[0].read_text(encoding="utf-8")
-    for name, figure in pictures.items():
+    for name, figure in figures.items():
         if f"{name}.png" not in first:
             continue
         path = pages[0].with_suffix("") / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         write_bytes(path, png(figure))
-        told.append(f"figure: {path}")
-    return told
+        done.append(f"figure: {path}")
+    return done
 
 
 def filled(text: str, tables: dict[str, str]) -> str:

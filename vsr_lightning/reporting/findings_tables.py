@@ -21,7 +21,7 @@ BASELINE_LOSS = "mse"
 
 
 def keep(result: Result, folder: Path) -> None:
-    """Copy a run's ``run.json``, without the paths of its machine, and its scores as a mean a test video."""
+    """Copy a run's ``run.json``, without the paths of its machine, and its scores as one mean per test video."""
     own = folder / result.path.parent.name / result.path.name
     own.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result.record, indent=2) + "\n"
@@ -40,8 +40,8 @@ def keep(result: Result, folder: Path) -> None:
 def tables(groups: Sequence[Group]) -> dict[str, str]:
     """Return each table as markdown.
 
-    Of the runs from scratch, those of the largest group have their scores and differences, the others a row a run;
-    runs that started from another's weights have their own scores and differences.
+    Of the runs from scratch, those of the largest group have their scores and differences, the others one row
+    per run; fine-tuned networks have scores and differences of their own.
     """
     main = largest(groups)
     from_weights = [group for group in groups if fine_tuned(group)]
@@ -50,9 +50,9 @@ def tables(groups: Sequence[Group]) -> dict[str, str]:
     return {
         "scores": markdown(_scores(main)),
         "differences": markdown(_differences(main)),
-        "made_from": markdown([_made_from(condition) for condition in trained]),
-        "tuned_scores": markdown([row for group in from_weights for row in _scores(group)]),
-        "tuned_differences": markdown([row for group in from_weights for row in _differences(group)]),
+        "provenance": markdown([_provenance(condition) for condition in trained]),
+        "fine_tuned_scores": markdown([row for group in from_weights for row in _scores(group)]),
+        "fine_tuned_differences": markdown([row for group in from_weights for row in _differences(group)]),
         "longer_runs": markdown([_longer(run, group) for group in others for run in group.results if run.trained]),
     }
 
@@ -63,11 +63,11 @@ def largest(groups: Sequence[Group]) -> Group:
 
 
 def perception_distortion_figures(groups: Sequence[Group]) -> dict[str, Figure]:
-    """Return pixels against looks of the largest group, and of one that started from another's weights."""
-    of = {"plane": largest(groups)}
+    """Return the perception-distortion planes of the largest group and of the fine-tuned networks."""
+    of = {"perception_distortion": largest(groups)}
     if from_weights := next(filter(fine_tuned, groups), None):
         close = tuple(result for result in from_weights.results if result.trained)  # bicubic is far from these
-        of["tuned_plane"] = replace(from_weights, results=close)
+        of["fine_tuned_perception_distortion"] = replace(from_weights, results=close)
     figures = {}
     for name, group in of.items():
         results = tuple(result for condition in _ordered(group) for result in condition.results)
@@ -121,7 +121,7 @@ def _differences(group: Group) -> list[dict[str, str]]:
     return rows
 
 
-def _made_from(condition: Condition) -> dict[str, str]:
+def _provenance(condition: Condition) -> dict[str, str]:
     first = condition.results[0].record
     config, data = first["config"], first["data"]
     return {

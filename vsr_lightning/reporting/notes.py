@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vsr_lightning.metrics import METRICS, scored_metrics
-from vsr_lightning.runs.comparable import WHOLE, scored_part
+from vsr_lightning.runs.comparable import WHOLE, comparable_runs, scored_part
 
 Named = Sequence[tuple[str, Mapping[str, Any]]]
 
@@ -39,3 +39,21 @@ def metric_notes(rows: Named) -> list[str]:
         if part != WHOLE
     ]
     return notes
+
+
+def comparison_notes(rows: Named) -> list[str]:
+    """Return which rows are not to be compared and why, which started from other weights, and which have no scores."""
+    notes = []
+    if apart := comparable_runs([record for _, record in rows])[1:]:
+        notes.append("**Do not compare rows without a common letter in the column compare.**")
+        notes += [f"{runs.letter} is apart from A because of: {runs.reason}." for runs in apart]
+    notes += [
+        f"{name} started from weights trained on {start['loss']}, {start['epochs']} epochs: {start['path']}."
+        for name, record in rows
+        if (start := record.get("init_from"))
+    ]
+    return notes + [
+        f"{name} is {record['status']}: {record.get('error', 'no scores yet')}"
+        for name, record in rows
+        if record["status"] != "finished"
+    ]

@@ -1,38 +1,34 @@
 """A report's files: markdown, csv, PNG, and one HTML page that needs nothing beside itself."""
 
 import base64
-import csv
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from vsr_lightning.reporting.sections import Rows, Section
+from vsr_lightning.reporting.sections import Section
 from vsr_lightning.utils.files import write_bytes, write_text
-from vsr_lightning.utils.formatting import markdown
+from vsr_lightning.utils.formatting import csv_text, markdown
 
 PAGE_FILE = "index.html"
-OURS = re.compile(
-    r"(table_1|differences|curves|strip|plane|losses|unfinished|published_procedure|made_from)(_[a-z])?\.(csv|png)"
-)
+WRITTEN = ".written"  # names the files of a report, so that the next one can remove those that it no longer has
 
 
 def write_page(folder: Path, title: str, summary: Sequence[str], sections: Sequence[Section]) -> Path:
     """Write all of a report's files; return the HTML page."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        if OURS.fullmatch(old.name):  # of an earlier report, which may have had other groups
-            old.unlink()
     pictures = {section.name: png(section.figure) for section in sections if section.figure}
-    for section in sections:
-        if section.rows:
-            write_text(folder / f"{section.name}.csv", to_csv(section.numbers or section.rows))
-        if section.figure:
-            write_bytes(folder / f"{section.name}.png", pictures[section.name])
-    write_text(folder / "report.md", to_markdown(title, summary, sections))
+    files = {f"{name}.png": picture for name, picture in pictures.items()}
+    files |= {f"{part.name}.csv": csv_text(part.numbers or part.rows).encode() for part in sections if part.rows}
+    files["report.md"] = to_markdown(title, summary, sections).encode()
+    for name in (folder / WRITTEN).read_text().splitlines() if (folder / WRITTEN).exists() else ():
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)
+    write_text(folder / WRITTEN, "\n".join(files))
+    for name, content in files.items():
+        write_bytes(folder / name, content)
     environment = Environment(loader=PackageLoader("vsr_lightning", "reporting"), autoescape=True)
     inline = {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
     html = environment.get_template("page.html.jinja").render(
@@ -50,15 +46,6 @@ def to_markdown(title: str, summary: Sequence[str], sections: Sequence[Section])
         parts += [markdown(section.rows)] if section.rows else []
         parts += [f"![{section.alt}]({section.name}.png)"] if section.figure else []
     return "\n\n".join(parts) + "\n"
-
-
-def to_csv(rows: Rows) -> str:
-    """Return rows as csv; a key that a row lacks is an empty cell."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 def png(figure: Figure) -> bytes:

@@ -1,101 +1,92 @@
-"""What only the networks themselves can tell: their predictions, and each one's value under every loss."""
+"""What a report needs the networks themselves for: their predictions, and the value of each under every loss."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.progress import track
 from torch import Tensor, nn
 
-from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.degradation import Batch
-from vsr_lightning.images import side_by_side
-from vsr_lightning.metrics import frames_at_once
+from vsr_lightning.images import references
+from vsr_lightning.metrics import frames_at_once, in_parts
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.runs.trained import load_run
 from vsr_lightning.utils.errors import one_line
 
-VIDEOS = 50  # test videos on which losses are compared: all their windows
-SHOWN = 4  # of them in the strip
+VIDEOS = 50  # test videos on which the losses are computed: all frames of each
+SHOWN = 4  # of them in the comparison figure
 
 
-@dataclass
+@dataclass(frozen=True)
 class GroupPredictions:
     """What the networks of a group predict.
 
     Attributes:
-        strip: kind or condition -> (``SHOWN``, C, H, W): the middle frame of the first test videos.
-        losses: condition -> loss -> mean over windows and seeds; lower is better.
-        videos: how many test videos ``losses`` rests on.
-        frames: how many of their frames, (n, H, W).
-        missing: why something is not there, in words.
+        pictures: kind or condition -> (``SHOWN``, C, H, W), the middle frame of each of the first test videos.
+        losses: condition -> loss -> its mean over frames and seeds; lower is better.
+        videos: how many test videos ``losses`` is the mean of.
+        frames: how many frames, and their height and width.
+        missing: sentences that say what could not be computed, and why.
     """
 
-    strip: dict[str, Tensor]
-    losses: dict[str, dict[str, float]]
-    videos: int
-    frames: tuple[int, int, int]
-    missing: list[str]
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+    losses: dict[str, dict[str, float]] = field(default_factory=dict)
+    videos: int = 0
+    frames: tuple[int, int, int] = (0, 0, 0)
+    missing: list[str] = field(default_factory=list)
 
 
-def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions | None:
-    """Load the networks of a group and let them predict so many test videos; None where nothing is finished."""
+def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
+    """Let the networks of a group's finished runs predict the first ``videos`` test videos."""
     finished = [result for result in group.results if result.finished]
     if not finished:
-        return None
-    try:
-        data, batch = load_test_batch(finished[0], videos)
-    except Exception as error:  # a class that is gone, a missing file, weights of another shape
-        return GroupPredictions(
-            {}, {}, 0, (0, 0, 0), [f"The pictures and the losses under each other are missing: {one_line(error)}."]
-        )
-    if data.videos.checksum != finished[0].record["data"]["checksum"]:
-        return GroupPredictions(
-            {}, {}, 0, (0, 0, 0), ["The pictures are missing: the data file is not the one that the runs saw."]
-        )
-    target, videos = batch.frames, min(videos, len(data.test_videos))
-    found = GroupPredictions({}, {}, videos, (len(target), *target.shape[-2:]), [])
-    losses = _losses(finished, found.missing)
+        return GroupPredictions()
+    batch, why = _attempt(load_test_batch, finished[0], videos)
+    if batch is None:
+        return GroupPredictions(missing=[f"There are no pictures, and no losses of each network: {why}."])
+    batches = {_takes(finished[0]): batch}  # the same frames, in windows and in clips
     middle = batch.middle_frames()[:SHOWN]
-    shown = side_by_side(batch.select_targets(batch.low_res)[middle], target[middle], target[middle])
-    found.strip = {kind: shown[kind] for kind in ("truth", "low-res", "bicubic")}
-    batches = {_cut(finished[0]): batch}  # the same frames, in windows and in clips
+    pictures = references(batch.select_targets(batch.low_res)[middle], batch.frames[middle])
+    losses, missing = _losses(finished)
+    values: dict[str, list[dict[str, float]]] = {}
     for condition in track(group.conditions, f"predictions of group {group.name}"):
-        values: list[dict[str, float]] = []
-        for result in condition.results:
-            try:
-                if not result.finished:
-                    continue
-                if (cut := _cut(result)) not in batches:
-                    batches[cut] = load_test_batch(result, videos)[1]
-                prediction = predict(result, batches[cut])
-            except Exception as error:  # as above
-                found.missing.append(f"{result.path.name} is not shown: {one_line(error)}.")
+        for result in filter(lambda result: result.finished, condition.results):
+            prediction, why = _attempt(_predict_once_loaded, result, videos, batches)
+            if prediction is None:
+                missing.append(f"{result.path.name} is left out: {why}.")
                 continue
-            values.append({name: _mean(loss, prediction, target) for name, loss in losses.items()})
-            if condition.results[0].trained:
-                found.strip.setdefault(condition.label, prediction[middle].clamp(0, 1))
-        if values and losses:
-            found.losses[condition.label] = {
-                name: sum(value[name] for value in values) / len(values) for name in losses
-            }
-    return found
+            own = {name: _mean(loss, prediction, batch.frames) for name, loss in losses.items()}
+            values.setdefault(condition.label, []).append(own)
+            if result.trained:
+                pictures.setdefault(condition.label, prediction[middle].clamp(0, 1))
+    means = {
+        label: {name: sum(own[name] for own in runs) / len(runs) for name in losses}
+        for label, runs in values.items()
+        if losses
+    }
+    frames = (len(batch.frames), *batch.frames.shape[-2:])
+    return GroupPredictions(pictures, means, len(batch.middle_frames()), frames, missing)
 
 
-def _cut(result: Result) -> tuple[str, int]:
-    data = result.record["data"]
-    return data["takes"], data["frames"]
+def load_test_batch(result: Result, videos: int) -> Batch:
+    """Return the first ``videos`` test videos, or all if there are fewer, as a run's network takes them.
 
-
-def load_test_batch(result: Result, videos: int) -> tuple[VideoData, Batch]:
-    """Return a run's data, and the first so many of its test videos as its network takes them."""
-    data: VideoData = instantiate(
-        OmegaConf.create(result.record["config"]["data"]), takes=result.record["data"]["takes"]
-    )
-    return data, data.test_windows(min(videos, len(data.test_videos)))
+    Raises:
+        OSError: the data are missing.
+        ValueError: they are not those that the run saw.
+    """
+    record = result.record
+    data = instantiate(OmegaConf.create(record["config"]["data"]), takes=record["data"]["takes"])
+    if data.videos.checksum != record["data"]["checksum"]:
+        raise ValueError("the data are not those that the runs saw")
+    batch: Batch = data.test_windows(min(videos, len(data.test_videos)))
+    return batch
 
 
 @torch.no_grad()
@@ -113,32 +104,52 @@ def predict(result: Result, batch: Batch) -> Tensor:
     return torch.cat([part.align(network(part.low_res.to(device)).float().cpu())[0] for part in parts])
 
 
+def _predict_once_loaded(result: Result, videos: int, batches: dict[tuple[str, int], Batch]) -> Tensor:
+    if (takes := _takes(result)) not in batches:
+        batches[takes] = load_test_batch(result, videos)
+    return predict(result, batches[takes])
+
+
+def _takes(result: Result) -> tuple[str, int]:
+    data = result.record["data"]
+    return data["takes"], data["frames"]
+
+
+def _attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, str]:
+    """Return what the function returns, or None and in words why not: what a run needs may be gone by now."""
+    try:
+        return function(*args), ""
+    # a moved file, a damaged one, weights of another shape, an older record, a class that is gone
+    except (OSError, ValueError, RuntimeError, LookupError, HydraException) as error:
+        return None, one_line(error)
+
+
 def loss_name(record: dict[str, Any]) -> str:
-    """Return a loss with the features it looks through."""
+    """Return a loss with the features that it compares."""
     features = record.get("features")
-    return f"{record['loss']} ({features['name']})" if features else record["loss"]
+    return f"{record['loss']} ({features['name']})" if features else str(record["loss"])
 
 
-def _losses(results: list[Result], missing: list[str]) -> dict[str, nn.Module]:
+def _losses(results: list[Result]) -> tuple[dict[str, nn.Module], list[str]]:
+    """Return each loss that a network was trained on, by name, and sentences that say which are missing."""
     losses: dict[str, nn.Module] = {}
+    missing = []
     records = {json.dumps(result.record["config"]["loss"]): result.record for result in results if result.trained}
     for config, record in records.items():
         name = loss_name(record)
-        try:
-            loss: nn.Module = instantiate(OmegaConf.create(json.loads(config)))
-        except Exception as error:  # as above
-            missing.append(f"{name} is no column: {one_line(error)}.")
-            continue
+        loss, why = _attempt(instantiate, OmegaConf.create(json.loads(config)))
         features = getattr(loss, "features", None)
-        if features and features.checksum != (record.get("features") or {}).get("checksum"):
-            missing.append(f"{name} is no column: the features that it names are {features.name} now.")
+        if loss is None:
+            missing.append(f"{name} has no column: {why}.")
+        elif features and features.checksum != (record.get("features") or {}).get("checksum"):
+            missing.append(f"{name} has no column: the features that it names are {features.name} now.")
         else:
             losses[name if name not in losses else f"{name}, {len(losses) + 1}"] = loss
-    return losses
+    return losses, missing
 
 
 @torch.no_grad()
 def _mean(loss: nn.Module, prediction: Tensor, target: Tensor) -> float:
-    some = frames_at_once(target)
-    parts = zip(prediction.split(some), target.split(some), strict=True)
-    return sum(float(loss(*pair)) * len(pair[0]) for pair in parts) / len(target)
+    """Return the loss of all frames, computed some at a time."""
+    parts = in_parts(lambda *pair: {"loss": loss(*pair).expand(len(pair[0]))}, prediction, target)
+    return float(parts["loss"].double().mean())

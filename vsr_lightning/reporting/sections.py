@@ -1,12 +1,11 @@
 """What a report says about a group of comparable runs: tables and figures, each with the sentence that explains it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from vsr_lightning.metrics import METRICS
 from vsr_lightning.reporting.figures import (
     comparison_figure,
     curves_figure,
@@ -17,10 +16,8 @@ from vsr_lightning.reporting.notes import metric_notes
 from vsr_lightning.reporting.predictions import GroupPredictions
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.reporting.statistics import mean_and_spread, paired_difference, pairs
-from vsr_lightning.runs.comparable import comparison_key
-from vsr_lightning.utils.formatting import duration, with_interval, with_spread
-
-Rows = list[dict[str, str]]
+from vsr_lightning.runs.comparable import commit_name, comparison_key
+from vsr_lightning.utils.formatting import Rows, duration, with_interval, with_spread
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,8 @@ class Section:
         name: of its files, unique within a report.
         title: the heading.
         text: paragraphs.
-        rows: a table, a row a dictionary of equal keys.
-        numbers: the same as plain numbers for the csv, where the shown ones are rounded or joined.
+        rows: a table; a key that a row lacks is an empty cell.
+        numbers: the same table with all digits, for the csv.
         figure: a picture, and ``alt``, what it shows in words.
     """
 
@@ -44,68 +41,30 @@ class Section:
     figure: Figure | None = None
     alt: str = ""
 
-
-def group_sections(group: Group, predictions: GroupPredictions | None, several: bool) -> list[Section]:
-    """Return a group's sections, the headings numbered by its letter where there are several."""
-    suffix, of = (f"_{group.name.lower()}", f", group {group.name}") if several else ("", "")
-    sections = [table_1(group, suffix, of), differences(group, suffix, of)]
-    if figure := curves_figure(group):
-        sections.append(
-            Section(
-                f"curves{suffix}",
-                f"Losses over the epochs{of} (the paper's Fig. 2 and 3)",
-                ["A thin line a seed, the thick one their mean. The scales are the losses' own: compare shapes."],
-                figure=figure,
-                alt="training and test loss of each condition over the epochs",
-            )
-        )
-    if predictions and predictions.strip:
-        sections.append(
-            Section(
-                f"strip{suffix}",
-                f"What they look like{of} (the paper's Fig. 4)",
-                ["The middle frame of the first test videos; of each condition its lowest seed."],
-                figure=comparison_figure(predictions.strip),
-                alt=f"rows: test videos; columns: {', '.join(predictions.strip)}",
-            )
-        )
-    score = perceptual_metric(group.conditions)
-    title = METRICS[score].title
-    if group.scored("psnr"):
-        sections.append(
-            Section(
-                f"plane{suffix}",
-                f"Pixels against looks{of}",
-                [
-                    f"A point a run. {title} is a perceptual score that no run here was trained on; better is "
-                    "up and to the right. A line joins what differs in one weight of a sum of losses only."
-                ],
-                figure=perception_distortion_figure(group, score),
-                alt=f"PSNR against {title}, a point a run",
-            )
-        )
-    if predictions and predictions.losses:
-        rows = [
-            {"condition": label, **{name: f"{value:.4g}" for name, value in values.items()}}
-            for label, values in predictions.losses.items()
-        ]
-        sections.append(
-            Section(
-                f"losses{suffix}",
-                f"Every model under every loss{of}",
-                [
-                    "Mean over {} frames, {}x{} pixels of each, ".format(*predictions.frames)
-                    + f"of {predictions.videos} test videos and over seeds, pictures in [0, 1]; lower is better."
-                ],
-                rows,
-            )
-        )
-    if predictions and predictions.missing:
-        sections.append(Section(f"missing{suffix}", f"Left out{of}", predictions.missing))
-    return sections
+    @property
+    def columns(self) -> list[str]:
+        """The titles of the table's columns."""
+        return list(dict.fromkeys(title for row in self.rows for title in row))
 
 
-def table_1(group: Group, suffix: str, of: str) -> Section:
+def group_sections(group: Group, predictions: GroupPredictions, several: bool) -> list[Section]:
+    """Return a group's sections, their names and headings marked with its letter where there are several groups."""
+    found = [
+        table_1(group),
+        differences(group),
+        curves(group),
+        comparison(predictions),
+        perception_distortion(group),
+        losses(predictions),
+        Section("missing", "Left out", predictions.missing) if predictions.missing else None,
+    ]
+    mark, of = (f"_{group.name.lower()}", f", group {group.name}") if several else ("", "")
+    return [
+        replace(section, name=f"{section.name}{mark}", title=f"{section.title}{of}") for section in found if section
+    ]
+
+
+def table_1(group: Group) -> Section:
     """Mean and spread over seeds of every score."""
     rows, numbers = [], []
     for condition in group.conditions:
@@ -119,86 +78,129 @@ def table_1(group: Group, suffix: str, of: str) -> Section:
         rows.append(row)
         numbers.append(number)
     text = [
-        "Mean and standard deviation over seeds; n counts the finished runs. Each run's score is the mean over all "
+        "Mean and standard deviation over seeds; n counts the finished runs. The score of a run is the mean over all "
         "frames of its test videos.",
         *metric_notes([(condition.label, run.record) for condition in group.conditions for run in condition.results]),
     ]
     if group.reason:
         text.insert(0, f"Apart from group A because of: {group.reason}.")
-    return Section(f"table_1{suffix}", f"Table 1{of}", text, rows, numbers)
+    return Section("table_1", "Table 1", text, rows, numbers)
 
 
-def differences(group: Group, suffix: str, of: str) -> Section:
+def differences(group: Group) -> Section:
     """Paired differences between losses and between networks, with intervals."""
     rows, numbers = [], []
-    metrics = group.compared_metrics
     for one, two in pairs(group):
-        found = {name: paired_difference(one, two, name) for name in metrics}
-        if not (some := next(filter(None, found.values()), None)):
-            continue
-        label = f"{two.label} minus {one.label}"
-        rest = {"videos": str(some.videos), "seeds": str(some.seeds)}
-        shown = {metrics[name].title: with_interval(*value[:3]) if value else "-" for name, value in found.items()}
-        rows.append({"difference": label, **shown, **rest})
-        for name, value in found.items():
-            if value:
-                values = {key: f"{number:.7g}" for key, number in value._asdict().items()}
-                numbers.append({"difference": label, "score": metrics[name].title, **values})
+        row = {"difference": f"{two.label} minus {one.label}"}
+        videos_and_seeds: dict[str, str] = {}
+        for name, metric in group.compared_metrics.items():
+            found = paired_difference(one, two, name)
+            row[metric.title] = with_interval(*found[:3]) if found else "-"
+            if found:
+                videos_and_seeds = {"videos": str(found.videos), "seeds": str(found.seeds)}
+                values = {key: f"{number:.7g}" for key, number in found._asdict().items()}
+                numbers.append({"difference": row["difference"], "score": metric.title, **values})
+        if videos_and_seeds:
+            rows.append(row | videos_and_seeds)
     text = (
-        "Mean over test videos of the difference on the same video, averaged over the seeds that both have, with a "
-        "95 % bootstrap interval over videos. It tells what other test videos would change; for other trainings see "
-        "the spread over seeds."
+        "Difference of the second minus the first on the same test video: mean over videos and over the seeds that "
+        "both have, with a 95 % bootstrap interval over videos. The interval says how much other test videos could "
+        "change the difference; how much other trainings could, the spread over seeds in Table 1 says."
         if rows
         else "There are no two losses or networks with scores from the same seed to compare."
     )
-    return Section(f"differences{suffix}", f"Paired differences{of}", [text], rows, numbers)
+    return Section("differences", "Paired differences", [text], rows, numbers)
+
+
+def curves(group: Group) -> Section | None:
+    """The paper's Fig. 2 and 3."""
+    figure = curves_figure(group)
+    text = "One thin line per seed; the thick line is their mean. Each loss has a scale of its own: compare shapes."
+    alt = "training and test loss of each condition over the epochs"
+    title = "Losses over the epochs (the paper's Fig. 2 and 3)"
+    return Section("curves", title, [text], figure=figure, alt=alt) if figure else None
+
+
+def comparison(predictions: GroupPredictions) -> Section | None:
+    """The paper's Fig. 4."""
+    if not predictions.pictures:
+        return None
+    return Section(
+        "comparison",
+        "Qualitative comparison (the paper's Fig. 4)",
+        ["The middle frame of the first test videos, one row per video. Of each condition the lowest seed is shown."],
+        figure=comparison_figure(predictions.pictures),
+        alt=f"rows: test videos; columns: {', '.join(predictions.pictures)}",
+    )
+
+
+def perception_distortion(group: Group) -> Section | None:
+    """PSNR against a perceptual metric."""
+    score = perceptual_metric(group.conditions)
+    if score not in group.metrics:
+        return None
+    title = group.metrics[score].title
+    return Section(
+        "perception_distortion",
+        "Perception-distortion plane",
+        [
+            f"One point per run, better towards the upper right. {title} is a perceptual metric that no run here was "
+            "trained on. A line joins the means of runs that differ only in one weight of a sum of losses."
+        ],
+        figure=perception_distortion_figure(group, score),
+        alt=f"PSNR against {title}, one point per run",
+    )
+
+
+def losses(predictions: GroupPredictions) -> Section | None:
+    """The value of each condition's predictions under each loss."""
+    rows = [
+        {"condition": label, **{name: f"{value:.4g}" for name, value in values.items()}}
+        for label, values in predictions.losses.items()
+    ]
+    text = (
+        "Mean over {} frames of {}x{} pixels, ".format(*predictions.frames)
+        + f"from {predictions.videos} test videos, and over seeds; pixels in [0, 1]. Lower is better."
+    )
+    return Section("losses", "Every network under every loss", [text], rows) if rows else None
 
 
 def unfinished(results: Sequence[Result]) -> Section | None:
-    """Say which runs have no scores, and why."""
-    left = [result for result in results if not result.finished]
-    if not left:
-        return None
-    text = f"{len(left)} of {len(results)} runs have no scores; the tables count the others."
-    why = {"running": "not at its end, or killed before it could say why"}
+    """The runs without scores, and why they have none."""
     rows = [
         {
             "run": result.path.name,
             "status": result.record["status"],
-            "why": result.record.get("error") or why.get(result.record["status"], ""),
+            "why": result.record.get("error") or "still running, or killed before it could write why",
         }
-        for result in left
+        for result in results
+        if not result.finished
     ]
-    return Section("unfinished", "Runs without scores", [text], rows)
+    text = f"{len(rows)} of {len(results)} runs have no scores; the tables count the others."
+    return Section("unfinished", "Runs without scores", [text], rows) if rows else None
 
 
 def provenance(results: Sequence[Result], groups: Sequence[Group]) -> Section:
-    """Say what each run was made from."""
-    rows = []
-    for result in results:
-        record, key = result.record, comparison_key(result.record)
-        versions = record.get("versions") or {}
-        rows.append(
-            {
-                "run": result.path.name,
-                "group": " ".join(group.name for group in groups if result in group.results),
-                "model": record["model"],
-                "loss": _with_weights(record),
-                "seed": str(record.get("seed", "")),
-                "status": record["status"],
-                "epochs": str(record.get("epochs", "")),
-                "data": key["data"],
-                "videos": f"{key.get('training videos', '0')} training, {key['test videos']} test",
-                "degradation": key["degradation"],
-                "features": key.get("features", ""),
-                "commit": key.get("commit") or str((record.get("git") or {}).get("commit"))[:8],
-                "device": f"{record.get('device', '')}, {record.get('precision', '')}",
-                "torch": str(versions.get("torch", "")),
-                "time": duration(record.get("wall_time_s", 0)),
-                "overrides": " ".join(record.get("overrides", ())),
-            }
-        )
-    return Section("made_from", "What each run was made from", (), rows)
+    """What each run was made from."""
+    rows = [
+        {
+            "run": result.path.name,
+            "group": " ".join(group.name for group in groups if result in group.results),
+            "model": result.record["model"],
+            "loss": _with_weights(result.record),
+            "seed": str(result.record.get("seed", "")),
+            "status": result.record["status"],
+            **comparison_key(result.record),
+            "resumed at": " ".join(commit_name(part) for part in result.record.get("resumed", ())),
+            "commit": commit_name(result.record),
+            "device": f"{result.record.get('device', '')}, {result.record.get('precision', '')}",
+            "torch": str((result.record.get("versions") or {}).get("torch", "")),
+            "time": duration(result.record.get("wall_time_s", 0)),
+            "overrides": " ".join(result.record.get("overrides", ())),
+        }
+        for result in results
+    ]
+    return Section("provenance", "What each run was made from", (), rows)
 
 
 def _with_weights(record: dict[str, Any]) -> str:

@@ -120,7 +120,7 @@ def comparison_key(record: Mapping[str, Any]) -> dict[str, str]:
             "procedure": (config.get("module") or {}).get("_target_", "SuperResolution").rsplit(".", 1)[-1],
             "training videos": str((record.get("data") or {}).get("train_videos")),
             "epochs": str(record.get("epochs") or planned),  # a run may have stopped earlier
-            "commit": ", then ".join(_commit(start.get("git") or {}) for start in (record, *record.get("resumed", ()))),
+            "commit": ", then ".join(map(commit_name, (record, *record.get("resumed", ())))),
         }
         if features:
             key["features"] = _named(features)
@@ -137,7 +137,7 @@ def test_key(record: Mapping[str, Any]) -> dict[str, str]:
         "data": _named(data),
         "test videos": str(data.get("test_videos")),
         "scored frames": str(data.get("scored")),
-        "test batches": "all" if limit in (1.0, None) else f"{limit} of {(config.get('data') or {}).get('batch_size')}",
+        "test batches": "all" if limit in (1.0, None) else f"{limit} of {data.get('batch_size')}",
         "degradation": f"x{degradation.get('scale')} {degradation.get('interpolation')}, {size}x{size} blur of "
         + " to ".join(map(str, degradation.get("sigma", ()))),
         "PSNR and SSIM of": scored_part(record),
@@ -148,6 +148,12 @@ def test_key(record: Mapping[str, Any]) -> dict[str, str]:
 def trained(record: Mapping[str, Any]) -> bool:
     """Return whether the record is of a training: not of bicubic, which has nothing to train, or of an evaluation."""
     return record.get("epochs") != 0 and "checkpoint" not in record
+
+
+def commit_name(record: Mapping[str, Any]) -> str:
+    """Return the first digits of the commit that a run was made by, and whether its files had changes."""
+    git = record.get("git") or {}
+    return str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else "")
 
 
 def scored_part(record: Mapping[str, Any]) -> str:
@@ -166,10 +172,6 @@ def _differences(key: dict[str, str], first: dict[str, str]) -> str:
     return "; ".join(
         f"{name} {value} instead of {first[name]}" for name, value in key.items() if first.get(name, value) != value
     )
-
-
-def _commit(git: Mapping[str, Any]) -> str:
-    return str(git.get("commit"))[:8] + (" with changes" if git.get("dirty") else "")
 
 
 def _named(part: Mapping[str, Any]) -> str:

@@ -1,26 +1,51 @@
 """Numbers and tables as text."""
 
+import csv
+import io
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
+Rows = list[dict[str, str]]
 
-def markdown(rows: Sequence[dict[str, str]]) -> str:
+
+def csv_text(rows: Rows) -> str:
+    """Return rows as csv; a key that a row lacks is an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, _titles(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def markdown(rows: Rows) -> str:
     """Return rows as an aligned markdown table; a key that a row lacks is an empty cell."""
     if not rows:
         return "No runs."
-    titles = list(dict.fromkeys(title for row in rows for title in row))
-    lines = [titles, *([_in_a_cell(row.get(title, "")) for title in titles] for row in rows)]
+    head, *lines = _padded([{title: _in_a_cell(text) for title, text in row.items()} for row in rows])
+    rule = ["-" * len(title) for title in head]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *lines))
+
+
+def aligned(rows: Rows) -> str:
+    """Return rows as columns of plain text, two spaces apart."""
+    return "\n".join("  ".join(cells).rstrip() for cells in _padded(rows)) or "No runs."
+
+
+def _titles(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(title for row in rows for title in row))
+
+
+def _padded(rows: Rows) -> list[list[str]]:
+    """Return the titles and each row as cells, those of a column equally wide."""
+    titles = _titles(rows)
+    lines = [titles, *([row.get(title, "") for title in titles] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
-    )
+    return [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
 
 
 def _in_a_cell(text: str) -> str:
-    return " ".join(text.split("\n")).replace("|", "\\|")
+    return " ".join(text.splitlines()).replace("|", "\\|")
 
 
 def duration(seconds: float) -> str:
