@@ -18,6 +18,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from vsr_lightning.metrics import METRICS
 from vsr_lightning.utils.config import CONF
 
 ROOT = Path(__file__).parent.parent
@@ -237,6 +238,12 @@ def test_the_reliability_page_has_a_test_for_every_promise():
     promises = list(takewhile(lambda row: "tests/" in row[1], rows))
     assert len(promises) > 40
     assert len({test for _, test in promises}) == len(promises)
+
+
+def test_every_metric_is_described():
+    rows = re.findall(r"^\| `(\w+)` \| (higher|lower) \|", _prose(ROOT / "docs" / "metrics.md"), re.M)
+    described = {name: direction == "higher" for name, direction in rows}
+    assert described == {name: metric.higher_is_better for name, metric in METRICS.items() if "published" not in name}
 
 
 def test_the_readmes_results_are_those_of_the_findings():
