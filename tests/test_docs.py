@@ -18,10 +18,14 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from vsr_lightning.metrics import METRICS
 from vsr_lightning.utils.config import CONF
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+if shutil.which("bash") is None or sys.platform == "win32":
+    pytest.skip("takes commands apart by bash", allow_module_level=True)
+
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HYDRA = ("train", "evaluate", "predict", "pretrain", "preferences")  # commands with a config of their own
@@ -45,13 +49,11 @@ def _spans(page):
 
 
 @lru_cache
-def _commands(page):
+def _words(page):
     """Return the commands of a page's bash blocks as lists of words, as bash itself takes them apart.
 
     Each program in them is a function that prints its words, so that variables and loops mean what they say.
     """
-    if shutil.which("bash") is None or sys.platform == "win32":
-        pytest.skip("needs bash")
     stubs = "".join(
         f"{name}() {{ printf '%s\\0' {name} \"$@\"; printf '\\n'; }}\n"
         for name in ("python", "torchrun", "make", "git", "pip", "source", "cd", "pre-commit")
@@ -61,9 +63,9 @@ def _commands(page):
     return [line.split("\0")[:-1] for line in done.stdout.splitlines()]
 
 
-def _ours(page):
+def commands(page):
     """Return (command, words after it) of each ``python -m vsr_lightning.COMMAND`` on a page."""
-    for words in _commands(page):
+    for words in _words(page):
         for i, word in enumerate(words):
             if word.startswith("vsr_lightning.") and words[i - 1] == "-m":
                 yield word.removeprefix("vsr_lightning."), words[i + 1 :]
@@ -136,16 +138,16 @@ def test_every_page_is_found_from_the_readme(page):
 
 @each_page
 def test_every_command_composes(page):
-    for command, words in _ours(page):
+    for command, words in commands(page):
         if command not in HYDRA:
             _assert_options_exist(command, [word for word in words if word.startswith("--")])
             continue
-        overrides = _overrides(words)
+        overrides = overrides_of(words)
         assert all(_exists(key, value) for key, values in overrides.items() for value in values), words
         groups = tuple(f"{key}={values[0]}" for key, values in overrides.items() if (CONF / key).is_dir())
-        composed = _composed(command, groups)
+        config = composed(command, groups)
         for key in overrides:
-            assert (CONF / key).is_dir() or key.startswith("++") or _has(composed, key), f"{command} {key}"
+            assert (CONF / key).is_dir() or key.startswith("++") or _has(config, key), f"{command} {key}"
 
 
 def _exists(key, value):
@@ -156,7 +158,7 @@ def _exists(key, value):
     )
 
 
-def _overrides(words):
+def overrides_of(words):
     """Return the values of each override of a command, in Hydra's grammar; several need ``-m``."""
     given = OverridesParser.create().parse_overrides([word for word in words if re.match(r"[\w+~/.@]+=", word)])
     values = {
@@ -170,14 +172,15 @@ def _overrides(words):
 
 
 @lru_cache
-def _composed(command, groups):
+def composed(command, groups):
+    """Return a command's config for some choices."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(command, list(groups), return_hydra_config=True)
 
 
-def _has(composed, key):
+def _has(config, key):
     *parents, last = key.split(".")
-    node = OmegaConf.select(composed, ".".join(parents)) if parents else composed
+    node = OmegaConf.select(config, ".".join(parents)) if parents else config
     return last in list(node)  # a DictConfig says that it has no key whose value is missing
 
 
@@ -208,7 +211,7 @@ def test_every_key_and_choice_that_is_named_exists(page):
 @each_page
 def test_every_make_target_exists(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
-    named = {words[1] for words in _commands(page) if words[0] == "make" and len(words) > 1}
+    named = {words[1] for words in _words(page) if words[0] == "make" and len(words) > 1}
     named |= {span.split()[1] for span in _spans(page) if re.match(r"make [a-z]", span)}
     assert named <= targets
 
@@ -235,6 +238,12 @@ def test_the_reliability_page_has_a_test_for_every_promise():
     promises = list(takewhile(lambda row: "tests/" in row[1], rows))
     assert len(promises) > 40
     assert len({test for _, test in promises}) == len(promises)
+
+
+def test_every_metric_is_described():
+    rows = re.findall(r"^\| `(\w+)` \| (higher|lower) \|", _prose(ROOT / "docs" / "metrics.md"), re.M)
+    described = {name: direction == "higher" for name, direction in rows}
+    assert described == {name: metric.higher_is_better for name, metric in METRICS.items() if "published" not in name}
 
 
 def test_the_readmes_results_are_those_of_the_findings():

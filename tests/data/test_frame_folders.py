@@ -18,7 +18,7 @@ from vsr_lightning.runs.frames import read_frames
 SIZE = (20, 28)  # height and width
 
 
-def _write_clip(folder, frames, size=SIZE, name="{:08d}.png", first=0):
+def write_clip(folder, frames, size=SIZE, name="{:08d}.png", first=0):
     folder.mkdir(parents=True)
     pixels = np.random.default_rng(zlib.crc32(folder.as_posix().encode())).integers(
         0, 256, (frames, *size, 3), np.uint8
@@ -33,7 +33,7 @@ def reds(tmp_path):
     """REDS with eight training clips, two validation clips, of nine frames."""
     names = [f"train_sharp/{name}" for name in ("000", "001", "002", "003", "011", "012", "015", "020")]
     for name in (*names, "val_sharp/000", "val_sharp/001"):
-        _write_clip(tmp_path / "REDS" / name, 9)
+        write_clip(tmp_path / "REDS" / name, 9)
     return tmp_path / "REDS"
 
 
@@ -44,7 +44,7 @@ def vimeo(tmp_path):
     lists = {"train": ("00001/0001", "00001/0003", "00002/0001"), "test": ("00001/0002", "00002/0002")}
     for part, names in lists.items():
         for name in names:
-            _write_clip(root / "sequences" / name, 7, name="im{}.png", first=1)
+            write_clip(root / "sequences" / name, 7, name="im{}.png", first=1)
         (root / f"sep_{part}list.txt").write_text("\n".join(names) + "\n\n")
     return root
 
@@ -102,7 +102,7 @@ def test_vimeo_follows_its_lists_and_has_the_fourth_frame_as_target(vimeo):
 
 def test_any_folder_of_clips_has_lists_or_numbers(tmp_path):
     for name in ("a", "b", "c", "d"):
-        _write_clip(tmp_path / name, 5 + ord(name) % 4, name="frame{}.png", first=8)  # 8.png comes before 10.png
+        write_clip(tmp_path / name, 5 + ord(name) % 4, name="frame{}.png", first=8)  # 8.png comes before 10.png
     data = _data(tmp_path, layout="folders", test_videos=1)
     assert (_folders(data, data.train_videos), _folders(data, data.test_videos)) == (["a", "b", "c"], ["d"])
     assert data.videos.clips[0].files[:3] == ("frame8.png", "frame9.png", "frame10.png")
@@ -253,9 +253,9 @@ def test_validation_is_the_middle_of_each_test_clips_picture(reds):
 
 
 def test_what_is_looked_at_is_few_frames_of_clips_of_any_size(tmp_path):
-    _write_clip(tmp_path / "a", 9, (30, 24))
-    _write_clip(tmp_path / "b", 9, (30, 24))
-    _write_clip(tmp_path / "c", 30, (40, 50))
+    write_clip(tmp_path / "a", 9, (30, 24))
+    write_clip(tmp_path / "b", 9, (30, 24))
+    write_clip(tmp_path / "c", 30, (40, 50))
     for takes in ("window", "clip"):
         data = _data(tmp_path, layout="folders", test_videos=2, takes=takes, clip_frames=5, unscored_frames=2)
         batch = data.test_windows(2)

@@ -207,7 +207,7 @@ def test_flow_learns_where_things_went():
     assert down == pytest.approx(1, abs=0.3)
 
 
-def _published(blocks, mmediting):
+def published_checkpoint(blocks, mmediting):
     """Names and shapes of a published BasicVSR checkpoint, as the two projects' code has them; random values."""
     w, shapes = 64, {}
     for level in range(6):
@@ -286,7 +286,7 @@ def _published_network(weights, clip):
 @pytest.mark.parametrize("mmediting", [False, True], ids=["BasicSR", "MMEditing"])
 def test_a_published_basicvsr_checkpoint_predicts_what_the_published_network_does(tmp_path, mmediting):
     cfg = compose_train("model=basicvsr", "data.degradation.scale=4", "model.blocks=2")
-    torch.save(checkpoint := _published(2, mmediting), tmp_path / "basicvsr.pth")
+    torch.save(checkpoint := published_checkpoint(2, mmediting), tmp_path / "basicvsr.pth")
     cfg.model.weights = str(tmp_path / "basicvsr.pth")
     network = instantiate(cfg.model)
     clip = torch.rand(1, 2, 3, 20, 12).double()
@@ -298,7 +298,7 @@ def test_a_published_basicvsr_checkpoint_predicts_what_the_published_network_doe
 
 def test_the_published_size_of_basicvsr_is_the_papers():
     network = instantiate(compose_train("model=basicvsr", "data.degradation.scale=4").model)
-    theirs = {our_name(name) for name in _published(30, mmediting=False)["params"]} - {""}
+    theirs = {our_name(name) for name in published_checkpoint(30, mmediting=False)["params"]} - {""}
     assert theirs == set(network.state_dict())
     assert sum(parameter.numel() for parameter in network.parameters()) == pytest.approx(6.3e6, rel=0.01)  # its Table 1
 
