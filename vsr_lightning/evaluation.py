@@ -1,6 +1,7 @@
 """Score a trained network, or bicubic, on all test windows."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 from hydra.utils import instantiate
@@ -27,7 +28,7 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         ValueError: a value is out of range, or nothing is left to score.
     """
     trained = load_run(cfg.run, cfg.ckpt) if cfg.run or cfg.ckpt else None
-    about = {"model": job.model, "loss": "", "overrides": list(job.overrides)}
+    about: dict[str, Any] = {"model": job.model, "loss": "", "overrides": list(job.overrides)}
     rows: list[Run] = []
     if trained:
         changes = [item for item in job.overrides if _group(item) in ("data", "module")]

@@ -4,7 +4,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def check_fit(low_res: Tensor, channels: int, frames: int | None = None, size: tuple[int, int] | None = None) -> None:
+def check_fit(
+    low_res: Tensor, channels: int | None, frames: int | None = None, size: tuple[int, int] | None = None
+) -> None:
     """Raise ValueError unless (B, T, C, h, w) is what a network was made for; None stands for any."""
     names = ("model.frames", "model.channels", "model.low_res", "model.low_res")
     wanted = zip(names, (frames, channels, *(size or (None, None))), low_res.shape[1:], strict=True)
