@@ -12,6 +12,7 @@ from torchmetrics import MeanMetric
 from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import WeightedSum
 from vsr_lightning.metrics import METRICS, Metric, Scoring, frame_scores, in_parts, score_frames, temporal_error
+from vsr_lightning.runs.migrate import upgrade_weights
 from vsr_lightning.utils.checks import check_number
 from vsr_lightning.utils.optimizer import make_optimizer
 
@@ -133,6 +134,7 @@ class SuperResolution(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the means of an unfinished epoch; the first device takes what all had."""
+        checkpoint["state_dict"] = upgrade_weights(checkpoint["state_dict"])
         for name, sums in checkpoint.get("sums", {}).items():
             total, frames = sums if self.global_rank == 0 else torch.zeros_like(sums)
             mean = self.train_means[f"train/{name}"] = MeanMetric(nan_strategy="disable")

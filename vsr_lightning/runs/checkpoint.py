@@ -10,7 +10,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.comparable import SCORING, first_difference, training_key
-from vsr_lightning.runs.migrate import upgrade_record
+from vsr_lightning.runs.migrate import upgrade_record, upgrade_weights
 from vsr_lightning.utils.download import sha256
 
 PREVIOUS = "before_last.ckpt"  # in case the newest is damaged
@@ -55,11 +55,12 @@ def load_checkpoint(path: str, key: str = "ckpt_path") -> dict[str, Any]:
         raise FileNotFoundError(f"{key}={path} is missing: give a file such as RUN/checkpoints/last.ckpt")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        checkpoint["state_dict"], checkpoint["epoch"]
+        checkpoint["state_dict"], checkpoint["epoch"] = upgrade_weights(checkpoint["state_dict"]), checkpoint["epoch"]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError) as error:
         raise ValueError(f"{key}={path} is not a checkpoint of this project, or it is damaged") from error
     if key == "ckpt_path" and "optimizer_states" not in checkpoint:
         raise ValueError(f"ckpt_path={path} holds weights only, nothing to go on from: take last.ckpt beside it")
+    checkpoint["provenance"] = upgrade_record(checkpoint.get("provenance", {}))
     return checkpoint
 
 
@@ -73,7 +74,7 @@ def check_checkpoint(path: str, module: SuperResolution, record: dict[str, Any],
     """
     checkpoint = load_checkpoint(path)
     _check_fit(f"ckpt_path={path}", checkpoint, module)
-    origin = upgrade_record(checkpoint.get("provenance", {}))
+    origin = checkpoint["provenance"]
     for key in ("loss", "features", "data"):
         if _checksum(origin.get(key)) != _checksum(record.get(key)):
             _refuse(path, key, _name(origin.get(key)), _name(record.get(key)))
@@ -105,7 +106,7 @@ def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
     checkpoint = load_checkpoint(path, "init_from")
     _check_fit(f"init_from={path}", checkpoint, module)
     module.load_state_dict(checkpoint["state_dict"])
-    origin = checkpoint.get("provenance", {})
+    origin = checkpoint["provenance"]
     return {
         "path": path,
         "checksum": sha256(Path(path)),
@@ -118,7 +119,7 @@ def _check_fit(what: str, checkpoint: dict[str, Any], module: SuperResolution) -
     mine, theirs = module.state_dict(), checkpoint["state_dict"]
     differing = [name for name in {**mine, **theirs} if _shape(mine, name) != _shape(theirs, name)]
     if differing:
-        made_by = checkpoint.get("provenance", {}).get("model", "another network")
+        made_by = checkpoint["provenance"].get("model", "another network")
         raise ValueError(
             f"{what} was made by {made_by} and does not fit this network ({differing[0]} differs): "
             "choose the model= that it was made with"

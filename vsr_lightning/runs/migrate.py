@@ -10,7 +10,10 @@ SCORES = {"perceptual": "vgg_distance", "flicker": "temporal_error"}
 RECORD = {"judge": "metric_features"}
 DATA = {"clip": "frame_range", "edge": "unscored_frames", "shrink_once": "cache_low_res", "grey": "gray"}
 LOSS = {"taps": "layers", "normalise": "normalize", "frequency": "fft"}
-WINDOW = 5  # frames of a window, which a network that takes clips has no use for
+UNUSED = {  # the defaults of the keys that networks of the other kind use
+    "window": {"clip_frames": 20, "clip_batch_size": 4},
+    "clip": {"frames": 5, "batch_size": 20},
+}
 MODULE = {"border": "crop_border", "taps": "layers", "normalise": "normalize"}
 CLASSES = {"vsr_lightning.losses.Mixed": "WeightedSum", "vsr_lightning.losses.Frequency": "FFT"}
 WEIGHTS = {"model.back.": "model.backward_trunk.", "model.forth.": "model.forward_trunk."}
@@ -37,7 +40,8 @@ def _declare_takes(record: dict[str, Any]) -> None:
     takes = {"middle": "window", "all": "clip"}[config.pop("targets")]
     data.update(takes=takes, batch_size=config.get("batch_size"))
     if takes == "clip":
-        config.update(clip_frames=config["frames"], clip_batch_size=config.get("batch_size"), frames=WINDOW)
+        config.update(clip_frames=config["frames"], clip_batch_size=config.get("batch_size"))
+    config.update(UNUSED[takes])
 
 
 def upgrade_weights(weights: Mapping[str, Any]) -> dict[str, Any]:

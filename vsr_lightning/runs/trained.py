@@ -10,7 +10,6 @@ from torch import Tensor
 
 from vsr_lightning.models import Network
 from vsr_lightning.runs.checkpoint import load_checkpoint
-from vsr_lightning.runs.migrate import upgrade_record, upgrade_weights
 from vsr_lightning.runs.record import RUN_FILE, read_record
 
 
@@ -53,9 +52,9 @@ def load_run(run: str | Path | None = None, ckpt: str | Path | None = None) -> T
         raise ValueError("give run=FOLDER of a training run, or ckpt=FILE, one of them")
     if ckpt is not None:
         checkpoint = load_checkpoint(str(ckpt), "ckpt")
-        if "config" not in (record := upgrade_record(checkpoint.get("provenance", {}))):
+        if "config" not in (record := checkpoint["provenance"]):
             raise ValueError(f"ckpt={ckpt} does not tell what network it is of: take one of this project's runs")
-        return TrainedModel(record, Path(ckpt), upgrade_weights(checkpoint["state_dict"]), checkpoint["epoch"] + 1)
+        return TrainedModel(record, Path(ckpt), checkpoint["state_dict"], checkpoint["epoch"] + 1)
     folder = Path(str(run))
     if not (folder / RUN_FILE).is_file():
         raise FileNotFoundError(f"run={run} holds no {RUN_FILE}: give the folder of one run, such as runs/SWEEP/0_...")
@@ -66,4 +65,4 @@ def load_run(run: str | Path | None = None, ckpt: str | Path | None = None) -> T
     if record["model"] == "bicubic" and not last.exists():
         return TrainedModel(record, None, {}, 0)
     checkpoint = load_checkpoint(str(last), "ckpt")
-    return TrainedModel(record, last, upgrade_weights(checkpoint["state_dict"]), checkpoint["epoch"] + 1)
+    return TrainedModel(record, last, checkpoint["state_dict"], checkpoint["epoch"] + 1)

@@ -1,0 +1,84 @@
+"""Folders of runs from before names were changed (commit 709f3c5), as it left them but for their logs."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from vsr_lightning.evaluate import main
+from vsr_lightning.launch.cli import run_cli
+from vsr_lightning.reporting.report import write_report
+from vsr_lightning.reporting.score_table import write_table
+from vsr_lightning.runs.frames import read_frames
+from vsr_lightning.runs.migrate import SCORES
+from vsr_lightning.runs.record import read_runs
+from vsr_lightning.runs.trained import load_run
+
+OLD = Path(__file__).parents[1] / "data_709f3c5"
+RUNS = ("residual_fusion", "recurrent")
+KEPT = Path(__file__).parents[2] / "docs" / "runs"
+
+
+def _scores(name):
+    """The scores that the run printed then, under today's names."""
+    then = json.loads((OLD / name / "run.json").read_text())["scores"]
+    return {SCORES.get(key, key): value for key, value in then.items()}
+
+
+@pytest.mark.parametrize(("name", "by"), [*((name, "run") for name in RUNS), ("recurrent", "ckpt")])
+def test_an_old_run_scores_what_it_scored_then(name, by, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    what = OLD / name if by == "run" else OLD / name / "checkpoints" / "last.ckpt"
+    monkeypatch.setattr(sys, "argv", ["evaluate", f"{by}={what}", "trainer.accelerator=cpu", "hydra.run.dir=scores"])
+    run_cli(main, "evaluate")
+    scores = json.loads(Path("scores/metrics.json").read_text())["scores"]
+    assert scores == pytest.approx(_scores(name), abs=1e-4)
+    now, then = read_frames(Path("scores/frames.csv")), read_frames(OLD / name / "frames.csv")
+    assert set(now) == set(then)
+    assert all(now[key] == pytest.approx(column, abs=1e-4, nan_ok=True) for key, column in then.items())
+    assert f"{scores['psnr']:.4f}" in capsys.readouterr().out
+
+
+def test_old_runs_stand_in_a_table_and_a_report_under_todays_names(tmp_path):
+    shutil.copytree(OLD, tmp_path / "runs")
+    write_table(tmp_path / "runs")
+    assert "temporal error" in (tmp_path / "runs" / "scores.csv").read_text()
+    write_report([tmp_path / "runs"], tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "temporal error" in text
+    assert "Left out" not in text
+    assert "not shown" not in text
+
+
+def test_the_kept_runs_are_read_under_todays_names():
+    records = [record for _, record in read_runs(KEPT)]
+    assert records
+    assert {record["data"]["takes"] for record in records} == {"window", "clip"}
+    for record in records:
+        assert {"vgg_distance", "temporal_error"} <= set(record["scores"])
+        assert "targets" not in record["config"]["data"]
+
+
+def test_a_clip_of_an_old_run_stays_a_clip():
+    record = load_run(OLD / "recurrent").record
+    data = record["config"]["data"]
+    assert (data["clip_frames"], data["clip_batch_size"], data["frames"]) == (6, 2, 5)
+    assert (record["data"]["takes"], record["data"]["batch_size"], record["data"]["frames"]) == ("clip", 2, 6)
+
+
+@pytest.mark.parametrize(("name", "way"), [("recurrent", "init_from"), *((name, "ckpt_path") for name in RUNS)])
+def test_a_training_starts_from_an_old_runs_checkpoint(name, way, vsr, tmp_path):
+    then = json.loads((OLD / name / "run.json").read_text())["overrides"]
+    today = {
+        "data.frames=6": "data.clip_frames=6",
+        "data.batch_size=2": "data.clip_batch_size=2",
+        "module.border=2": "module.crop_border=2",
+        "loss.losses.perceptual.taps=[relu1_1]": "loss.losses.perceptual.layers=[relu1_1]",
+        "loss.taps=[relu1_2]": "loss.layers=[relu1_2]",
+        "loss.normalise=false": "loss.normalize=false",
+    }
+    vsr(*(today.get(override, override) for override in then), "trainer.max_epochs=3", "hydra.run.dir=run",
+        f"{way}={OLD / name / 'checkpoints' / 'last.ckpt'}", tiny=False)  # fmt: skip
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["epochs"] == 3
