@@ -99,7 +99,8 @@ class PlanLoader(DataLoader[Served]):
         if self.trainer:
             # Lightning sets a resumed epoch too late for workers, who fetch ahead; its public `current_epoch` is one
             # behind where the checkpoint was saved at the end of an epoch
-            self.sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            self.sampler.set_epoch(progress.processed)
         return super().__iter__()
 
     def state_dict(self) -> dict[str, int]:
