@@ -1,6 +1,6 @@
 """Joins one network, one loss, the scores and the optimiser; the only file that knows Lightning's training hooks."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from typing import Any
 
@@ -58,7 +58,8 @@ class SuperResolution(pl.LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         self.provenance: dict[str, Any] = {}  # plain values; travels in every checkpoint
         self.eval_means: dict[str, MeanMetric] = {}  # of this epoch's validation or test so far
-        self.train_means = nn.ModuleDict()  # of this epoch so far, over frames: "train/NAME" -> MeanMetric
+        # of this epoch so far, over frames, by "train/NAME"
+        self.train_means: MutableMapping[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, T, C, h, w) -> (B, C, H, W), or (B, T, C, H, W) of a network that takes clips."""

@@ -130,4 +130,5 @@ def _writers(trainer: pl.Trainer) -> list[SummaryWriter]:
 def _add_clip(writer: SummaryWriter, tag: str, clip: bytes, step: int) -> None:
     # add_video would need moviepy to write the same bytes
     value = Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=clip))
-    writer.file_writer.add_summary(Summary(value=[value]), step)  # open, since a picture was written just before
+    file: Any = writer.file_writer  # open, since a picture was written just before
+    file.add_summary(Summary(value=[value]), step)
