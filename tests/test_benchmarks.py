@@ -63,6 +63,7 @@ def test_the_work_of_the_floor_is_that_of_its_layers(small_features):
     assert row.ratio > 0
 
 
+@pytest.mark.slow
 def test_the_whole_sweep_runs(small_features):
     row = gpu.whole_sweep(small_features, (*(o for o in TINY if "features" not in o), "trainer.max_epochs=1"), 1000)
     assert row.verdict == "pass"

@@ -1,4 +1,4 @@
-"""The fast path has the losses of the plain one, over fifty steps."""
+"""The fast path has the losses of the plain one, over twenty steps, two epochs."""
 
 import copy
 from functools import partial
@@ -15,7 +15,7 @@ from vsr_lightning.losses import Perceptual
 from vsr_lightning.models import FrameFusion
 from vsr_lightning.module import SuperResolution
 
-STEPS = 50
+STEPS = 20
 ADAM = partial(torch.optim.Adam, lr=1e-4)
 
 
@@ -35,7 +35,7 @@ def data():
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return FrameFusion((8, 32), (True, False)).to(memory_format=torch.channels_last)
+    return FrameFusion((4, 8), (True, False)).to(memory_format=torch.channels_last)
 
 
 def _by_trainer(network, loss, data, optimizer):
@@ -54,7 +54,7 @@ def _by_plain_loop(network, loss, data, optimizer):
         loader = data.train_dataloader()
         loader.sampler.set_epoch(len(seen) // len(loader))
         for batch in loader:
-            low_res, target = data.on_after_batch_transfer(batch, 0)
+            low_res, target, *_ = data.on_after_batch_transfer(batch, 0)
             value = loss(network(low_res), target)
             optimizer.zero_grad()
             value.backward()
@@ -83,9 +83,10 @@ def _window_by_window(network, loss, data, optimizer):
 
 
 def test_mse_as_one_window_after_the_other_with_pytorchs_own_layers(network, data):
-    expected = _window_by_window(plainly(network), nn.MSELoss(), data, ADAM)
-    losses = _by_trainer(network, nn.MSELoss(), data, ADAM)
-    assert losses[-10:].sum() < 0.8 * losses[:10].sum()
+    adam = partial(torch.optim.Adam, lr=1e-3)
+    expected = _window_by_window(plainly(network), nn.MSELoss(), data, adam)
+    losses = _by_trainer(network, nn.MSELoss(), data, adam)
+    assert losses[-5:].sum() < 0.95 * losses[:5].sum()
     torch.testing.assert_close(losses, expected, rtol=1e-5, atol=0)
 
 

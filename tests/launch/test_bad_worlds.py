@@ -3,17 +3,17 @@
 import json
 import os
 import re
-import resource
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.conftest import TINY
+from tests.conftest import PROCESSES, TINY
 from vsr_lightning import predict
+from vsr_lightning.data.moving_mnist import generated
 from vsr_lightning.data.moving_mnist.source import load_videos
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.module import SuperResolution
@@ -21,7 +21,6 @@ from vsr_lightning.runs.record import RUN_FILE
 from vsr_lightning.utils.errors import one_line
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 USED = (range(3), range(8000, 8002))
 
 
@@ -42,18 +41,14 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not(key, vsr, tmp_path
 
 
 def test_a_full_disk_ends_in_one_line_keeps_the_last_checkpoint_and_the_run_goes_on_with_room(vsr, tmp_path):
-    command = [sys.executable, "-m", "vsr_lightning.train", *TINY]
-
-    def full():  # files may not grow beyond 20 MB, a checkpoint takes 50
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000_000, 20_000_000))
-
-    done = subprocess.run(
-        [*command, "hydra.run.dir=run"], cwd=tmp_path, env=ENVIRONMENT, preexec_fn=full, capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert "make room, or choose another folder" in errors[0]
+    resource = pytest.importorskip("resource")  # not on Windows
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, unlimited[1]))  # of each file; a checkpoint takes twelve
+    try:
+        with pytest.raises(SystemExit, match=r"^error: .*make room, or choose another folder[^\n]*$"):
+            vsr("hydra.run.dir=run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert json.loads((tmp_path / "run" / RUN_FILE).read_text())["status"] == "failed"
     assert not list(tmp_path.rglob("*.part"))
     vsr("resume=run")
@@ -75,23 +70,25 @@ def test_a_data_file_that_changes_under_a_run_fails_it(vsr, tmp_path, monkeypatc
         )
 
 
+def _load_slowly(cache, said):
+    make = generated.generate
+
+    def slowly(*args):
+        said.put("made")
+        time.sleep(0.5)
+        return make(*args)
+
+    generated.generate = slowly
+    said.put(load_videos("generated", "", USED, cache=cache).checksum)
+    said.put(None)
+
+
 def test_of_two_processes_that_need_the_same_generated_set_one_makes_it(tmp_path):
-    code = f"""
-import time
-from vsr_lightning.data import generated, source
-make = generated.generate
-def slowly(*args):
-    print("made", flush=True)
-    time.sleep(1)
-    return make(*args)
-generated.generate = slowly
-print(source.load_videos("generated", "", {USED}, cache={str(tmp_path)!r}).checksum)
-"""
-    started = [
-        subprocess.Popen([sys.executable, "-c", code], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = sorted((process.communicate()[0].split() for process in started), key=len)
+    queues = [PROCESSES.Queue() for _ in range(2)]
+    started = [PROCESSES.Process(target=_load_slowly, args=(tmp_path, queue)) for queue in queues]
+    for process in started:
+        process.start()
+    said = sorted((list(iter(queue.get, None)) for queue in queues), key=len)
     checksum = load_videos("generated", "", USED).checksum
     assert said == [[checksum], ["made", "made", checksum]]  # two ranges of videos, by one process
 
