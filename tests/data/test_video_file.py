@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from tests.conftest import TINY
 from vsr_lightning.data import VideoFile
@@ -32,6 +33,31 @@ def test_a_sweep_on_your_own_file_names_it(vsr, path, tmp_path):
     assert "own.npy, 7 videos of 9 frames" in (tmp_path / "run" / "scores.md").read_text()
 
 
+@pytest.mark.parametrize("cache_low_res", [False, True])
+def test_videos_in_color_are_served_channel_by_channel_as_gray_ones(cache_low_res, tmp_path):
+    color = np.random.default_rng(0).integers(0, 256, (4, 7, 16, 20, 3), np.uint8)
+    np.save(tmp_path / "color.npy", color)
+    data = VideoFile(Degradation(), tmp_path / "color.npy", test_videos=2, batch_size=2, cache_low_res=cache_low_res)
+    (batch,) = data.train_dataloader()
+    degraded = data.on_after_batch_transfer(batch, 0)
+    assert degraded.low_res.shape == (2, 5, 3, 8, 10)
+    for channel in range(3):
+        np.save(tmp_path / "gray.npy", color[..., channel])
+        gray = VideoFile(Degradation(), tmp_path / "gray.npy", test_videos=2, batch_size=2, cache_low_res=cache_low_res)
+        (batch,) = gray.train_dataloader()
+        expected = gray.on_after_batch_transfer(batch, 0)
+        assert torch.equal(degraded.target[:, channel], expected.target[:, 0])
+        torch.testing.assert_close(degraded.low_res[:, :, channel], expected.low_res[:, :, 0])
+
+
+def test_a_network_trains_on_videos_in_color(vsr, tmp_path):
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).integers(0, 256, (5, 7, 24, 20, 3), np.uint8))
+    vsr("data=video_file", "data.path=own.npy", "data.test_videos=2", "model=residual_fusion", "model.channels=3",
+        "model.width=4", "model.blocks=1", "trainer.max_epochs=1", "trainer.accelerator=cpu", "hydra.run.dir=run",
+        tiny=False)  # fmt: skip
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
 def test_a_missing_path_is_asked_for(vsr):
     with pytest.raises(SystemExit, match=r"error: data\.(path|test_videos)= is missing: give it on the command line"):
         vsr("data=video_file", "model=frame_fusion_fig1", tiny=False)
@@ -43,6 +69,7 @@ def test_a_missing_path_is_asked_for(vsr):
         (None, {}, r"data\.path=.* is missing: give a \.npy file of uint8"),
         (b"no", {}, r"can't be read .*: give a \.npy file"),
         (np.zeros((3, 4, 64), np.uint8), {}, r"is \(3, 4, 64\) of uint8: give"),
+        (np.zeros((3, 4, 8, 8, 4), np.uint8), {}, r"is \(3, 4, 8, 8, 4\) of uint8: give"),
         (np.zeros((3, 4, 8, 8)), {}, r"of float64: give"),
         (np.zeros((3, 9, 8, 8), np.uint8), {"test_videos": 3}, r"data\.test_videos=3 is out of range: .* 1 to 2"),
         (np.zeros((3, 9, 8, 8), np.uint8), {"train_videos": 3}, r"data\.train_videos=3 is out of range: .* 1 to 2"),

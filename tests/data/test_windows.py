@@ -168,3 +168,14 @@ def test_a_count_out_of_range_names_the_key_and_the_choices(key, value):
 def test_a_clip_longer_than_the_videos_names_the_key_and_the_choices(key, value):
     with pytest.raises(ValueError, match=rf"data\.{key}={value} needs 21 frames, a video has 20: choose a smaller"):
         _data(takes="clip", **{key: value})
+
+
+@pytest.mark.parametrize("videos", [10_001, 25_000])
+def test_more_than_ten_thousand_videos_have_windows_of_their_own_and_change_none(videos):
+    few, many = (fixed_windows(0, videos=range(count), starts=16) for count in (10_000, videos))
+    for before, after in zip(few, many, strict=True):
+        assert np.array_equal(before, after[:10_000])
+    assert set(many.start) == set(range(16))
+    assert len(np.unique(many.blur_level)) > 0.99 * videos  # no block repeats another
+    epoch = training_windows(0, seed=0, videos=range(videos), starts=16)
+    assert sorted(epoch.video) == [*range(videos)]

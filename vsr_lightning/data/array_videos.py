@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -25,7 +26,7 @@ EVAL_BATCH = 80  # frames to predict: large enough to be quick, small enough to 
 
 
 class VideoWindows(VideoData):
-    """Serve windows or clips of gray videos of equal length; see :class:`VideoData` for the batches.
+    """Serve windows or clips of videos of one length and size; see :class:`VideoData` for the batches.
 
     For a network that takes clips, validation and test take a whole video as one clip.
 
@@ -106,11 +107,12 @@ class VideoWindows(VideoData):
 
     def _dataset(self, spec: WindowSpec, videos: range | None = None) -> WindowDataset:
         frames = self.videos.frames[:, slice(*self.frame_range)]
+        frames = frames[:, :, None] if frames.ndim == 4 else np.moveaxis(frames, -1, 2)  # a view, on disk too
         if videos is None or not self.cache_low_res:
             return WindowDataset(frames, spec, self.frame_range[0])
         if videos not in self._low_res:
             firsts = range(videos.start, videos.stop, DOWNSAMPLED_AT_ONCE)
             parts = (frames[first : min(first + DOWNSAMPLED_AT_ONCE, videos.stop)].copy() for first in firsts)
-            low_res = [self.degradation.downsample(torch.from_numpy(part)[:, :, None])[:, :, 0] for part in parts]
+            low_res = [self.degradation.downsample(torch.from_numpy(part)) for part in parts]
             self._low_res[videos] = torch.cat(low_res)
         return WindowDataset(frames, spec, self.frame_range[0], self._low_res[videos], videos.start)

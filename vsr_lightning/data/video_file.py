@@ -9,17 +9,16 @@ from torchvision.datasets.utils import calculate_md5
 
 from vsr_lightning.data.array_videos import VideoWindows
 from vsr_lightning.data.videos import Videos
-from vsr_lightning.data.windows import WHOLE_SET
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.utils.checks import check_number
 
 
 class VideoFile(VideoWindows):
-    """Grey videos of equal size and length: the first ones train, the last ones test.
+    """Videos of one size and length: the first ones train, the last ones test.
 
     Args:
         degradation: what makes a low-res window of a sharp one.
-        path: a ``.npy`` file, (N, T, H, W) uint8, at most 10,000 videos; opened memory-mapped.
+        path: a ``.npy`` file, (N, T, H, W) or in RGB (N, T, H, W, 3), uint8; opened memory-mapped.
         test_videos: how many of the last videos to test on.
         train_videos: how many of the first to train on; None is all others.
         options: see :class:`VideoWindows`.
@@ -48,18 +47,16 @@ class VideoFile(VideoWindows):
 
 
 def open_videos(path: Path) -> np.ndarray:
-    """Open a file without reading it; return (N, T, H, W) uint8, see :class:`VideoFile` for the errors."""
-    expected = "a .npy file of uint8, (videos, frames, height, width)"
+    """Open a file without reading it, as :class:`VideoFile` describes it."""
+    expected = "a .npy file of uint8, (videos, frames, height, width), or in RGB (videos, frames, height, width, 3)"
     if not path.is_file():
         raise FileNotFoundError(f"data.path={path} is missing: give {expected}")
     try:
         frames: np.ndarray = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"data.path={path} can't be read ({error}): give {expected}") from error
-    if frames.dtype != np.uint8 or frames.ndim != 4 or len(frames) > WHOLE_SET:
-        raise ValueError(
-            f"data.path={path} is {frames.shape} of {frames.dtype}: give {expected}, at most {WHOLE_SET:,} videos"
-        )
+    if frames.dtype != np.uint8 or not (frames.ndim == 4 or (frames.ndim == 5 and frames.shape[-1] == 3)):
+        raise ValueError(f"data.path={path} is {frames.shape} of {frames.dtype}: give {expected}")
     return frames
 
 

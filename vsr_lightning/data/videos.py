@@ -12,7 +12,7 @@ class Videos:
     """The set of videos and what it is.
 
     Attributes:
-        frames: (10000, 20, 64, 64) uint8; of a generated set, only the rows asked for are filled.
+        frames: (N, T, H, W) uint8 in gray or (N, T, H, W, 3) in RGB; videos that nothing uses may be left empty.
         name: short, for tables: ``published``, ``file d53a4752``, ``generated``.
         description: one sentence for ``run.json``.
         checksum: MD5 of the file, or of the generated videos in use.

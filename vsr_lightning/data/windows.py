@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from vsr_lightning.data.loader import HighResBatch
 
-WHOLE_SET = 10_000  # drawn for every video, used or not, so that a video's window does not depend on the split
+BLOCK = 10_000  # videos whose windows are drawn together, used or not, so that none depends on the split
 
 
 class WindowPlan(NamedTuple):
@@ -27,28 +27,26 @@ class WindowPlan(NamedTuple):
 
 def training_windows(epoch: int, *, seed: int, videos: range, starts: int) -> WindowPlan:
     """One random window of each video in random order: the first frame is one of ``starts``."""
-    first, blur_level = _draw((seed, epoch), (WHOLE_SET,), starts)
-    order = np.random.default_rng((seed, epoch, 1)).permutation(videos)
-    return WindowPlan(order, first[order], blur_level[order])
+    return _draw((seed, epoch), np.random.default_rng((seed, epoch, 1)).permutation(videos), starts)
 
 
 def fixed_windows(epoch: int, *, videos: range, starts: int) -> WindowPlan:
     """One window of each video, the same in every epoch and every run."""
-    first, blur_level = _draw((0,), (WHOLE_SET,), starts)
-    video = np.array(videos)
-    return WindowPlan(video, first[video], blur_level[video])
+    return _draw((0,), np.array(videos), starts)
 
 
 def whole_videos(epoch: int, *, videos: range) -> WindowPlan:
     """Each video from its first frame, with one blur for all of it, the same in every epoch and every run."""
-    start, blur_level = _draw((1,), (WHOLE_SET,), 1)
-    video = np.array(videos)
+    return _draw((1,), np.array(videos), 1)
+
+
+def _draw(seed: tuple[int, ...], video: np.ndarray, starts: int) -> WindowPlan:
+    drawn = []
+    for block in range(1 + video.max() // BLOCK):
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(block,) if block else ()))
+        drawn.append((rng.integers(starts, size=BLOCK), rng.random(BLOCK, np.float32)))
+    start, blur_level = (np.concatenate(column) for column in zip(*drawn, strict=True))
     return WindowPlan(video, start[video], blur_level[video])
-
-
-def _draw(seed: tuple[int, ...], shape: tuple[int, ...], starts: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return rng.integers(starts, size=shape), rng.random(shape, np.float32)
 
 
 class WindowSpec(NamedTuple):
@@ -67,10 +65,10 @@ class WindowDataset(Dataset[HighResBatch]):
     """Cuts a whole batch of windows out of the videos in one index operation.
 
     Args:
-        videos: (N, T, H, W) uint8.
+        videos: (N, T, C, H, W) uint8.
         spec: what to take of a video for each row of a plan.
         first_frame: index, in the whole video, of the first of the T frames.
-        low_res: (n, T, h, w) float in [0, 1], the frames of some videos downsampled before; None leaves that for later.
+        low_res: (n, T, C, h, w) float in [0, 1], some videos' frames downsampled before; None leaves that for later.
         first_video: index of the first of these videos.
     """
 
@@ -98,8 +96,8 @@ class WindowDataset(Dataset[HighResBatch]):
             target = torch.from_numpy(self.videos[video, frame[:, wanted]])
         numbers = torch.from_numpy(frame[:, wanted] + self.first_frame)
         return HighResBatch(
-            given.unsqueeze(-3),
-            target.unsqueeze(-3),
+            given,
+            target,
             torch.from_numpy(plan.video[:, None]).expand_as(numbers),
             numbers,
             torch.from_numpy(plan.blur_level),
