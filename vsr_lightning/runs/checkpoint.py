@@ -74,7 +74,7 @@ def check_checkpoint(path: str, module: SuperResolution, record: dict[str, Any],
     """
     checkpoint = load_checkpoint(path)
     _check_fit(f"ckpt_path={path}", checkpoint, module)
-    origin = upgrade_record(checkpoint.get("provenance", {}))
+    origin = checkpoint["provenance"]
     if difference := first_difference(origin, record, rf"{SCORING}|init_from.*|trainer\.max_.+"):
         key, theirs, mine = difference
         raise ValueError(
