@@ -53,6 +53,7 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         data: VideoData = instantiate(cfg.data, takes=module.model.takes)
         trainer = make_trainer(cfg)
         record.update(describe(data, module, trainer))
+        module.check_sizes(data.train_size, data.test_size)
         record["scores"] = score(data, module, trainer)
     rows.append((Path("now"), record))
     return write_table(job.folder, rows) if trainer.is_global_zero else ""

@@ -47,7 +47,7 @@ class Job:
 
 
 def train(
-    data: pl.LightningDataModule, module: SuperResolution, trainer: pl.Trainer, ckpt_path: str | None = None
+    data: VideoData, module: SuperResolution, trainer: pl.Trainer, ckpt_path: str | None = None
 ) -> dict[str, float]:
     """Fit a network unless it has nothing to learn, and score the last epoch's weights on all test windows.
 
@@ -58,8 +58,12 @@ def train(
         ckpt_path: checkpoint to go on from; one with nothing left to train is scored as it is.
 
     Returns:
-        ``loss`` and the scores of :func:`frame_scores` and :func:`perceptual_scores` on the test videos.
+        ``loss`` and the mean of each metric over the frames of the test videos.
+
+    Raises:
+        ValueError: frames that are too small for a metric.
     """
+    module.check_sizes(data.train_size, data.test_size)
     if any(parameter.requires_grad for parameter in module.parameters()):
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     return score(data, module, trainer)

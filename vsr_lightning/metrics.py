@@ -90,7 +90,7 @@ def frame_scores(
         the letter on whole images in 0..255: ``psnr_eq2`` (Eq. 2, 3) and ``ssim_eq1`` (Eq. 1). PSNR in dB, at most 100.
 
     Raises:
-        ValueError: the border leaves less of a frame than SSIM's window.
+        ValueError: a frame, or what the border leaves of it, is smaller than SSIM's window.
     """
     prediction, target = prediction.float().clamp(0, 1), target.float()
     seen, sharp = (_scored_part(images, luminance, crop_border) for images in (prediction, target))
@@ -136,7 +136,9 @@ def studio_luminance(images: Tensor) -> Tensor:
 
 def _scored_part(images: Tensor, luminance: bool, crop_border: int) -> Tensor:
     height, width = images.shape[-2:]
-    if crop_border and min(height, width) - 2 * crop_border < SSIM_WINDOW:
+    if min(height, width) < SSIM_WINDOW:
+        raise ValueError(f"frames of {height}x{width} are smaller than SSIM's window, {SSIM_WINDOW}: give larger ones")
+    if min(height, width) - 2 * crop_border < SSIM_WINDOW:
         raise ValueError(
             f"module.crop_border={crop_border} leaves less than {SSIM_WINDOW} pixels of "
             f"frames of {height}x{width}: lower it"

@@ -1,7 +1,8 @@
 """Joins one network, one loss, the scores and the optimiser; the only file that knows Lightning's training hooks."""
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import partial
+from math import prod
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,12 +11,13 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from vsr_lightning.degradation import Batch
-from vsr_lightning.losses import WeightedSum
+from vsr_lightning.losses import SumOfTerms
 from vsr_lightning.metrics import METRICS, Metric, Scoring, frame_scores, in_parts, score_frames, temporal_error
 from vsr_lightning.runs.migrate import upgrade_weights
 from vsr_lightning.utils.checks import check_number
 from vsr_lightning.utils.optimizer import make_optimizer
 
+ENOUGH = 64  # pixels a side on which a metric shows whether it can score frames
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
 
 
@@ -68,10 +70,31 @@ class SuperResolution(pl.LightningModule):
 
     def objective(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the batch's ``loss``, and of a sum each term by itself, ``loss_NAME``."""
-        if isinstance(self.loss, WeightedSum):
+        if isinstance(self.loss, SumOfTerms):
             terms = self.loss.terms(prediction, target)
             return {"loss": self.loss.total(terms), **{f"loss_{name}": value for name, value in terms.items()}}
         return {"loss": self.loss(prediction, target)}
+
+    def check_sizes(self, train_size: Sequence[int], test_size: Sequence[int]) -> None:
+        """Refuse frames that are too small for a metric, before a training is over and only then scored.
+
+        Args:
+            train_size: (C, H, W) of the smallest frames in training and validation.
+            test_size: the same of tests.
+
+        Raises:
+            ValueError: a metric can't score such frames.
+        """
+        ramps = [torch.linspace(0, 1, prod(size)).view(1, *size) for size in (train_size, test_size)]
+        for ramp in ramps:
+            self.frame_scores(ramp, 1 - ramp)
+        small = ramps[1][..., :ENOUGH, :ENOUGH]
+        for name, metric in self.metrics.items():
+            try:
+                score_frames({name: metric}, small, 1 - small)
+            except (RuntimeError, ValueError) as error:
+                size = "{1}x{2}".format(*test_size)
+                raise ValueError(f"{name} can't be scored on frames of {size} ({error}): give larger ones") from error
 
     def frame_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the scores that are quick enough for every step, (N,) each."""

@@ -1,6 +1,7 @@
 import csv
 import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -340,6 +341,25 @@ def test_a_list_that_names_an_absent_clip_or_one_twice_is_refused(vimeo):
     (vimeo / "sep_testlist.txt").write_text("00001/0001\n")
     with pytest.raises(ValueError, match=r"has sequences/00001/0001 in both parts of the split"):
         _data(vimeo, layout="vimeo")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
+@pytest.mark.parametrize(
+    ("layout", "file", "folder"), [("vimeo", "sep_{}list.txt", "sequences"), ("folders", "{}.txt", "")]
+)
+def test_a_list_is_read_in_any_common_encoding_or_named(tmp_path, encoding, layout, file, folder):
+    names = {"train": "b\u00e9b\u00e9", "test": "a"}
+    for part, name in names.items():
+        write_clip(tmp_path / folder / name, 7)
+        (tmp_path / file.format(part)).write_bytes(f"{name}\r\n".encode(encoding))
+    if encoding in ("utf-16-le", "latin-1"):  # without a mark nobody knows what it is
+        with pytest.raises(ValueError, match=rf"{file.format('train')} is not text in UTF-8: save it as UTF-8"):
+            _data(tmp_path, layout=layout)
+    else:
+        data = _data(tmp_path, layout=layout)
+        assert [Path(name).name for name in _folders(data, [*data.train_videos, *data.test_videos])] == [
+            *names.values()
+        ]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

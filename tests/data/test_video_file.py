@@ -1,12 +1,16 @@
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from tests.conftest import TINY
+from vsr_lightning import evaluate
 from vsr_lightning.data import VideoFile
 from vsr_lightning.degradation import Degradation
+from vsr_lightning.launch.cli import run_cli
+from vsr_lightning.module import SuperResolution
 
 
 @pytest.fixture
@@ -84,3 +88,28 @@ def test_what_cannot_be_used_is_one_clear_line(tmp_path, content, arguments, mes
         np.save(path, content)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         VideoFile(Degradation(), path, **{"test_videos": 1, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("size", "args", "message"),
+    [
+        (10, [], "frames of 10x10 are smaller than SSIM's window, 11: give larger ones"),
+        (12, [], r"\w+ can't be scored on frames of 12x12 \(.*\): give larger ones"),
+        (24, ["module.crop_border=7"], "module.crop_border=7 leaves less than 11 pixels of frames of 24x24: lower it"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_frames_too_small_for_a_metric_are_refused_before_the_first_step(
+    vsr, tmp_path, monkeypatch, command, size, args, message
+):
+    def step(*_):
+        raise AssertionError("a step was taken")
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("training_step", "test_step"):
+        monkeypatch.setattr(SuperResolution, name, step)
+    np.save("small.npy", np.zeros((5, 7, size, size), np.uint8))
+    settings = ["data=video_file", "data.path=small.npy", "data.test_videos=1", "trainer.accelerator=cpu", *args]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *settings])
+    with pytest.raises(SystemExit, match=f"^error: {message}"):
+        vsr(*settings, "model=residual_fusion", tiny=False) if command == "train" else run_cli(evaluate.main, command)

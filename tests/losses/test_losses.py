@@ -19,7 +19,7 @@ from torchvision.models import alexnet
 from tests.conftest import assert_it_learns, compose_train
 from vsr_lightning.losses import FFT, LPIPS, PSNR, SSIM, Charbonnier, WeightedSum
 from vsr_lightning.losses.metric_losses import alexnet_path
-from vsr_lightning.models import FrameFusion, ResidualFusion
+from vsr_lightning.models import Bicubic, FrameFusion, ResidualFusion
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.utils.config import CONF
 
@@ -210,3 +210,15 @@ def test_the_papers_fusion_starves_under_pytorchs_initialisation_and_not_under_o
         starved[init] = sum(counts)
     assert starved["torch"] > 0
     assert starved["kaiming"] == 0
+
+
+def test_a_sum_of_ones_own_has_a_curve_for_each_term():
+    class Both(torch.nn.Module):
+        def terms(self, prediction, target):
+            return {"bias": (prediction - target).mean(), "size": prediction.abs().mean()}
+
+        def total(self, terms):
+            return terms["bias"] + 2 * terms["size"]
+
+    found = SuperResolution(Bicubic(), Both()).objective(torch.full((1, 1, 8, 8), 0.5), torch.zeros(1, 1, 8, 8))
+    assert {name: float(value) for name, value in found.items()} == {"loss": 1.5, "loss_bias": 0.5, "loss_size": 0.5}

@@ -78,6 +78,16 @@ class VideoWindows(VideoData):
             self._videos = self._load()
         return self._videos
 
+    @property
+    def train_size(self) -> tuple[int, int, int]:
+        """(C, H, W) of all frames."""
+        return self._frames().shape[2:]
+
+    @property
+    def test_size(self) -> tuple[int, int, int]:
+        """(C, H, W) of all frames."""
+        return self.train_size
+
     def train_dataloader(self) -> DataLoader[HighResBatch]:
         """One random window or clip of each training video."""
         plan = partial(training_windows, seed=self.seed, starts=self.starts)
@@ -106,8 +116,7 @@ class VideoWindows(VideoData):
         return self._loader(self._dataset(spec, videos), partial(plan, videos=videos), batch_size, repeat)
 
     def _dataset(self, spec: WindowSpec, videos: range | None = None) -> WindowDataset:
-        frames = self.videos.frames[:, slice(*self.frame_range)]
-        frames = frames[:, :, None] if frames.ndim == 4 else np.moveaxis(frames, -1, 2)  # a view, on disk too
+        frames = self._frames()
         if videos is None or not self.cache_low_res:
             return WindowDataset(frames, spec, self.frame_range[0])
         if videos not in self._low_res:
@@ -116,3 +125,8 @@ class VideoWindows(VideoData):
             low_res = [self.degradation.downsample(torch.from_numpy(part)) for part in parts]
             self._low_res[videos] = torch.cat(low_res)
         return WindowDataset(frames, spec, self.frame_range[0], self._low_res[videos], videos.start)
+
+    def _frames(self) -> np.ndarray:
+        """Return the frames in use, (N, T, C, H, W): a view, on disk too."""
+        frames = self.videos.frames[:, slice(*self.frame_range)]
+        return frames[:, :, None] if frames.ndim == 4 else np.moveaxis(frames, -1, 2)

@@ -100,6 +100,16 @@ class VideoData(pl.LightningDataModule):
         self.val_videos = train_videos[kept:] if val_videos else test_videos
 
     @property
+    def train_size(self) -> tuple[int, int, int]:
+        """(C, H, W) of the smallest frames that training and validation take."""
+        raise NotImplementedError
+
+    @property
+    def test_size(self) -> tuple[int, int, int]:
+        """(C, H, W) of the smallest frames that tests take."""
+        raise NotImplementedError
+
+    @property
     def videos(self) -> Identity:
         """The videos' identity."""
         raise NotImplementedError

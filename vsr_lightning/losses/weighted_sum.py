@@ -2,9 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
+
+
+@runtime_checkable
+class SumOfTerms(Protocol):
+    """What a loss that is a sum offers beside its value, so that each term can be logged without computing it twice."""
+
+    def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return each term by name, a scalar."""
+        ...
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss, a scalar, of what :meth:`terms` returned."""
+        ...
 
 
 class WeightedSum(nn.Module):

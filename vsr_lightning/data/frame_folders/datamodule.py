@@ -85,6 +85,16 @@ class FrameFolders(VideoData):
         """The clips and their identity."""
         return self._clips
 
+    @property
+    def train_size(self) -> tuple[int, int, int]:
+        """(C, H, W) of the crops, or of the smallest whole frames."""
+        return self._smallest([*self.train_videos, *self.val_videos], self.crop)
+
+    @property
+    def test_size(self) -> tuple[int, int, int]:
+        """(C, H, W) of the smallest whole frames."""
+        return self._smallest(self.test_videos)
+
     def train_dataloader(self) -> DataLoader[HighResBatch]:
         """Random windows of each training clip, randomly cropped."""
         transforms = (8 if self.crop else 4) if self.flips else 1  # whole frames would change their shape
@@ -121,6 +131,11 @@ class FrameFolders(VideoData):
 
     def _whole(self, crop: int | None) -> CropDataset:
         return CropDataset(self._clips, self.margin, crop, self.degradation.scale)
+
+    def _smallest(self, videos: Sequence[int], crop: int | None = None) -> tuple[int, int, int]:
+        sizes = zip(*(self._clips.clips[video].size for video in videos), strict=True)
+        height, width = (crop or min(side) - min(side) % self.degradation.scale for side in sizes)
+        return 1 if self._clips.gray else 3, height, width
 
     def _of(self, videos: Sequence[int]) -> np.ndarray:
         return np.array([self._spans[number] for number in videos])

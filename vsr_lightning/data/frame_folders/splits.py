@@ -1,5 +1,6 @@
 """Which clips train and which test, in the layouts that sets of PNG frames are published in."""
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,7 @@ def find_split(layout: str, root: Path) -> Split:
 
     Raises:
         FileNotFoundError: the root, or a folder or list that the layout needs, is missing.
-        ValueError: an unknown layout, or a clip in both parts.
+        ValueError: an unknown layout, a list that is no text, or a clip in both parts.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"data.layout={layout} is unknown: choose one of {', '.join(LAYOUTS)}")
@@ -69,9 +70,21 @@ def _folders(root: Path, inside: str = "") -> tuple[str, ...]:
 
 def _listed(path: Path) -> tuple[str, ...]:
     if not path.is_file():
-        raise FileNotFoundError(f"data.root: {path} is missing, which lists a clip folder a line")
-    names = dict.fromkeys(line.strip().strip("/") for line in path.read_text(encoding="utf-8").splitlines())
+        raise FileNotFoundError(f"data.root: {path} is missing, which lists one clip folder per line")
+    names = dict.fromkeys(line.strip().strip("/") for line in _text(path).splitlines())
     return tuple(name for name in names if name)
+
+
+def _text(path: Path) -> str:
+    """Return a file's text; editors of Windows save UTF-16, or UTF-8 that begins with a byte-order mark."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ValueError(f"data.root: {path} is not text in UTF-8: save it as UTF-8")
+    return text
 
 
 LAYOUTS: dict[str, Callable[[Path], Split]] = {
