@@ -30,7 +30,7 @@ from vsr_lightning.utils.config import CONF
 NETWORKS = ("frame_fusion_fig1", "frame_fusion")
 LIGHT_STEPS, HEAVY_STEPS = (30, 30) if torch.cuda.is_available() else (10, 4)  # heavy: through all of VGG-19
 WINDOWS = 10  # of the published procedure a round; its optimiser's step comes after 100
-QUIET = ("last", "best", "frame_table", "dashboard")  # callbacks that act between epochs, not in a step
+QUIET = ("last", "best", "frame_scores", "tensorboard_images")  # callbacks that act between epochs, not in a step
 
 
 class Clock(pl.Callback):

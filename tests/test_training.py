@@ -119,6 +119,19 @@ def test_the_curves_of_the_training_need_no_callback_and_are_means_over_frames(t
         assert all(math.isfinite(float(row[f"train/{name}"])) for name in SCORES)
 
 
+def test_the_means_of_an_unfinished_epoch_go_through_a_checkpoint_to_the_bit(recwarn):
+    sums = {"loss": torch.tensor([0.1, 3.0]), "loss_mse": torch.tensor([1e8 + 1, 7.0])}  # as older checkpoints have it
+    module, checkpoint = SuperResolution(_network(), nn.MSELoss()), {}
+    module.on_load_checkpoint({"sums": sums, "state_dict": {}})
+    module.on_save_checkpoint(checkpoint)
+    assert {name: value.tolist() for name, value in checkpoint["sums"].items()} == {
+        name: value.tolist() for name, value in sums.items()
+    }
+    assert float(module.train_means["train/loss"].compute()) == float(torch.tensor(0.1) / 3)
+    assert set(module.state_dict()) == {f"model.{name}" for name in module.model.state_dict()}
+    assert not recwarn.list
+
+
 def test_the_frozen_network_is_in_no_optimiser_and_not_switched_by_train():
     module = SuperResolution(_network(), Perceptual("random", "relu1_1"))
     optimized = {id(p) for group in module.configure_optimizers().param_groups for p in group["params"]}

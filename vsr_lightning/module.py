@@ -161,7 +161,7 @@ class SuperResolution(pl.LightningModule):
         checkpoint["state_dict"] = upgrade_weights(checkpoint["state_dict"])
         for name, sums in checkpoint.get("sums", {}).items():
             total, frames = sums if self.global_rank == 0 else torch.zeros_like(sums)
-            mean = self.train_means[f"train/{name}"] = MeanMetric(nan_strategy="disable")
+            mean = self.train_means[f"train/{name}"] = self._mean()
             mean.update(total.new_empty(0))  # counts nothing, but torchmetrics warns of a mean without an update
             mean.merge_state({"mean_value": total, "weight": frames})
 
@@ -170,11 +170,14 @@ class SuperResolution(pl.LightningModule):
         for name, value in values.items():
             key = f"train/{name}"
             if key not in self.train_means:
-                self.train_means[key] = MeanMetric(nan_strategy="disable").to(self.device)
-            # once per frame: without its look for NaN, for which a GPU waits, MeanMetric ignores weights
-            self.train_means[key].update(value.expand(frames))
+                self.train_means[key] = self._mean()
+            self.train_means[key].update(value.expand(frames))  # once per frame, as this metric ignores weights
         for key, mean in self.train_means.items():
             self.log(key, mean, on_step=False, on_epoch=True, logger=False, metric_attribute=key)
+
+    def _mean(self) -> MeanMetric:
+        # without the search for NaN, for which a GPU has to wait, and without which torchmetrics drops the weights
+        return MeanMetric(nan_strategy="disable").to(self.device)
 
     def _share(self, frames: int) -> Tensor:
         """Return this device's frames over the mean of all devices, which DDP's mean of gradients leaves out."""
