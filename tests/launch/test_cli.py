@@ -74,6 +74,7 @@ def test_the_frames_are_shown_when_asked_for(vsr, monkeypatch, capsys, ask):
         assert "Traceback" in capsys.readouterr().err
     else:
         monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+        monkeypatch.setattr(sys, "argv", ["train"])
         with pytest.raises(ZeroDivisionError):
             run_cli(lambda: 1 // 0)
 

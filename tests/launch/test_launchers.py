@@ -55,6 +55,23 @@ def test_a_failed_job_and_a_resume_are_the_same_there(launcher, tmp_path):
     assert last.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["evaluate", "pretrain"])
+def test_other_commands_sweep_on_the_whole_machine(command, tmp_path):
+    small = {
+        "evaluate": ("data.source=generated", "data.train_videos=2", "data.test_videos=2"),
+        "pretrain": ("width=0.02", "data.train_frames=32", "data.val_frames=8", "data.test_frames=8"),
+    }[command]
+    arguments = ("-m", "hydra/launcher=cores", "seed=0,1", "hydra.sweep.dir=sweep", "trainer.accelerator=cpu")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    call = [sys.executable, "-m", f"vsr_lightning.{command}", *small, *arguments]
+    if command == "pretrain":
+        call += ["trainer.max_epochs=1", "data.batch_size=16"]
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len([*(tmp_path / "sweep").glob("*/metrics.json"), *(tmp_path / "sweep").glob("*/digits.md")]) == 2
+
+
 def test_the_slurm_preset_composes():
     command = [sys.executable, "-m", "vsr_lightning.train", "hydra/launcher=slurm", "--cfg", "hydra"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -15,6 +15,8 @@ from omegaconf import OmegaConf
 from vsr_lightning.launch.folders import check_resumable, newest
 from vsr_lightning.utils.config import CONF
 
+PARSER = OverridesParser.create()
+
 
 @dataclass
 class Arguments:
@@ -23,17 +25,17 @@ class Arguments:
     Args:
         flags: what begins with a dash, and its values.
         overrides: the others, such as ``loss=mse``.
-        config: name of the config to compose.
+        command: whose command line it is, such as ``train``.
         sweep: whether ``-m`` is among the flags.
     """
 
     flags: list[str]
     overrides: list[str]
-    config: str
+    command: str
     sweep: bool
 
     @classmethod
-    def parse(cls, argv: list[str], config: str) -> "Arguments":
+    def parse(cls, argv: list[str], command: str) -> "Arguments":
         """Take the flags from wherever they stand; argparse itself refuses them between the overrides."""
         known = get_args_parser().parse_intermixed_args(argv)
         flags, left = [], list(known.overrides)
@@ -42,8 +44,7 @@ class Arguments:
                 left.pop(0)
             else:
                 flags.append(entry)
-        overrides = [_readable(entry, known.multirun) for entry in known.overrides]
-        return cls(flags, overrides, known.config_name or config, known.multirun)
+        return cls(flags, [_readable(entry, known.multirun) for entry in known.overrides], command, known.multirun)
 
     def resume(self) -> Path | None:
         """Let Hydra go on in the folder that ``resume=`` names, or finds where it is ``auto``; return that folder.
@@ -51,24 +52,23 @@ class Arguments:
         Raises:
             ValueError: it is no folder, or not one that this command can go on with.
         """
-        chosen = next((_value(entry) for entry in reversed(self.overrides) if entry.startswith("resume=")), None)
-        if not chosen or "resume" not in OmegaConf.load(CONF / f"{self.config}.yaml"):
+        given = [entry for entry in self.overrides if entry.startswith("resume=")]
+        if not given or "resume" not in OmegaConf.load(CONF / f"{self.command}.yaml"):
             return None
-        key = "hydra.sweep.dir" if self.sweep else "hydra.run.dir"
+        key, chosen = "hydra.sweep.dir" if self.sweep else "hydra.run.dir", PARSER.parse_override(given[-1]).value()
         if chosen == "auto":
             if any(entry.startswith(f"{key}=") for entry in self.overrides):
-                return None  # the run's own folder, whether it has been started or not
-            found = newest(self.overrides, self.config, self.sweep)
-            if found is None:
+                return None  # that folder, whether something was started there or not
+            chosen = newest(self.overrides, self.command, self.sweep)
+            if not chosen:
                 print("resume=auto: no earlier start of this command was found; this is the first", file=sys.stderr)
                 return None
-            chosen = str(found)
-            self.overrides = [entry for entry in self.overrides if not entry.startswith("resume=")]
-            self.overrides.append(f"resume={_quoted(chosen)}")
-        folder = Path(chosen)
-        check_resumable(folder, self.config, self.sweep)
-        self.overrides.insert(0, f"{key}={_quoted(chosen)}")
-        return folder
+            self.overrides.append(f"resume={_quoted(str(chosen))}")
+        if not chosen:
+            return None
+        check_resumable(Path(str(chosen)), self.command, self.sweep)
+        self.overrides.insert(0, f"{key}={_quoted(str(chosen))}")
+        return Path(str(chosen))
 
     def leave_files_to_the_first(self) -> None:
         """Give a process that torchrun or srun started no log file, and a folder that nobody looks at."""
@@ -88,16 +88,10 @@ def _readable(override: str, sweep: bool) -> str:
 
 def _parses(override: str) -> bool:
     try:
-        OverridesParser.create().parse_override(override)
+        return bool(PARSER.parse_override(override))
     except HydraException:
         return False
-    return True
 
 
 def _quoted(text: str) -> str:
     return QuotedString(os.path.expanduser(text), Quote.single).with_quotes()
-
-
-def _value(override: str) -> str:
-    """Return the value of an override that is no sweep, as text without quotes; empty if it is null."""
-    return str(OmegaConf.create({"value": OverridesParser.create().parse_override(override).value()}).value or "")

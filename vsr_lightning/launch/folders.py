@@ -34,8 +34,8 @@ def claim(folder: Path, cfg: DictConfig) -> None:
         OmegaConf.save({"hydra": hydra}, path)  # last: where it is, the others are whole
 
 
-def check_resumable(folder: Path, config: str, sweep: bool) -> None:
-    """Refuse a folder that a command, whose config is ``conf/CONFIG.yaml``, can't go on with.
+def check_resumable(folder: Path, command: str, sweep: bool) -> None:
+    """Refuse a folder that a command, such as ``train``, can't go on with.
 
     Raises:
         ValueError: it is no folder, or holds no run of the command, with ``sweep`` no sweep of it.
@@ -45,16 +45,16 @@ def check_resumable(folder: Path, config: str, sweep: bool) -> None:
     names = {path.name for path in folder.iterdir()}
     if SWEEP_FILE in names and not sweep:
         raise ValueError(f"resume={folder} is a sweep: repeat its command, with -m")
-    started = {SWEEP_FILE} if sweep else {".hydra", "run.json"}
-    if names and not (names & started and _config_of(folder, sweep) in (config, None)):
-        raise ValueError(f"resume={folder} holds no {'sweep' if sweep else 'run'} of {config}: give a folder that does")
+    kind, started = ("sweep", {SWEEP_FILE}) if sweep else ("run", {".hydra", "run.json"})
+    if names and not (names & started and _command_of(folder, sweep) in (command, None)):
+        raise ValueError(f"resume={folder} holds no {kind} of {command}: give a folder that does")
 
 
-def newest(overrides: list[str], config: str, sweep: bool) -> Path | None:
+def newest(overrides: list[str], command: str, sweep: bool) -> Path | None:
     """Return the latest folder of a run, or of a sweep, that was started with the same command; None without."""
     task = _what_counts(overrides)
     for folder in sorted(RUNS.glob("*"), reverse=True):
-        if _overrides_of(folder, sweep) == task and _config_of(folder, sweep) == config:
+        if _overrides_of(folder, sweep) == task and _command_of(folder, sweep) == command:
             return folder
     return None
 
@@ -76,10 +76,10 @@ def check_inside(cfg: DictConfig, folder: Path) -> None:
             raise ValueError(f"{key}={place} leads out of the job's folder {folder}: leave it as it is in a sweep")
 
 
-def _config_of(folder: Path, sweep: bool) -> str | None:
-    """Return the name of the config that a run or a sweep was composed from."""
+def _command_of(folder: Path, sweep: bool) -> str | None:
+    """Return the name of the command that started a run or a sweep."""
     path = folder / (SWEEP_FILE if sweep else HYDRA_FILE)
-    return OmegaConf.load(path).hydra.job.config_name if path.is_file() and path.stat().st_size else None
+    return OmegaConf.load(path).hydra.job.name if path.is_file() and path.stat().st_size else None
 
 
 def _overrides_of(folder: Path, sweep: bool) -> list[str] | None:

@@ -8,7 +8,6 @@ So PyTorch's elastic launcher starts one job at a time, and ends all of its proc
 import contextlib
 import copy
 import ctypes
-import json
 import logging
 import multiprocessing
 import os
@@ -34,13 +33,13 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from vsr_lightning.experiment import Job, run_job
 from vsr_lightning.launch.cli import print_any_character
-from vsr_lightning.runs.record import RUN_FILE, lock_folder
+from vsr_lightning.runs.record import RUN_FILE, lock_folder, read_record, write_record
 from vsr_lightning.utils.errors import ERROR_FILE, Interrupted, ProcessFailedError, RefusedError
-from vsr_lightning.utils.files import write_json
 
 PR_SET_PDEATHSIG = 1  # Linux, <sys/prctl.h>
 JOB_FILE = "job.yaml"  # the whole config, with Hydra's part
 REFUSED = 3  # exit code of a process that raised RefusedError
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def processes_to_start(cfg: DictConfig, job: Job) -> int:
@@ -105,7 +104,7 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
         min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
         rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.2,
     )  # fmt: skip
-    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {signum: signal.getsignal(signum) for signum in STOPS}
     with tempfile.TemporaryDirectory(prefix="vsr_lightning_") as shared:
         job, error = Path(shared, JOB_FILE), Path(shared, ERROR_FILE)
         OmegaConf.save(whole, job)
@@ -114,13 +113,14 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
         except SignalException as stopped:
             raise Interrupted(stopped.sigval) from None
         except ChildFailedError as failed:
-            rank, failure = failed.get_first_failure()
-            stopped_by = -failure.exitcode if failure.exitcode < 0 else failure.exitcode - 128
-            if stopped_by in (signal.SIGINT, signal.SIGTERM):
-                raise Interrupted(stopped_by) from None
+            # the others were ended with SIGTERM when one failed
+            exitcodes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
+            rank = min(exitcodes, key=lambda rank: _stopped_by(exitcodes[rank]) in STOPS)
+            if (signum := _stopped_by(exitcodes[rank])) in STOPS:
+                raise Interrupted(signum) from None
             text = error.read_text(encoding="utf-8") if error.exists() else "it left no traceback"
             last = text.strip().splitlines()[-1]
-            if failure.exitcode == REFUSED:
+            if exitcodes[rank] == REFUSED:
                 raise RefusedError(last) from None
             reason = f"process {rank} of {processes} failed: {last}"
             _record_failure(folder, reason)
@@ -128,6 +128,10 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
         finally:
             for signum, handler in handlers.items():
                 signal.signal(signum, handler)
+
+
+def _stopped_by(exitcode: int) -> int:
+    return -exitcode if exitcode < 0 else exitcode - 128
 
 
 def _die_with_the_parent() -> None:
@@ -138,9 +142,8 @@ def _die_with_the_parent() -> None:
 
 def _record_failure(folder: Path, reason: str) -> None:
     """Record that the run failed, if the process that writes ``run.json`` was ended before it could."""
-    path = folder / RUN_FILE
-    if path.exists() and (record := json.loads(path.read_text(encoding="utf-8")))["status"] == "running":
-        write_json(path, record | {"status": "failed", "error": reason})
+    if (folder / RUN_FILE).exists() and (record := read_record(folder))["status"] == "running":
+        write_record(folder, record | {"status": "failed", "error": reason})
 
 
 def main(path: Path) -> None:

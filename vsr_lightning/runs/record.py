@@ -21,7 +21,7 @@ from vsr_lightning.losses.vgg import Features, load_features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.migrate import upgrade_record
 from vsr_lightning.runs.provenance import environment
-from vsr_lightning.utils.errors import FolderInUseError, Interrupted, RefusedError, one_line
+from vsr_lightning.utils.errors import Interrupted, RefusedError, one_line
 from vsr_lightning.utils.files import write_json
 
 RUN_FILE = "run.json"
@@ -84,13 +84,13 @@ def lock_folder(folder: Path) -> BaseFileLock:
     """Keep a folder to this process until it ends, however that comes, or releases the lock.
 
     Raises:
-        FolderInUseError: another process has it.
+        RefusedError: another process has it.
     """
     lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise FolderInUseError(f"another process is at work in {folder}: let it finish, or stop it first") from None
+        raise RefusedError(f"another process is at work in {folder}: let it finish, or stop it first") from None
     return lock
 
 

@@ -16,11 +16,7 @@ UNWRITABLE = (errno.EACCES, errno.EEXIST, errno.EROFS, errno.ENOTDIR, errno.ENOS
 
 
 class RefusedError(ValueError):
-    """The command does not belong to the run in its folder, in which nothing is changed."""
-
-
-class FolderInUseError(RefusedError):
-    """Two processes would write into one run's folder."""
+    """The folder belongs to another run, or to another process; nothing is changed there."""
 
 
 class Interrupted(BaseException):
