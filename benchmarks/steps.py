@@ -82,7 +82,7 @@ def by_plain_loop(module: SuperResolution, data: VideoWindows, steps: int) -> fl
                 yield data.on_after_batch_transfer(type(batch)(*(part.to(DEVICE) for part in batch)), 0)
 
     laps = Laps()
-    for low_res, target in islice(batches(), steps + 1):
+    for low_res, target, *_ in islice(batches(), steps + 1):
         value = loss(network(low_res), target)
         optimizer.zero_grad()
         value.backward()
