@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from vsr_lightning.callbacks.last_checkpoint import newest_checkpoint, rewind
@@ -98,6 +99,8 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
     if cfg.resume:
         before = read_record(job.folder) if (job.folder / RUN_FILE).exists() else {}  # stopped before it wrote one
         _refuse_another(before, about | {"config": OmegaConf.to_container(cfg, resolve=True)}, job.folder)
+        if (saved := job.folder / ".hydra" / "config.yaml").exists():
+            rank_zero_only(OmegaConf.save)(cfg, saved)  # the places of files may be others than at the first start
         if before.get("status") == "finished":
             log.info("%s has finished before: left as it is", job.folder)
             return before["scores"]

@@ -64,11 +64,11 @@ def test_files_are_compared_by_their_contents_where_both_are_known(part):
 
 @pytest.fixture
 def train(monkeypatch, tmp_path):
-    """Run the command in a folder, to its end or until a signal comes in the third epoch's first step."""
+    """Run the command in a folder, to its end or until a signal comes in the third epoch of the run named ``stop``."""
 
-    def call(*overrides, cwd=tmp_path, stop=False):
+    def call(*overrides, cwd=tmp_path, stop=""):
         def send(self, trainer, *_):
-            if trainer.current_epoch == 2:
+            if trainer.current_epoch == 2 and stop in trainer.checkpoint_callback.dirpath:
                 signal.raise_signal(signal.SIGTERM)
 
         with monkeypatch.context() as patch, pytest.raises(SystemExit) if stop else contextlib.nullcontext() as end:
@@ -104,43 +104,51 @@ def test_a_run_whose_folder_was_moved_goes_on_as_if_it_was_not(train, tmp_path):
     train(*FOUR, "hydra.run.dir=whole")
     best = torch.load(tmp_path / "whole/checkpoints/best.ckpt", weights_only=True)
     assert best["epoch"] < 2, "the best epoch has to be one before the move, or this test can't fail"
-    train(*FOUR, "hydra.run.dir=run", stop=True)
+    train(*FOUR, "hydra.run.dir=run", stop="run")
     (tmp_path / "run").rename(tmp_path / "elsewhere")
     train(*FOUR, "resume=elsewhere")
     _assert_equal_ends(tmp_path / "elsewhere", tmp_path / "whole")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_sweep_whose_folder_was_moved_goes_on_as_if_it_was_not(train, tmp_path):
-    train("-m", *FOUR, "seed=0,1", "hydra.sweep.dir=whole")
-    train("-m", *FOUR, "seed=0,1", "hydra.sweep.dir=sweep", stop=True)
-    (tmp_path / "sweep").rename(tmp_path / "elsewhere")
-    train("-m", *FOUR, "seed=0,1", "resume=elsewhere")
-    first, second, bicubic = sorted(path.parent.name for path in (tmp_path / "whole").glob("*/run.json"))
-    for name in (first, second):
-        _assert_equal_ends(tmp_path / "elsewhere" / name, tmp_path / "whole" / name)
-    assert _record(tmp_path / "elsewhere" / bicubic)["scores"] == _record(tmp_path / "whole" / bicubic)["scores"]
+def _own_videos(root):
+    """Save videos in a folder; return the overrides of a small training on them, from the weights of an earlier one."""
+    root.mkdir()
+    np.save(root / "my.npy", np.random.default_rng(0).integers(0, 256, (6, 20, 64, 64), np.uint8))
+    return lambda place: (
+        "data=video_file", f"data.path={place}my.npy", "data.train_videos=4", "data.test_videos=2", "data.batch_size=2",
+        "model=frame_fusion_fig1", "model.widths=[2,4]", "trainer.accelerator=cpu", "trainer.max_epochs=3",
+        f"init_from={place}first/checkpoints/last.ckpt",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("absolute", [False, True])
 def test_a_working_folder_that_was_moved_with_its_data_goes_on(absolute, train, tmp_path):
-    def command(root):
-        place = f"{root}/" if absolute else ""
-        return (
-            "data=video_file", f"data.path={place}my.npy", "data.train_videos=4", "data.test_videos=2",
-            "data.batch_size=2", "model=frame_fusion_fig1", "model.widths=[2,4]", "trainer.accelerator=cpu",
-            "trainer.max_epochs=4", f"init_from={place}first/checkpoints/last.ckpt",
-        )  # fmt: skip
-
     old, new = tmp_path / "old", tmp_path / "new"
-    old.mkdir()
-    np.save(old / "my.npy", np.random.default_rng(0).integers(0, 256, (6, 20, 64, 64), np.uint8))
-    train(*command(old), "init_from=null", "trainer.max_epochs=1", "hydra.run.dir=first", cwd=old)
-    train(*command(old), "hydra.run.dir=whole", cwd=old)
-    train(*command(old), "hydra.run.dir=run", cwd=old, stop=True)
+    command = _own_videos(old)
+    here, there = (f"{root}/" if absolute else "" for root in (old, new))
+    train(*command(here), "init_from=null", "trainer.max_epochs=1", "hydra.run.dir=first", cwd=old)
+    train(*command(here), "hydra.run.dir=whole", cwd=old)
+    train(*command(here), "hydra.run.dir=run", cwd=old, stop="run")
     old.rename(new)
-    train(*command(new), "resume=run", cwd=new)
+    train(*command(there), "resume=run", cwd=new)
     _assert_equal_ends(new / "run", new / "whole")
+    assert not old.exists()
+
+
+def test_a_sweep_whose_folder_was_moved_goes_on_as_if_it_was_not(train, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    command = _own_videos(old)
+    sweep = ("init_from=null", "seed=0,1")
+    train("-m", *command(f"{old}/"), *sweep, "hydra.sweep.dir=whole", cwd=old)
+    train("-m", *command(f"{old}/"), *sweep, "hydra.sweep.dir=sweep", cwd=old, stop="sweep/1_")
+    old.rename(new)
+    (new / "sweep").rename(new / "elsewhere")
+    train("-m", *command(f"{new}/"), *sweep, "resume=elsewhere", cwd=new)
+    first, second, bicubic = sorted(path.parent.name for path in (new / "whole").glob("*/run.json"))
+    for name in (first, second):
+        _assert_equal_ends(new / "elsewhere" / name, new / "whole" / name)
+    assert _record(new / "elsewhere" / bicubic)["scores"] == _record(new / "whole" / bicubic)["scores"]
     assert not old.exists()
 
 
@@ -153,7 +161,7 @@ def test_a_command_of_another_run_is_refused_and_changes_nothing(train, tmp_path
     np.save(tmp_path / "my.npy", videos)
     own = ("data=video_file", "data.path=my.npy", *(item for item in FOUR if item != "data.source=generated"),
            "loss=perceptual", "loss.layers=[relu1_1]", "data.train_videos=4")  # fmt: skip
-    train(*own, "hydra.run.dir=run", stop=True)
+    train(*own, "hydra.run.dir=run", stop="run")
     (tmp_path / "other").mkdir()
     np.save(tmp_path / "other" / "my.npy", 255 - videos)  # under the same name, so that only its contents tell
     run = tmp_path / "run"
@@ -187,8 +195,8 @@ def test_a_resume_under_other_code_or_packages_keeps_both_and_says_so_once(train
             monkeypatch.setattr(module, "environment", lambda: environment(*args))
 
     use("a" * 40, "2.1")
-    train(*FOUR, "hydra.run.dir=run", stop=True)
-    train(*FOUR, "resume=run", stop=True)
+    train(*FOUR, "hydra.run.dir=run", stop="run")
+    train(*FOUR, "resume=run", stop="run")
     assert "resumed" not in _record(tmp_path / "run")
     capsys.readouterr()
     use("b" * 40, "2.2")
@@ -204,7 +212,7 @@ def test_a_resume_under_other_code_or_packages_keeps_both_and_says_so_once(train
 
 
 def test_a_run_that_saved_nothing_starts_over_and_names_the_code_that_trained_it(train, tmp_path, monkeypatch):
-    train(*FOUR, "hydra.run.dir=run", stop=True)
+    train(*FOUR, "hydra.run.dir=run", stop="run")
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         path.unlink()
     run = _record(tmp_path / "run")
