@@ -42,7 +42,8 @@ def test_a_page_is_filled_from_runs_and_again_from_what_is_kept_of_them(vsr, tmp
     assert "old" not in text
     psnr = [run["scores"]["psnr"] for _, run in read_runs(tmp_path / "sweep") if run["loss"] == "mse"]
     (row,) = (row for row in _cells(text, "network and loss") if row["network and loss"] == "mse")
-    assert row["PSNR (dB)"] == f"{np.mean(psnr):.2f} ± {np.std(psnr, ddof=1):.2f}"
+    mean, spread = map(float, row["PSNR (dB)"].split(" ± "))
+    assert (mean, spread) == pytest.approx((np.mean(psnr), np.std(psnr, ddof=1)), abs=0.005)
     (difference,) = _cells(text, "difference")
     conditions = {c.label: c for c in comparable(read_results([tmp_path / "sweep"]))[0].conditions}
     expected = paired_difference(conditions["mse"], conditions["perceptual"], "psnr")

@@ -40,7 +40,7 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
         done.append(f"page: {page}")
     first = pages[0].read_text(encoding="utf-8")
     for name, figure in figures.items():
-        if f"{name}.png" not in first:
+        if f"/{name}.png" not in first:
             continue
         path = pages[0].with_suffix("") / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
