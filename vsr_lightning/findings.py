@@ -1,6 +1,6 @@
 """Fill the tables and figures of pages from runs; keep of each run what they need.
 
-python -m vsr_lightning.findings                          # docs/findings.md anew, from docs/runs
+python -m vsr_lightning.findings                          # docs/findings.md and README.md anew, from docs/runs
 python -m vsr_lightning.findings runs/findings_*          # keep these runs first, and draw their predictions, too
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from vsr_lightning.launch.cli import print_any_character
 from vsr_lightning.utils.errors import one_line
 
-PAGES, KEPT = (Path("docs/findings.md"),), Path("docs/runs")
+PAGES, KEPT = (Path("docs/findings.md"), Path("README.md")), Path("docs/runs")
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
         nargs="+",
         type=Path,
         default=PAGES,
-        help=f"markdown with marks (default: {PAGES[0]})",
+        help=f"markdown with marks (default: {' and '.join(map(str, PAGES))})",
     )
     parser.add_argument("--kept", type=Path, default=KEPT, help=f"where small files of runs are kept (default: {KEPT})")
     arguments = parser.parse_args()

@@ -3,17 +3,21 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vsr_lightning.findings import main
 from vsr_lightning.reporting.figures import perception_distortion_figure
-from vsr_lightning.reporting.findings import filled, write_findings
+from vsr_lightning.reporting.findings import filled, of_best, write_findings
+from vsr_lightning.reporting.findings_tables import largest
 from vsr_lightning.reporting.results import Group, Result, comparable, read_results
 from vsr_lightning.reporting.statistics import paired_difference
 from vsr_lightning.runs.record import read_runs
 
+ROOT = Path(__file__).parents[2]
 MARKS = "".join(f"<!-- {name} -->\nold\n<!-- end of {name} -->\n" for name in ("scores", "differences", "provenance"))
 
 
@@ -28,12 +32,14 @@ def _cells(page, title):
 def test_a_page_is_filled_from_runs_and_again_from_what_is_kept_of_them(vsr, tmp_path):
     vsr("-m", "loss=mse,perceptual", "seed=0,1", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
     page, kept = tmp_path / "page.md", tmp_path / "kept"
-    page.write_text(f"before ![](page/comparison.png) ![](page/perception_distortion.png)\n{MARKS}after\n")
+    figures = "![](page/comparison.png) ![](page/perception_distortion.png) ![](page/readme.png)"
+    page.write_text(f"before {figures}\n{MARKS}after\n")
     told = write_findings([tmp_path / "sweep"], [page], kept)
     assert told[:2] == [f"kept: 5 runs in {kept}", f"page: {page}"]
     assert sorted(path.name for path in (tmp_path / "page").iterdir()) == [
         "comparison.png",
         "perception_distortion.png",
+        "readme.png",
     ]
 
     text = page.read_text()
@@ -117,3 +123,12 @@ def test_nothing_to_make_a_page_of_is_one_clear_line(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["findings", "--kept", str(tmp_path)])
     with pytest.raises(SystemExit, match=r"error: .* is missing: give another --page|error: .* holds no run"):
         main()
+
+
+def test_the_figure_of_the_readme_has_the_best_network_under_both_losses():
+    groups = comparable(read_results([ROOT / "docs" / "runs"]))
+    group = largest(groups)
+    names = ("truth", "low-res", "bicubic", *(condition.label for condition in group.conditions))
+    shown = of_best(group, {name: torch.zeros(4, 1, 64, 64) for name in names}, videos=2)
+    assert list(shown) == ["truth", "bicubic", "residual_fusion mse", "residual_fusion perceptual"]
+    assert {len(images) for images in shown.values()} == {2}

@@ -4,11 +4,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from vsr_lightning.reporting.figures import comparison_figure
 from vsr_lightning.reporting.findings_tables import fine_tuned, keep, largest, perception_distortion_figures, tables
 from vsr_lightning.reporting.page import png
 from vsr_lightning.reporting.predictions import SHOWN, predict_group
-from vsr_lightning.reporting.results import comparable, read_results
+from vsr_lightning.reporting.results import Group, comparable, read_results
 from vsr_lightning.utils.files import write_bytes, write_text
 
 
@@ -16,7 +18,7 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
     """Keep the runs below the folders and fill pages from all that are kept; return what was done, in lines.
 
     A page says in ``<!-- NAME -->`` and ``<!-- end of NAME -->`` where a table belongs; what stands outside is left
-    as it is. Figures that the first page names go to a folder beside it, of its name.
+    as it is. Figures that a page names go to a folder beside the first page, of its name.
 
     Raises:
         FileNotFoundError: a folder, or a page, is missing or empty.
@@ -33,20 +35,34 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
     groups = comparable(read_results([kept]))
     made, figures = tables(groups), perception_distortion_figures(groups)
     if from_scratch := [group for group in comparable(results) if not fine_tuned(group)]:
-        shown = predict_group(largest(from_scratch), videos=SHOWN).pictures
-        figures |= {"comparison": comparison_figure(shown)} if shown else {}
+        shown = predict_group(group := largest(from_scratch), videos=SHOWN).pictures
+        if shown:
+            figures |= {"comparison": comparison_figure(shown), "readme": comparison_figure(of_best(group, shown))}
     for page in pages:
         write_text(page, filled(page.read_text(encoding="utf-8"), made))
         done.append(f"page: {page}")
-    first = pages[0].read_text(encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     for name, figure in figures.items():
-        if f"/{name}.png" not in first:
+        if f"/{name}.png" not in text:
             continue
         path = pages[0].with_suffix("") / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         write_bytes(path, png(figure))
         done.append(f"figure: {path}")
     return done
+
+
+def of_best(group: Group, pictures: dict[str, Tensor], videos: int = 2) -> dict[str, Tensor]:
+    """Return few of the pictures: truth, bicubic, and the network with the highest PSNR under MSE and perceptual."""
+    trained = [condition for condition in group.scored("psnr") if condition.results[0].trained]
+    trained.sort(key=lambda condition: -condition.scores("psnr").mean())
+    made_by = {condition.label: condition.results[0].record for condition in trained}
+    kept = [
+        label
+        for label, record in made_by.items()
+        if record["model"] == next(iter(made_by.values()))["model"] and record["loss"] in ("mse", "perceptual")
+    ]
+    return {name: pictures[name][:videos] for name in ("truth", "bicubic", *kept) if name in pictures}
 
 
 def filled(text: str, tables: dict[str, str]) -> str:
