@@ -5,6 +5,5 @@ from vsr_lightning.data.frame_folders.datamodule import FrameFolders
 from vsr_lightning.data.moving_mnist.datamodule import MovingMNIST
 from vsr_lightning.data.video_file import VideoFile
 from vsr_lightning.data.videos import Videos
-from vsr_lightning.feature_network.digit_frames import DigitFrames
 
-__all__ = ["DigitFrames", "FrameFolders", "MovingMNIST", "VideoFile", "VideoWindows", "Videos"]
+__all__ = ["FrameFolders", "MovingMNIST", "VideoFile", "VideoWindows", "Videos"]

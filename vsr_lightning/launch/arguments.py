@@ -5,6 +5,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.utils import get_args_parser  # hydra.main parses by it, and there is no public way to it
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -55,7 +56,8 @@ class Arguments:
         given = [entry for entry in self.overrides if entry.startswith("resume=")]
         if not given or "resume" not in OmegaConf.load(CONF / f"{self.command}.yaml"):
             return None
-        key, chosen = "hydra.sweep.dir" if self.sweep else "hydra.run.dir", PARSER.parse_override(given[-1]).value()
+        key = "hydra.sweep.dir" if self.sweep else "hydra.run.dir"
+        chosen: Any = PARSER.parse_override(given[-1]).value()
         if chosen == "auto":
             if any(entry.startswith(f"{key}=") for entry in self.overrides):
                 return None  # that folder, whether something was started there or not
