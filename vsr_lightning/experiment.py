@@ -99,9 +99,8 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
     if cfg.resume:
         before = read_record(job.folder) if (job.folder / RUN_FILE).exists() else {}  # stopped before it wrote one
         _refuse_another(before, about | {"config": OmegaConf.to_container(cfg, resolve=True)}, job.folder)
-        if (saved := job.folder / ".hydra" / "config.yaml").exists():
-            rank_zero_only(OmegaConf.save)(cfg, saved)  # the places of files may be others than at the first start
         if before.get("status") == "finished":
+            _save_places(cfg, job.folder)
             log.info("%s has finished before: left as it is", job.folder)
             return before["scores"]
     with recorded(job.folder, cfg, about, before=before) as record:
@@ -149,6 +148,13 @@ def _refuse_another(before: dict[str, Any], now: dict[str, Any], folder: Path) -
         )
 
 
+@rank_zero_only
+def _save_places(cfg: DictConfig, folder: Path) -> None:
+    """Save the config with the places of files as they are now; bicubic at the end of a moved sweep reads it."""
+    if (saved := folder / ".hydra" / "config.yaml").exists():
+        OmegaConf.save(cfg, saved)
+
+
 def _starting_point(
     cfg: DictConfig,
     folder: Path,
@@ -170,6 +176,7 @@ def _starting_point(
     else:
         record.update(environment())  # all of it is trained by this code
         record.pop("resumed", None)
+    _save_places(cfg, folder)
     if trainer.is_global_zero:
         rewind(folder, newest)
         (folder / ERROR_FILE).unlink(missing_ok=True)
