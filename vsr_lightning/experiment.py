@@ -112,29 +112,17 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
         trainer = make_trainer(cfg)
         record.update(describe(data, module, trainer))
         ckpt_path = _starting_point(cfg, job.folder, module, trainer, record, before)
-        train_recorded(data, module, trainer, job.folder, record, ckpt_path)
+        module.provenance = in_checkpoint(record)
+        write_record(job.folder, record)
+        log.info("%s under %s, on %s", job.model, job.loss or "no loss", record["data"]["name"])
+        for logger in trainer.loggers:
+            logger.log_hyperparams({key: record[key] for key in ("model", "loss", "seed", "data", "features")})
+        record["scores"] = train(data, module, trainer, ckpt_path)
+        data.videos.check_unchanged()
+        record["epochs"] = trainer.current_epoch
         if trainer.is_global_zero:
             (job.folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
         return record["scores"]
-
-
-def train_recorded(
-    data: VideoData,
-    module: SuperResolution,
-    trainer: pl.Trainer,
-    folder: Path,
-    record: dict[str, Any],
-    ckpt_path: str | None = None,
-) -> None:
-    """Train and score, and add ``scores`` and ``epochs`` to the record, which the checkpoints and loggers get, too."""
-    log.info("%s under %s, on %s", record["model"], record["loss"] or "no loss", record["data"]["name"])
-    module.provenance = in_checkpoint(record)
-    write_record(folder, record)
-    for logger in trainer.loggers:
-        logger.log_hyperparams({key: record[key] for key in ("model", "loss", "seed", "data", "features")})
-    record["scores"] = train(data, module, trainer, ckpt_path)
-    data.videos.check_unchanged()
-    record["epochs"] = trainer.current_epoch
 
 
 def _refuse_another(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
