@@ -99,9 +99,8 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
     if cfg.resume:
         before = read_record(job.folder) if (job.folder / RUN_FILE).exists() else {}  # stopped before it wrote one
         _refuse_another(before, about | {"config": OmegaConf.to_container(cfg, resolve=True)}, job.folder)
-        if (saved := job.folder / ".hydra" / "config.yaml").exists():
-            rank_zero_only(OmegaConf.save)(cfg, saved)  # the places of files may be others than at the first start
         if before.get("status") == "finished":
+            _save_places(cfg, job.folder)
             log.info("%s has finished before: left as it is", job.folder)
             return before["scores"]
     with recorded(job.folder, cfg, about, before=before) as record:
@@ -113,29 +112,17 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
         trainer = make_trainer(cfg)
         record.update(describe(data, module, trainer))
         ckpt_path = _starting_point(cfg, job.folder, module, trainer, record, before)
-        train_recorded(data, module, trainer, job.folder, record, ckpt_path)
+        module.provenance = in_checkpoint(record)
+        write_record(job.folder, record)
+        log.info("%s under %s, on %s", job.model, job.loss or "no loss", record["data"]["name"])
+        for logger in trainer.loggers:
+            logger.log_hyperparams({key: record[key] for key in ("model", "loss", "seed", "data", "features")})
+        record["scores"] = train(data, module, trainer, ckpt_path)
+        data.videos.check_unchanged()
+        record["epochs"] = trainer.current_epoch
         if trainer.is_global_zero:
             (job.folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
         return record["scores"]
-
-
-def train_recorded(
-    data: VideoData,
-    module: SuperResolution,
-    trainer: pl.Trainer,
-    folder: Path,
-    record: dict[str, Any],
-    ckpt_path: str | None = None,
-) -> None:
-    """Train and score, and add ``scores`` and ``epochs`` to the record, which the checkpoints and loggers get, too."""
-    log.info("%s under %s, on %s", record["model"], record["loss"] or "no loss", record["data"]["name"])
-    module.provenance = in_checkpoint(record)
-    write_record(folder, record)
-    for logger in trainer.loggers:
-        logger.log_hyperparams({key: record[key] for key in ("model", "loss", "seed", "data", "features")})
-    record["scores"] = train(data, module, trainer, ckpt_path)
-    data.videos.check_unchanged()
-    record["epochs"] = trainer.current_epoch
 
 
 def _refuse_another(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
@@ -147,6 +134,13 @@ def _refuse_another(before: dict[str, Any], now: dict[str, Any], folder: Path) -
             f"resume: {folder} was started with {key}={theirs}, this command has {mine}: "
             "repeat its command, or start a run of its own"
         )
+
+
+@rank_zero_only
+def _save_places(cfg: DictConfig, folder: Path) -> None:
+    """Save the config with the places of files as they are now; bicubic at the end of a moved sweep reads it."""
+    if (saved := folder / ".hydra" / "config.yaml").exists():
+        OmegaConf.save(cfg, saved)
 
 
 def _starting_point(
@@ -170,6 +164,7 @@ def _starting_point(
     else:
         record.update(environment())  # all of it is trained by this code
         record.pop("resumed", None)
+    _save_places(cfg, folder)
     if trainer.is_global_zero:
         rewind(folder, newest)
         (folder / ERROR_FILE).unlink(missing_ok=True)

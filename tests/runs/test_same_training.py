@@ -152,8 +152,15 @@ def test_a_sweep_whose_folder_was_moved_goes_on_as_if_it_was_not(train, tmp_path
     assert not old.exists()
 
 
-# what lies in a run's folder, save Hydra's copy of the last command and its log
-LEFT = ("run.json", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "frames.csv")
+# what a run leaves in its folder, except its log
+LEFT = (
+    "run.json",
+    ".hydra/config.yaml",
+    ".hydra/overrides.yaml",
+    "checkpoints/last.ckpt",
+    "checkpoints/best.ckpt",
+    "frames.csv",
+)
 
 
 def test_a_command_of_another_run_is_refused_and_changes_nothing(train, tmp_path):

@@ -38,7 +38,7 @@ def git_state(root: Path) -> dict[str, Any] | None:
 
 
 def add_resume(record: dict[str, Any]) -> None:
-    """Say once, and add to ``record["resumed"]``, that a run goes on under another commit or other packages."""
+    """Add to ``record["resumed"]`` that a run goes on under another commit or other packages, and warn of it once."""
     now = environment()
     last = [record, *record.get("resumed", [])][-1]
     then_is, now_is = (dict(leaves({key: part.get(key) or {} for key in ("git", "versions")})) for part in (last, now))

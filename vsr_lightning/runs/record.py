@@ -1,4 +1,4 @@
-"""``run.json``: what a run was made from and how it ended, whole at any moment."""
+"""``run.json``: what a run was made from and how it ended. A reader finds it whole at any moment."""
 
 import json
 import logging
@@ -67,7 +67,7 @@ def recorded(
         _silence_warnings()
         yield record
     except RefusedError:
-        raise  # the record that lies there is another run's
+        raise  # the record in the folder belongs to another run
     except BaseException as error:
         interrupted = isinstance(error, (Interrupted, KeyboardInterrupt))
         close(status="interrupted" if interrupted else "failed", error=one_line(error))

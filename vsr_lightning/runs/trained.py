@@ -1,4 +1,4 @@
-"""A trained network from what its run left: the config it was made by, and its weights."""
+"""A trained network, rebuilt from the config and the weights that its run left."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,10 @@ class TrainedModel:
     """What a run left.
 
     Attributes:
-        record: what it was made from, as ``run.json`` has it, or the part of it that travels in a checkpoint.
-        checkpoint: the file of its weights, None for a network without any.
+        record: the run's ``run.json``, or the part of it that a checkpoint carries.
+        checkpoint: file of the weights; None for a network without any.
         weights: their values by name, as :class:`vsr_lightning.module.SuperResolution` names them.
-        epochs: for how many they were trained.
+        epochs: number of epochs that they were trained for.
     """
 
     record: dict[str, Any]
@@ -53,7 +53,7 @@ def load_run(run: str | Path | None = None, ckpt: str | Path | None = None) -> T
     if ckpt is not None:
         checkpoint = load_checkpoint(str(ckpt), "ckpt")
         if "config" not in (record := checkpoint["provenance"]):
-            raise ValueError(f"ckpt={ckpt} does not tell what network it is of: take one of this project's runs")
+            raise ValueError(f"ckpt={ckpt} does not say which network it is of: take one of this project's runs")
         return TrainedModel(record, Path(ckpt), checkpoint["state_dict"], checkpoint["epoch"] + 1)
     folder = Path(str(run))
     if not (folder / RUN_FILE).is_file():
