@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -50,21 +50,6 @@ class Metric:
     def compared(self) -> bool:
         """Whether the report compares runs by it."""
         return self.shown == "report"
-
-    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return one score per frame, (B,).
-
-        Raises:
-            ValueError: the function returned another shape.
-        """
-        assert self.function
-        scores = self.function(prediction, target)
-        if scores.shape != (len(target),):
-            raise ValueError(
-                f"the metric {self.title} returned shape {tuple(scores.shape)} for {len(target)} frames: "
-                f"let its function return one score per frame, ({len(target)},)"
-            )
-        return scores
 
 
 class Scoring(TypedDict):
@@ -157,16 +142,23 @@ def score_frames(metrics: Mapping[str, Metric], prediction: Tensor, target: Tens
 
     Returns:
         (B,) by each metric's name.
+
+    Raises:
+        ValueError: a metric returned another shape.
     """
-    usable = {
-        name: metric
-        for name, metric in metrics.items()
-        if metric.function and (metric.needs is None or metric.needs().exists())
-    }
 
     def score(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         prediction, target = prediction.float().clamp(0, 1), target.float()
-        return {name: metric(prediction, target) for name, metric in usable.items()}
+        scores = {}
+        for name, metric in metrics.items():
+            if metric.function and (metric.needs is None or metric.needs().exists()):
+                scores[name] = metric.function(prediction, target)
+                if (shape := tuple(scores[name].shape)) != (len(target),):
+                    raise ValueError(
+                        f"the metric {name} returned shape {shape} for {len(target)} frames: "
+                        f"let its function return one score per frame, ({len(target)},)"
+                    )
+        return scores
 
     with torch.autocast(prediction.device.type, enabled=False), torch.no_grad():
         return in_parts(score, prediction, target)
@@ -217,7 +209,11 @@ def _lpips(device: torch.device) -> LearnedPerceptualImagePatchSimilarity:
     return LearnedPerceptualImagePatchSimilarity("alex", reduction="none", normalize=True).to(device)
 
 
-def _haarpsi(prediction: Tensor, target: Tensor) -> Tensor:
+def _gmsd(prediction: Tensor, target: Tensor) -> Tensor:  # Xue et al. 2014
+    return gmsd(prediction, target, reduction="none")
+
+
+def _haarpsi(prediction: Tensor, target: Tensor) -> Tensor:  # Reisenhofer et al. 2018
     # two black frames have no wavelet to weight, and are infinitely alike
     return haarpsi(prediction, target, reduction="none").clamp_max(1)
 
@@ -238,40 +234,19 @@ def ssim_eq1(prediction: Tensor, target: Tensor, k1: float = 0.01, k2: float = 0
     return (luminance * (2 * covariance + k2) / (variances + k2)).float()
 
 
+HIGHER, LOWER = True, False  # is better
 METRICS = {
-    "psnr": Metric("PSNR (dB)", higher_is_better=True, test_only=False),
-    "ssim": Metric("SSIM", higher_is_better=True, test_only=False),
-    "psnr_eq2": Metric("Eq. 2 (dB)", higher_is_better=True, test_only=False, shown="csv"),
-    "ssim_eq1": Metric("Eq. 1", higher_is_better=True, test_only=False, shown="table"),
-    "haarpsi": Metric(
-        "HaarPSI",
-        higher_is_better=True,
-        function=_haarpsi,
-        about="perceptual similarity of Haar wavelets, without a network (Reisenhofer et al. 2018)",
-    ),
-    "gmsd": Metric(
-        "GMSD",
-        higher_is_better=False,
-        function=partial(gmsd, reduction="none"),
-        about="gradient magnitude similarity deviation, without a network (Xue et al. 2014)",
-    ),
-    "vgg_distance": Metric(
-        "VGG distance", higher_is_better=False, function=vgg_distance, about="Eq. 5 on the bundled VGG-19 features"
-    ),
-    "lpips": Metric(
-        "LPIPS",
-        higher_is_better=False,
-        function=lpips,
-        about="learned perceptual distance on AlexNet's features (Zhang et al. 2018)",
-        needs=alexnet_path,
-    ),
-    "temporal_error": Metric(
-        "temporal error",
-        higher_is_better=False,
-        about="mean absolute error of the change from one frame to the next",
-    ),
-    "psnr_published": Metric("published PSNR", higher_is_better=True, shown="table"),
-    "ssim_published": Metric("published SSIM", higher_is_better=True, shown="table", form=".3e"),
+    "psnr": Metric("PSNR (dB)", HIGHER, test_only=False),
+    "ssim": Metric("SSIM", HIGHER, test_only=False),
+    "psnr_eq2": Metric("Eq. 2 (dB)", HIGHER, test_only=False, shown="csv"),
+    "ssim_eq1": Metric("Eq. 1", HIGHER, test_only=False, shown="table"),
+    "haarpsi": Metric("HaarPSI", HIGHER, _haarpsi, "similarity of Haar wavelets, without a network"),
+    "gmsd": Metric("GMSD", LOWER, _gmsd, "gradient magnitude similarity deviation, without a network"),
+    "vgg_distance": Metric("VGG distance", LOWER, vgg_distance, "Eq. 5 on the bundled VGG-19 features"),
+    "lpips": Metric("LPIPS", LOWER, lpips, "perceptual distance learned on AlexNet's features", needs=alexnet_path),
+    "temporal_error": Metric("temporal error", LOWER, about="mean absolute error of the change to the next frame"),
+    "psnr_published": Metric("published PSNR", HIGHER, shown="table"),
+    "ssim_published": Metric("published SSIM", HIGHER, shown="table", form=".3e"),
 }
 
 

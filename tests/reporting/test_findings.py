@@ -54,7 +54,8 @@ def test_a_page_is_filled_from_runs_and_again_from_what_is_kept_of_them(vsr, tmp
     conditions = {c.label: c for c in comparable(read_results([tmp_path / "sweep"]))[0].conditions}
     expected = paired_difference(conditions["mse"], conditions["perceptual"], "psnr")
     shown = [float(number) for number in re.findall(r"[-+][\d.]+", difference["PSNR (dB)"])]
-    assert shown == pytest.approx(expected[:3], abs=0.051 * (expected.high - expected.low))
+    kept_digits = 1e-5  # seven of a PSNR above 10 dB
+    assert shown == pytest.approx(expected[:3], abs=0.051 * (expected.high - expected.low) + kept_digits)
 
     assert write_findings([], [page], kept) == [
         f"page: {page}",

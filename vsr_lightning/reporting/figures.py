@@ -64,7 +64,7 @@ def perception_distortion_figure(group: Group, score: str) -> Figure:
     """
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
-    conditions = [condition for condition in group.scored("psnr") if len(condition.scores(score))]
+    conditions = [it for it in group.conditions if len(it.scores("psnr")) and len(it.scores(score))]
     models = list(dict.fromkeys(condition.results[0].record["model"] for condition in conditions))
     names = [condition.label.removeprefix(f"{condition.results[0].record['model']} ") for condition in conditions]
     kinds = list(dict.fromkeys(names))  # what was trained on has a colour, each network a marker

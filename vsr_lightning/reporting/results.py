@@ -60,9 +60,9 @@ class Condition:
     """Runs that differ in nothing but the seed.
 
     Attributes:
-        label: what tells it from the other conditions of its group.
-        results: one a seed, in the seeds' order.
-        varied: ``key=value`` of what tells it from them beside network and loss.
+        label: its name, unique within its group.
+        results: one per seed, in the seeds' order.
+        swept: ``key=value`` of what distinguishes it within its group beside network and loss.
     """
 
     label: str
@@ -70,7 +70,7 @@ class Condition:
     swept: tuple[str, ...] = ()
 
     def scores(self, name: str) -> np.ndarray:
-        """Return ``name`` of each finished run, one a seed."""
+        """Return ``name`` of each finished run, one per seed."""
         runs = (result.record["scores"] for result in self.results if result.finished)
         return np.array([scores[name] for scores in runs if name in scores])
 
@@ -115,14 +115,10 @@ class Group:
         """The metrics that at least one of its finished runs has a score of."""
         return scored_metrics(result.record for result in self.results if result.finished)
 
-    @cached_property
+    @property
     def compared_metrics(self) -> dict[str, Metric]:
         """Those by which its conditions are compared."""
         return {name: metric for name, metric in self.metrics.items() if metric.compared}
-
-    def scored(self, name: str) -> list[Condition]:
-        """Return the conditions of which at least one run has the score."""
-        return [condition for condition in self.conditions if len(condition.scores(name))]
 
 
 def read_results(folders: Iterable[Path]) -> list[Result]:

@@ -78,13 +78,11 @@ class ComparableRuns(NamedTuple):
 
     Attributes:
         letter: the group's name.
-        key: what they share, see :func:`comparison_key`.
         places: where they stand in the list that was grouped.
         reason: what sets them apart from the first group, in words.
     """
 
     letter: str
-    key: dict[str, str]
     places: list[int]
     reason: str
 
@@ -103,9 +101,7 @@ def comparable_runs(records: Sequence[Mapping[str, Any]]) -> list[ComparableRuns
     members = [(group, [place for place, key in keys.items() if _agree(key, group)]) for group in groups]
     members.sort(key=lambda member: member[1])
     return [
-        ComparableRuns(
-            f"{ascii_uppercase[number % 26]}{number // 26 or ''}", key, places, _differences(key, members[0][0])
-        )
+        ComparableRuns(f"{ascii_uppercase[number % 26]}{number // 26 or ''}", places, _differences(key, members[0][0]))
         for number, (key, places) in enumerate(members)
     ]
 
