@@ -30,9 +30,21 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HYDRA = ("train", "evaluate", "predict", "pretrain", "preferences")  # commands with a config of their own
 ARGPARSE = ("report", "findings")
-ELSEWHERE = ("ray", "submitit_local", "edge")  # choices of Hydra's plugins, and the example's
+ELSEWHERE = ("ray", "submitit_local")  # choices of Hydra's plugins
 TOP = {*yaml.safe_load((CONF / "train.yaml").read_text()), *(path.name for path in CONF.iterdir())}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _examples(tmp_path_factory):
+    """Let the commands start where the configs of docs/extending.md lie."""
+    with pytest.MonkeyPatch.context() as context:
+        context.chdir(tmp_path_factory.mktemp("examples"))
+        for text in _blocks(ROOT / "docs" / "extending.md", "yaml"):
+            path = Path(text.splitlines()[0].removeprefix("# "))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        yield
 
 
 def _blocks(page, language):
@@ -154,7 +166,10 @@ def _exists(key, value):
     """Return whether there is such a choice, if this key is one of choices; several stand in a list."""
     names = value.strip("[]").split(",")
     return not (CONF / key).is_dir() or all(
-        (CONF / key / f"{name}.yaml").exists() or name in ELSEWHERE or name.isupper() for name in names
+        any((conf / key / f"{name}.yaml").exists() for conf in (CONF, Path("conf")))
+        or name in ELSEWHERE
+        or name.isupper()
+        for name in names
     )
 
 

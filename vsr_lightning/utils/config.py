@@ -52,14 +52,14 @@ def _given() -> list[Path]:
     parser.add_argument("--config-dir", "-cd", nargs="?", action="append", default=[])
     given, others = parser.parse_known_args(sys.argv[1:])
     entries = [entry for entry in others if entry.startswith("hydra.searchpath=")]
-    places = [*given.config_dir]
+    places: list[str] = given.config_dir
     for override in OverridesParser.create().parse_overrides(entries):
-        places += override.value() or []
+        places += cast(list[str], override.value() or [])
     return [
         cast(Path, files(place.removeprefix("pkg://").replace("/", ".")))
         if place.startswith("pkg://")
         else Path(place.removeprefix("file://"))
-        for place in map(str, places)
+        for place in places
     ]
 
 
