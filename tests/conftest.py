@@ -73,17 +73,20 @@ def small_features() -> Features:
     return Features(layers, "small", "0" * 64)
 
 
+def train_in(folder: Path, *args: str) -> None:
+    """Run ``python -m vsr_lightning.train`` in this process, from this folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("HYDRA_FULL_ERROR", "0")
+        patch.setattr(sys, "argv", ["train", *args])
+        run_cli(main)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a whole run through the command line, shared by the tests that look at what it left."""
     root = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as context:
-        context.chdir(root)
-        context.setattr(
-            sys, "argv", ["train", *TINY, "loss=perceptual", "loss.layers=[relu1_1]", "seed=0", "hydra.run.dir=run"]
-        )
-        run_cli(main)
-        context.delenv("HYDRA_FULL_ERROR", raising=False)
+    train_in(root, *TINY, "loss=perceptual", "loss.layers=[relu1_1]", "seed=0", "hydra.run.dir=run")
     return root / "run"
 
 

@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from tests.conftest import TINY
+from tests.conftest import TINY, train_in
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.reporting.curves import read_curves
@@ -67,7 +67,7 @@ def assert_equal_scores(two, one):
 def one(tmp_path_factory):
     """A sweep in one process."""
     folder = tmp_path_factory.mktemp("one")
-    run(folder, *TRAIN, "-m", *TINY, "loss=mse,perceptual", "hydra.sweep.dir=sweep")
+    train_in(folder, "-m", *TINY, "loss=mse,perceptual", "hydra.sweep.dir=sweep")
     return folder / "sweep"
 
 
@@ -90,14 +90,13 @@ def test_a_process_that_fails_ends_its_job_and_the_next_starts_clean(tmp_path, o
     (tmp_path / "failing.py").write_text(FAILING)
     (tmp_path / "conf/loss").mkdir(parents=True)
     (tmp_path / "conf/loss/failing.yaml").write_text("_target_: failing.FailsInOneProcess\n")
-    out = run(tmp_path, *TRAIN, "-m", *TINY, *TWO, "loss=failing,mse,perceptual", "hydra.sweep.dir=sweep",
+    out = run(tmp_path, *TRAIN, "-m", *TINY, *TWO, "loss=failing,mse", "hydra.sweep.dir=sweep",
               f"hydra.searchpath=[file://{tmp_path}/conf]", code=1)  # fmt: skip
-    failed, mse, perceptual = (next((tmp_path / "sweep").glob(f"{number}_*")) for number in range(3))
+    failed, mse = (next((tmp_path / "sweep").glob(f"{number}_*")) for number in range(2))
     assert record(failed)["status"] == "failed"
     assert "the second process has had enough" in (failed / "error.txt").read_text()
     assert "process 1 of 2 failed: RuntimeError: the second process has had enough" in out
-    for job in (mse, perceptual):
-        assert_equal_scores(job, next(one.glob(f"*_{job.name.split('_', 1)[1]}")))
+    assert_equal_scores(mse, next(one.glob("*_mse_*")))
 
 
 @pytest.mark.slow
@@ -116,9 +115,9 @@ def test_torchrun_around_a_sweep_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_stops_all_processes_of_a_run_which_can_go_on(tmp_path):
-    command = (*TRAIN, *TINY, *TWO, "trainer.max_epochs=40", "data.train_videos=30")
+    command = (*TRAIN, *TINY, *TWO, "trainer.max_epochs=16", "data.train_videos=30")
     process, log = start(tmp_path, *command, "hydra.run.dir=run"), tmp_path / "run" / "train.log"
-    while process.poll() is None and not (log.exists() and "epoch 3/40" in log.read_text()):
+    while process.poll() is None and not (log.exists() and "epoch 3/16" in log.read_text()):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
@@ -129,7 +128,7 @@ def test_a_signal_stops_all_processes_of_a_run_which_can_go_on(tmp_path):
     run(tmp_path, *command, "hydra.run.dir=whole")
     assert record(tmp_path / "run")["scores"] == record(tmp_path / "whole")["scores"]
     resumed, whole = (read_curves(tmp_path / name, ("train/loss", "train/psnr")) for name in ("run", "whole"))
-    assert len(whole["train/psnr"][0]) == 40
+    assert len(whole["train/psnr"][0]) == 16
     for tag in whole:
         assert resumed[tag][0] == whole[tag][0]
         assert resumed[tag][1] == pytest.approx(whole[tag][1], rel=1e-6)

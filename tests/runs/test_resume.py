@@ -13,11 +13,9 @@ import torch
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from tests.conftest import PROCESSES, TINY
+from tests.conftest import PROCESSES, TINY, train_in
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
-from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.runs.checkpoint import PREVIOUS
-from vsr_lightning.train import main
 
 COMMAND = (
     *TINY, "loss=perceptual", "loss.layers=[relu1_1]", "logger=[tensorboard,csv]", "data.train_videos=12",
@@ -28,10 +26,8 @@ KILLS = 10
 
 def run(folder, *overrides):
     """Be the command, in a process of its own."""
-    os.chdir(folder.parent)
-    sys.argv = ["train", *COMMAND, f"hydra.run.dir={folder}", *overrides]
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    run_cli(main)
+    train_in(folder.parent, *COMMAND, f"hydra.run.dir={folder}", *overrides)
 
 
 def scalars(run):
@@ -68,10 +64,7 @@ def assert_equal_runs(resumed, whole):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HYDRA_FULL_ERROR", "0")
-        patch.setattr(sys, "argv", ["train", *COMMAND, f"hydra.run.dir={folder}"])
-        run_cli(main)
+    train_in(folder.parent, *COMMAND, "hydra.run.dir=run")
     return folder
 
 
