@@ -41,8 +41,8 @@ def mean_and_spread(scores: np.ndarray) -> tuple[float, float]:
 def paired_difference(first: Condition, second: Condition, score: str) -> Difference | None:
     """Return ``second`` minus ``first`` on the same test videos, averaged over the seeds that both have.
 
-    The interval is the percentile bootstrap's (Efron 1979) over videos: how far the mean could be with other test
-    videos, for these trainings. The spread over trainings is another matter, and is told by the seeds.
+    The interval is the percentile bootstrap's (Efron 1979) over videos: how much other test videos could change the
+    mean, for these trainings. How much other trainings could, the spread over seeds says.
 
     Returns:
         None if they share no seed, have no scores per frame of the same videos, or only of one video.
@@ -89,6 +89,6 @@ def pairs(group: Group) -> list[tuple[Condition, Condition]]:
 
 
 def _without(choice: str, condition: Condition) -> tuple[str, list[str]]:
-    """Return what tells a condition from others, but for its loss or its model and that one's keys."""
+    """Return a condition's identity but for ``choice``, loss or model, and its keys: equal if only that differs."""
     other = condition.results[0].record["model" if choice == "loss" else "loss"]
     return other, [part for part in condition.swept if not part.startswith(f"{choice}.")]
