@@ -110,8 +110,9 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         for logger in trainer.loggers:
             logger.save()
-            if isinstance(logger, CSVLogger) and (path := Path(logger.experiment.metrics_file_path)).is_file():
-                self.table = path.read_text(encoding="utf-8")
+            if isinstance(logger, CSVLogger) and trainer.is_global_zero:  # elsewhere, it has no file
+                path = Path(logger.experiment.metrics_file_path)
+                self.table = path.read_text(encoding="utf-8") if path.is_file() else ""
         trainer.save_checkpoint(self.path)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
