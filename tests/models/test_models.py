@@ -370,3 +370,8 @@ def test_bicubic_matches_torchvision_on_the_middle_frame():
     expected = TF.resize(low_res[:, 2], [64, 64], InterpolationMode.BICUBIC, antialias=False).clamp(0, 1)
     torch.testing.assert_close(Bicubic()(low_res), expected, atol=1e-5, rtol=0)
     assert not list(Bicubic().parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_leaves_the_datas_config_alone(name):
+    assert compose_train(f"model={name}").data == compose_train().data
