@@ -34,9 +34,9 @@ class PublishedProcedure(SuperResolution):
 
     Args:
         model: with an output in 0..1, such as ``model.output=sigmoid``.
-        loss: as usual; a perceptual one gets the taps and the normalisation below.
+        loss: as usual; a perceptual one gets the layers and the normalization below.
         layers: of a perceptual loss; the code has relu1_2, 2_2, 3_4, 4_4 and 5_4.
-        normalize: whether a perceptual loss normalises its input as VGG-19 was trained with; the code does not.
+        normalize: whether a perceptual loss normalizes its input as VGG-19 was trained with; the code does not.
         frames: predicted frames of a video.
         how: see :class:`SuperResolution`.
     """

@@ -120,10 +120,12 @@ class VideoWindows(VideoData):
         if videos is None or not self.cache_low_res:
             return WindowDataset(frames, spec, self.frame_range[0])
         if videos not in self._low_res:
-            firsts = range(videos.start, videos.stop, DOWNSAMPLED_AT_ONCE)
-            parts = (frames[first : min(first + DOWNSAMPLED_AT_ONCE, videos.stop)].copy() for first in firsts)
-            low_res = [self.degradation.downsample(torch.from_numpy(part)) for part in parts]
-            self._low_res[videos] = torch.cat(low_res)
+            chosen, scale = frames[videos.start : videos.stop], self.degradation.scale
+            low_res = torch.empty(*chosen.shape[:3], chosen.shape[3] // scale, chosen.shape[4] // scale)
+            for first in range(0, len(videos), DOWNSAMPLED_AT_ONCE):  # in place: there may not be room for two
+                part = slice(first, first + DOWNSAMPLED_AT_ONCE)
+                low_res[part] = self.degradation.downsample(torch.from_numpy(chosen[part].copy()))
+            self._low_res[videos] = low_res
         return WindowDataset(frames, spec, self.frame_range[0], self._low_res[videos], videos.start)
 
     def _frames(self) -> np.ndarray:

@@ -1,4 +1,12 @@
-"""Batches of a plan: a sampler that yields whole batches, and a loader that a resumed training enters where it left."""
+"""Loading by whole batches.
+
+PyTorch's usual way asks a dataset for one sample at a time and collates them. Here the sampler is a batch sampler: for
+each step it yields the index of a whole batch, and ``dataset[index]`` makes that batch in one NumPy operation, which is
+why the ``DataLoader`` has ``batch_size=None``. An index is a NamedTuple of columns, one row per window: which video,
+which first frame, how blurred. The columns of a whole epoch are its *plan*, a pure function of seed and epoch, so that
+neither workers, nor devices, nor a resume can change which windows are seen: a device takes every ``world_size``-th row
+of each batch, and a resumed training enters the plan at the batch where it left.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar

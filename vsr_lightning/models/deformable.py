@@ -21,9 +21,9 @@ class Deformable(Network):
         features: residual blocks on each frame by itself.
         blocks: residual blocks after fusion.
         groups: of channels that move together.
-        frames: frames a window.
+        frames: of a window.
         scale: factor between low-res and high-res, 2 or 4.
-        channels: of a frame, 1 is grey, 3 RGB.
+        channels: of a frame, 1 is gray, 3 RGB.
 
     Raises:
         ValueError: another scale, or a width that can't be grouped.

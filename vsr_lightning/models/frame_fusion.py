@@ -17,13 +17,13 @@ class FrameFusion(Network):
     Args:
         widths: channels after each convolution of the encoder.
         pools: whether a 2x2 max pool follows it.
-        frames: frames a window.
+        frames: of a window.
         low_res: height and width of the low-res frames.
         scale: factor between low-res and high-res.
-        channels: of a frame, 1 is grey.
+        channels: of a frame, 1 is gray.
         output: ``linear``, or ``sigmoid``, which the published code has after the linear layer.
         init: ``kaiming`` keeps the signal's size up to the linear layer; ``torch`` is PyTorch's default, under which
-            it shrinks and the fusion's last ReLU can starve (README, "What the recipe leaves open").
+            it shrinks and the fusion's last ReLU can starve (docs/reproduction.md, "What the recipe leaves open").
 
     Raises:
         ValueError: sizes that don't fit each other.

@@ -24,7 +24,7 @@ class Recurrent(Network):
         width: channels.
         blocks: residual blocks each way.
         scale: factor between low-res and high-res, 2 or 4.
-        channels: of a frame, 1 is grey, 3 RGB.
+        channels: of a frame, 1 is gray, 3 RGB.
         coupled: whether the way forward sees what the way back found, as in the same paper's IconVSR; then its features
             alone are upsampled.
         flow_levels: of the pyramid in which flow is estimated.

@@ -15,9 +15,9 @@ class ResidualFusion(Network):
     Args:
         width: channels of the blocks.
         blocks: how many, two convolutions each.
-        frames: frames a window.
+        frames: of a window.
         scale: factor between low-res and high-res, 2 or 4.
-        channels: of a frame, 1 is grey, 3 RGB.
+        channels: of a frame, 1 is gray, 3 RGB.
 
     Raises:
         ValueError: another scale.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-Parts = Mapping[str, Sequence[tuple[int, str]]]  # train and test -> number and folder of each clip in use
+Parts = Mapping[str, Sequence[tuple[int, str]]]  # train and test -> index and folder of each clip in use
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
@@ -37,8 +37,8 @@ class ClipFolders:
     Attributes:
         root: the folder above.
         parts: the split.
-        clips: each by its number.
-        grey: whether frames are read as luminance; else as RGB.
+        clips: each by its index.
+        gray: whether frames are read as luminance; else as RGB.
         name: short, for tables.
         description: one sentence for ``run.json``.
         checksum: MD5 over the split, and over path and size of each frame in use.

@@ -42,16 +42,16 @@ def digits() -> np.ndarray:
 
 
 def generate(videos: Iterable[int], seed: int = 0) -> np.ndarray:
-    """Make the videos with these numbers; video ``i`` is a pure function of ``(seed, i)``.
+    """Make the videos of these indices; video ``i`` is a pure function of ``(seed, i)``.
 
     Videos below 8,000 draw from the training digits, the others from the test digits.
 
     Args:
-        videos: numbers of the videos to make, each in [0, 10000).
+        videos: indices of the videos to make, each in [0, 10000).
         seed: of the whole set.
 
     Returns:
-        (n, 20, 64, 64) uint8: two digits a video that bounce off the edges, merged by maximum.
+        (n, 20, 64, 64) uint8: two digits per video that bounce off the edges, merged by maximum.
     """
     bank, videos = digits(), list(videos)
     glyph = np.empty((len(videos), 2), int)

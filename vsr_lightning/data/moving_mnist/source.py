@@ -31,7 +31,7 @@ def load_videos(
     Args:
         source: ``published`` (strict), ``generated``, or ``auto``: published if it is there or can be had.
         root: folder above ``MovingMNIST/mnist_test_seq.npy``.
-        used: numbers of the videos that will be read.
+        used: indices of the videos that will be read.
         seed: of the generated set.
         download: whether a missing published file may be fetched (819 MB).
         cache: folder in which a generated set is kept, for other processes to map; None makes it in each process.
