@@ -54,7 +54,7 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
 
 def of_best(group: Group, pictures: dict[str, Tensor], videos: int = 2) -> dict[str, Tensor]:
     """Return few of the pictures: truth, bicubic, and the network with the highest PSNR under MSE and perceptual."""
-    trained = [it for it in group.conditions if len(it.scores("psnr")) and it.results[0].trained]
+    trained = [c for c in group.conditions if c.results[0].trained and len(c.scores("psnr"))]
     trained.sort(key=lambda condition: -condition.scores("psnr").mean())
     made_by = {condition.label: condition.results[0].record for condition in trained}
     kept = [
