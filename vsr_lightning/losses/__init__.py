@@ -1,8 +1,7 @@
 """Losses: (prediction, target) -> scalar, images in [0, 1]; none knows of a network.
 
-A new loss is a class here, a file in ``conf/loss`` that names it, and a test. PyTorch's own need only the file. A loss
-that looks through a feature network has it as its attribute ``features``, so that runs can record which one. A loss
-that is a sum may offer what :class:`SumOfTerms` asks for, so that each term has a curve of its own.
+A new loss is a class here (PyTorch's own need none), a file in ``conf/loss`` that names it, and a test. A feature
+network that it uses is its attribute ``features``, which runs record; a sum may be a :class:`SumOfTerms`.
 """
 
 from vsr_lightning.losses.metric_losses import LPIPS, PSNR, SSIM

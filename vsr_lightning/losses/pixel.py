@@ -23,8 +23,7 @@ class Charbonnier(nn.Module):
 class FFT(nn.Module):
     """Mean absolute difference of the orthonormal Fourier transforms, real and imaginary parts.
 
-    A detail that is blurred away counts as much as the same amount of brightness (Cho et al. 2021, MIMO-UNet, there
-    without the orthonormal scale).
+    Lost detail counts as much as lost brightness (Cho et al. 2021, MIMO-UNet, there without the orthonormal scale).
     """
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:

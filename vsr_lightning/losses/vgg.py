@@ -4,6 +4,8 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import NamedTuple
@@ -12,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights
+from torchvision.models import VGG19_Weights, WeightsEnum
 
 from vsr_lightning.utils.download import download, verify
 
@@ -46,7 +48,7 @@ LAYERS = _vgg19_layers()  # Simonyan and Zisserman 2015, configuration E
 
 
 class Normalize(nn.Module):
-    """(B, 1 or 3, H, W) in [0, 1] -> (B, 3, H, W) as VGG-19 expects it; a grey channel is repeated."""
+    """(B, 1 or 3, H, W) in [0, 1] -> (B, 3, H, W) as VGG-19 expects it; a gray channel is repeated."""
 
     mean: Tensor
     std: Tensor
@@ -57,7 +59,6 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Subtract each channel's mean and divide by its standard deviation; by default those of ImageNet."""
         return (images - self.mean) / self.std
 
 
@@ -91,20 +92,23 @@ def load_features(name: str) -> Features:
     """
     if name == "random":
         return _features(random_layers(WIDTH), name)
-    if name == "bundled":
-        return _bundled()
-    if name == "imagenet":
-        return _imagenet()
-    if name == "auto":
+    if name in ("imagenet", "auto"):
         try:
             return _imagenet()
         except (OSError, ValueError) as error:
+            if name == "imagenet":
+                raise
             log.warning(
                 "FEATURES: VGG-19's ImageNet weights can't be had (%s); the perceptual loss uses the BUNDLED network "
                 "instead, a small one trained on digits. features=imagenet makes this an error.",
                 error,
             )
-            return _bundled()
+    if name in ("bundled", "auto"):
+        try:
+            verify(BUNDLED, sha256_prefix=BUNDLED_SHA256)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"the bundled weights are damaged: {error}; install vsr_lightning anew") from error
+        return _features(_read(BUNDLED), "bundled")
     path = Path(str(name))
     if not path.is_file():
         raise ValueError(f"features={name} is no file, nor imagenet, bundled, random or auto")
@@ -112,59 +116,43 @@ def load_features(name: str) -> Features:
     return replace(loaded, name=f"{path.name} {loaded.checksum[:8]}")
 
 
-def imagenet_path() -> Path:
-    """Return where torchvision caches its VGG-19."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / VGG19_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+def torchvision_path(weights: WeightsEnum) -> Path:
+    """Return where torchvision caches these weights."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+
+
+imagenet_path = partial(torchvision_path, VGG19_Weights.IMAGENET1K_V1)
 
 
 def _imagenet() -> Features:
     path, prefix = imagenet_path(), imagenet_path().stem.split("-")[1]
-    if path.exists():
-        verify(path, sha256_prefix=prefix)
-    else:
-        try:
-            download(VGG19_Weights.IMAGENET1K_V1.url, path, sha256_prefix=prefix)
-        except OSError as error:
-            raise OSError(f"{error}: put {path.name} in {path.parent}, or choose features=bundled or a file") from error
-    return _features(_read(path), "imagenet")
-
-
-def _bundled() -> Features:
     try:
-        verify(BUNDLED, sha256_prefix=BUNDLED_SHA256)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the bundled weights are damaged: {error}; install vsr_lightning anew") from error
-    return _features(_read(BUNDLED), "bundled")
+        download(VGG19_Weights.IMAGENET1K_V1.url, path, sha256_prefix=prefix)
+    except OSError as error:
+        raise OSError(f"{error}: put {path.name} in {path.parent}, or choose features=bundled or a file") from error
+    verify(path, sha256_prefix=prefix)  # it may have been there before
+    return _features(_read(path), "imagenet")
 
 
 def _read(path: Path) -> Layers:
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise ValueError(
-            f"{path} is not a readable state dict of tensors: it is damaged, or of another kind than its name says"
+            f"{path} is not a readable state dict of tensors: damaged, or not what its name says"
         ) from error
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
-    # clones, so that the classifier's 494 MB go with the rest of the file
-    return _layers({key: value.float().clone() for key, value in state.items() if key.startswith("features.")}, path)
-
-
-def _layers(state: Mapping[str, Tensor], path: Path) -> Layers:
     layers, before = {}, 3
     for name, layer in LAYERS.items():
         key = f"features.{layer.position}"
         weight, bias = state.get(f"{key}.weight"), state.get(f"{key}.bias")
         if weight is None or bias is None:
-            raise ValueError(
-                f"{path} has no {key}.weight and .bias: expected VGG-19's convolutions as torchvision names them"
-            )
+            raise ValueError(f"{path} has no {key}.weight and .bias: expected VGG-19's, as torchvision names them")
         if weight.shape != (len(bias), before, 3, 3):
             raise ValueError(f"{path}: {key}.weight is {tuple(weight.shape)}, expected {(len(bias), before, 3, 3)}")
-        layers[name], before = (weight, bias), len(bias)
+        # clones, so that the classifier's 494 MB go with the rest of the file
+        layers[name], before = (weight.float().clone(), bias.float().clone()), len(bias)
     return layers
 
 
@@ -182,7 +170,6 @@ def random_layers(width: float) -> Layers:
 
 def _features(layers: Layers, name: str) -> Features:
     digest = hashlib.sha256()
-    for weight, bias in layers.values():
-        digest.update(weight.numpy().tobytes())
-        digest.update(bias.numpy().tobytes())
+    for value in chain.from_iterable(layers.values()):
+        digest.update(value.numpy().tobytes())
     return Features(layers, name, digest.hexdigest())

@@ -49,7 +49,6 @@ class WeightedSum(nn.Module):
         return {name: loss(prediction, target) for name, loss in self.losses.items()}
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Return the weighted sum of what :meth:`terms` returned."""
         return cast(Tensor, sum(self.weights[name] * value for name, value in terms.items()))
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
