@@ -11,19 +11,12 @@ from torchvision.utils import make_grid
 from vsr_lightning.models import Bicubic
 
 GRAY = 0.5  # between the frames
+MILLISECONDS = 200  # a frame of a GIF is shown
 SMALL = 64  # frames of this height are shown at twice their size
 
 
 def references(low_res: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Return what to compare predictions with: (B, C, H, W) in [0, 1] each, by kind.
-
-    Args:
-        low_res: (B, C, h, w) in [0, 1].
-        target: (B, C, H, W) in [0, 1].
-
-    Returns:
-        ``truth``, ``low-res`` (each pixel enlarged) and ``bicubic``.
-    """
+    """Return ``truth``, ``low-res`` (each pixel enlarged) and ``bicubic``, (B, C, H, W) each; all in [0, 1]."""
     return {
         "truth": target,
         "low-res": F.interpolate(low_res, target.shape[-2:], mode="nearest"),
@@ -38,20 +31,19 @@ def side_by_side(low_res: Tensor, prediction: Tensor, target: Tensor) -> dict[st
 
 
 def grid(columns: dict[str, Tensor]) -> Tensor:
-    """Return a (3, H, W) picture, small frames enlarged: a row an image of the batch, a column a kind."""
-    enlarge = _enlargement(next(iter(columns.values())))
+    """Return a (3, H, W) picture, small frames enlarged: one row per image of the batch, one column per kind."""
     rows = torch.stack(list(columns.values()), dim=1).flatten(0, 1)
-    picture = make_grid(rows.cpu(), nrow=len(columns), pad_value=GRAY)
-    return picture.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2)
+    return _enlarged(make_grid(rows.cpu(), nrow=len(columns), pad_value=GRAY), rows.shape[-2])
 
 
 def strip(columns: dict[str, Tensor]) -> Tensor:
-    """Return a clip (T, C, H, W'): the kinds beside each other, a frame an image of the batch."""
+    """Return a clip (T, C, H, W'): the kinds beside each other, one frame per image of the batch."""
     return torch.cat([F.pad(images, (0, 2), value=GRAY) for images in columns.values()], dim=-1)[..., :-2]
 
 
-def _enlargement(images: Tensor) -> int:
-    return max(1, 2 * SMALL // images.shape[-2])
+def _enlarged(images: Tensor, height: int) -> Tensor:
+    times = max(1, 2 * SMALL // height)
+    return images.repeat_interleave(times, -1).repeat_interleave(times, -2)
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -59,13 +51,9 @@ def to_uint8(images: Tensor) -> Tensor:
     return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
 
 
-def gif(clip: Tensor, frames_per_second: float = 5) -> bytes:
+def gif(clip: Tensor) -> bytes:
     """Return a (T, 1 or 3, H, W) clip in [0, 1] as a GIF that repeats for ever, small frames enlarged."""
-    enlarge = _enlargement(clip)
-    large = to_uint8(clip).repeat_interleave(enlarge, -1).repeat_interleave(enlarge, -2)
-    images = [to_pil_image(frame) for frame in large]
+    first, *others = map(to_pil_image, _enlarged(to_uint8(clip), clip.shape[-2]))
     buffer = io.BytesIO()
-    images[0].save(
-        buffer, "gif", save_all=True, append_images=images[1:], duration=round(1000 / frames_per_second), loop=0
-    )
+    first.save(buffer, "gif", save_all=True, append_images=others, duration=MILLISECONDS, loop=0)
     return buffer.getvalue()

@@ -1,8 +1,8 @@
-"""The metrics: what each computes of single frames, and the table that says what reports must know of them."""
+"""The metrics: what each computes from single frames, and the table that says what reports must know of them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -18,6 +18,7 @@ from vsr_lightning.losses.metric_losses import alexnet_path, ssim
 
 SSIM_WINDOW = 11
 PIXELS_AT_ONCE = 80 * 64**2
+DESCRIBED = ("title", "higher_is_better", "about", "shown", "form")  # what a record keeps of a metric
 MAX_DB = 100.0  # identical frames have no finite PSNR, and one infinite frame would swallow the mean
 
 
@@ -78,12 +79,19 @@ def frame_scores(
         ValueError: a frame, or what the border leaves of it, is smaller than SSIM's window.
     """
     prediction, target = prediction.float().clamp(0, 1), target.float()
-    seen, sharp = (_scored_part(images, luminance, crop_border) for images in (prediction, target))
-    dims = tuple(range(1, target.ndim))
+    height, width = target.shape[-2:]
+    if min(height, width) < SSIM_WINDOW:
+        raise ValueError(f"frames of {height}x{width} are smaller than SSIM's window, {SSIM_WINDOW}: give larger ones")
+    if min(height, width) - 2 * crop_border < SSIM_WINDOW:
+        left = f"leaves less than {SSIM_WINDOW} pixels of frames of {height}x{width}"
+        raise ValueError(f"module.crop_border={crop_border} {left}: lower it")
+    inside = (..., *(slice(crop_border, side - crop_border) for side in (height, width)))
+    seen, sharp = prediction[inside], target[inside]
+    if luminance:
+        seen, sharp = studio_luminance(seen), studio_luminance(sharp)
+    psnr = peak_signal_noise_ratio(seen, sharp, data_range=(0.0, 1.0), dim=(1, 2, 3), reduction="none")
     return {
-        "psnr": peak_signal_noise_ratio(seen, sharp, data_range=(0.0, 1.0), dim=dims, reduction="none").clamp_max(
-            MAX_DB
-        ),
+        "psnr": psnr.clamp_max(MAX_DB),
         "ssim": ssim(seen, sharp),
         "psnr_eq2": psnr_eq2(prediction * 255, target * 255),
         "ssim_eq1": ssim_eq1(prediction * 255, target * 255),
@@ -93,7 +101,7 @@ def frame_scores(
 def in_parts(
     score: Callable[[Tensor, Tensor], dict[str, Tensor]], prediction: Tensor, target: Tensor
 ) -> dict[str, Tensor]:
-    """Return what ``score`` tells of each frame, some frames at a time: large ones would not fit all at once."""
+    """Return ``score`` of each frame, computed on some frames at a time: large ones would not fit all at once."""
     some = frames_at_once(target)
     parts = [score(*part) for part in zip(prediction.split(some), target.split(some), strict=True)]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -119,19 +127,6 @@ def studio_luminance(images: Tensor) -> Tensor:
     return (65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255
 
 
-def _scored_part(images: Tensor, luminance: bool, crop_border: int) -> Tensor:
-    height, width = images.shape[-2:]
-    if min(height, width) < SSIM_WINDOW:
-        raise ValueError(f"frames of {height}x{width} are smaller than SSIM's window, {SSIM_WINDOW}: give larger ones")
-    if min(height, width) - 2 * crop_border < SSIM_WINDOW:
-        raise ValueError(
-            f"module.crop_border={crop_border} leaves less than {SSIM_WINDOW} pixels of "
-            f"frames of {height}x{width}: lower it"
-        )
-    inside = images[..., crop_border : height - crop_border, crop_border : width - crop_border]
-    return studio_luminance(inside) if luminance else inside
-
-
 def score_frames(metrics: Mapping[str, Metric], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Score each frame by those of the metrics that have a function and what it needs, in full precision.
 
@@ -154,10 +149,8 @@ def score_frames(metrics: Mapping[str, Metric], prediction: Tensor, target: Tens
             if metric.function and (metric.needs is None or metric.needs().exists()):
                 scores[name] = metric.function(prediction, target)
                 if (shape := tuple(scores[name].shape)) != (len(target),):
-                    raise ValueError(
-                        f"the metric {name} returned shape {shape} for {len(target)} frames: "
-                        f"let its function return one score per frame, ({len(target)},)"
-                    )
+                    wrong = f"the metric {name} returned shape {shape} for {len(target)} frames"
+                    raise ValueError(f"{wrong}: let its function return one score per frame")
         return scores
 
     with torch.autocast(prediction.device.type, enabled=False), torch.no_grad():
@@ -165,10 +158,7 @@ def score_frames(metrics: Mapping[str, Metric], prediction: Tensor, target: Tens
 
 
 def temporal_error(prediction: Tensor, target: Tensor, video: Tensor, frame: Tensor) -> Tensor:
-    """How wrongly frames change: mean absolute error of each frame's difference to the one before it.
-
-    What a viewer sees of errors that come and go; a constant error has none. The mean is over pixels of
-    ``|(p[t] - p[t-1]) - (y[t] - y[t-1])|``, with predictions clamped.
+    """Mean over pixels of ``|(p[t] - p[t-1]) - (y[t] - y[t-1])|``, predictions clamped: errors that come and go.
 
     Args:
         prediction: (N, C, H, W), the frames of a video one after the other.
@@ -197,9 +187,8 @@ def _bundled(device: torch.device) -> Perceptual:
 
 def lpips(prediction: Tensor, target: Tensor) -> Tensor:
     """LPIPS (Zhang et al. 2018) of torchmetrics with AlexNet, shape (B,)."""
-    colors = [images.expand(-1, 3, -1, -1) for images in (prediction, target)]
     metric = _lpips(prediction.device)
-    scores: Tensor = metric(*colors).reshape(len(target))
+    scores: Tensor = metric(*(images.expand(-1, 3, -1, -1) for images in (prediction, target))).reshape(len(target))
     metric.reset()  # it would keep every frame's score
     return scores
 
@@ -207,10 +196,6 @@ def lpips(prediction: Tensor, target: Tensor) -> Tensor:
 @lru_cache
 def _lpips(device: torch.device) -> LearnedPerceptualImagePatchSimilarity:
     return LearnedPerceptualImagePatchSimilarity("alex", reduction="none", normalize=True).to(device)
-
-
-def _gmsd(prediction: Tensor, target: Tensor) -> Tensor:  # Xue et al. 2014
-    return gmsd(prediction, target, reduction="none")
 
 
 def _haarpsi(prediction: Tensor, target: Tensor) -> Tensor:  # Reisenhofer et al. 2018
@@ -234,6 +219,7 @@ def ssim_eq1(prediction: Tensor, target: Tensor, k1: float = 0.01, k2: float = 0
     return (luminance * (2 * covariance + k2) / (variances + k2)).float()
 
 
+GMSD = partial(gmsd, reduction="none")  # Xue et al. 2014
 HIGHER, LOWER = True, False  # is better
 METRICS = {
     "psnr": Metric("PSNR (dB)", HIGHER, test_only=False),
@@ -241,7 +227,7 @@ METRICS = {
     "psnr_eq2": Metric("Eq. 2 (dB)", HIGHER, test_only=False, shown="csv"),
     "ssim_eq1": Metric("Eq. 1", HIGHER, test_only=False, shown="table"),
     "haarpsi": Metric("HaarPSI", HIGHER, _haarpsi, "similarity of Haar wavelets, without a network"),
-    "gmsd": Metric("GMSD", LOWER, _gmsd, "gradient magnitude similarity deviation, without a network"),
+    "gmsd": Metric("GMSD", LOWER, GMSD, "gradient magnitude similarity deviation, without a network"),
     "vgg_distance": Metric("VGG distance", LOWER, vgg_distance, "Eq. 5 on the bundled VGG-19 features"),
     "lpips": Metric("LPIPS", LOWER, lpips, "perceptual distance learned on AlexNet's features", needs=alexnet_path),
     "temporal_error": Metric("temporal error", LOWER, about="mean absolute error of the change to the next frame"),
@@ -251,15 +237,11 @@ METRICS = {
 
 
 def scored_metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Metric]:
-    """Return the metrics that any of the runs has a score of, in the order of :data:`METRICS`.
-
-    Those that a run's own config adds follow; they come without their functions.
-    """
+    """Return the metrics that any run has a score of: :data:`METRICS`, then, without functions, those of configs."""
     known, scored = dict(METRICS), set()
     for record in records:
         scored |= set(record.get("scores") or ())
         module = (record.get("config") or {}).get("module") or {}
         for name, own in (module.get("metrics") or {}).items():
-            described = ("title", "higher_is_better", "about", "shown", "form")
-            known.setdefault(name, Metric(**{key: own[key] for key in described if key in own}))
+            known.setdefault(name, Metric(**{key: own[key] for key in DESCRIBED if key in own}))
     return {name: metric for name, metric in known.items() if name in scored}

@@ -31,15 +31,11 @@ def leaves(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]
 
 
 def training_key(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a run's config makes it this training and no other, as dotted keys and their values.
+    """Return what of a run's resolved config makes it this training and no other, as dotted keys and their values.
 
-    Folders, loggers, callbacks, devices and the places of files do not count: a run that was moved, or that goes on
-    on another machine, is the same training. Nor do losses with the weight 0 in ``loss=mixed``, so that a loss which
-    joins them later does not make another training of it. Two runs with equal keys still differ if the contents of
-    their files do: see :func:`first_difference`.
-
-    Args:
-        config: as :mod:`vsr_lightning.train` or :mod:`vsr_lightning.pretrain` composed and resolved it.
+    Folders, loggers, callbacks, devices and the places of files do not count: a run that was moved, or that continues
+    on another machine, is the same training. Losses with the weight 0 in ``loss=mixed`` do not count either, so that
+    one which joins the list later changes no training. The contents of files are :func:`first_difference`'s to compare.
     """
     unused = [name for name, weight in ((config.get("loss") or {}).get("terms") or {}).items() if not weight]
     without = re.compile(rf"{NEITHER.pattern}|loss\.(terms|losses)\.({'|'.join(map(re.escape, unused))})(\..+)?")
@@ -51,10 +47,8 @@ def first_difference(
 ) -> tuple[str, Any, Any] | None:
     """Return the first key in which two records are not of the same training, with both values; None if there is none.
 
-    Args:
-        theirs: the record of a run, or what a checkpoint has of it.
-        mine: likewise. Names and checksums are compared where both records have them.
-        may_differ: pattern of the keys that are not compared.
+    A record is a run's, or what a checkpoint has of it. Names of network and loss, and checksums of data, features and
+    the weights at the start, are compared where both have them; keys that match ``may_differ`` are not.
     """
     then, now = (training_key(record.get("config") or {}) for record in (theirs, mine))
     one, other = _identity(theirs), _identity(mine)
@@ -67,7 +61,6 @@ def first_difference(
 
 
 def _identity(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the names of network and loss, and the checksums of data, features and the weights at the start."""
     files = {f"{name}.checksum": (record.get(name) or {}).get("checksum") for name in ("data", "features", "init_from")}
     named = {name: record.get(name) for name in ("model", "loss")}
     return {key: value[:12] if key in files else value for key, value in {**named, **files}.items() if value}
@@ -90,15 +83,14 @@ class ComparableRuns(NamedTuple):
 def comparable_runs(records: Sequence[Mapping[str, Any]]) -> list[ComparableRuns]:
     """Group runs that agree in data, scoring, code and length of training.
 
-    A run that trained nothing, such as bicubic, belongs to every group on whose test set it was scored; one that failed
-    before it had data belongs to none.
+    A run that trained nothing, such as bicubic, joins every group with its test set; one without data joins none.
     """
     keys = {place: comparison_key(record) for place, record in enumerate(records) if record.get("data")}
     groups: list[dict[str, str]] = []
     for key in sorted(keys.values(), key=len, reverse=True):  # those without training come last, and join
-        if not any(_agree(key, group) for group in groups):
+        if all(_differences(key, group) for group in groups):
             groups.append(key)
-    members = [(group, [place for place, key in keys.items() if _agree(key, group)]) for group in groups]
+    members = [(group, [place for place, key in keys.items() if not _differences(key, group)]) for group in groups]
     members.sort(key=lambda member: member[1])
     return [
         ComparableRuns(f"{ascii_uppercase[number % 26]}{number // 26 or ''}", places, _differences(key, members[0][0]))
@@ -118,8 +110,7 @@ def comparison_key(record: Mapping[str, Any]) -> dict[str, str]:
             "epochs": str(record.get("epochs") or planned),  # a run may have stopped earlier
             "commit": ", then ".join(map(commit_name, (record, *record.get("resumed", ())))),
         }
-        if features:
-            key["features"] = _named(features)
+        key |= {"features": _named(features)} if features else {}
     return key
 
 
@@ -160,14 +151,9 @@ def scored_part(record: Mapping[str, Any]) -> str:
     return ", ".join(parts) or WHOLE
 
 
-def _agree(first: dict[str, str], second: dict[str, str]) -> bool:
-    return all(first[name] == second[name] for name in first.keys() & second.keys())
-
-
 def _differences(key: dict[str, str], first: dict[str, str]) -> str:
-    return "; ".join(
-        f"{name} {value} instead of {first[name]}" for name, value in key.items() if first.get(name, value) != value
-    )
+    differing = [name for name in key if name in first and key[name] != first[name]]
+    return "; ".join(f"{name} {key[name]} instead of {first[name]}" for name in differing)
 
 
 def _named(part: Mapping[str, Any]) -> str:
