@@ -31,15 +31,11 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
     about: dict[str, Any] = {"model": job.model, "loss": "", "overrides": list(job.overrides)}
     rows: list[Run] = []
     if trained:
-        changes = [item for item in job.overrides if _group(item) in ("data", "module")]
+        changes = [item for item in job.overrides if _key(item)[0] in ("data", "module")]
         cfg = with_own_config(cfg, trained, job.overrides)
-        about = {
-            **{key: trained.record[key] for key in ("model", "loss")},
-            "overrides": [*trained.record.get("overrides", []), *changes],
-            "run": cfg.run,
-            "checkpoint": str(trained.checkpoint),
-            "epochs": trained.epochs,
-        }
+        about = {key: trained.record[key] for key in ("model", "loss")}
+        about["overrides"] = [*trained.record.get("overrides", []), *changes]
+        about |= {"run": cfg.run, "checkpoint": str(trained.checkpoint), "epochs": trained.epochs}
         if "scores" in trained.record:
             rows.append((Path(f"{Path(cfg.run or cfg.ckpt).name}, as tested"), trained.record))
     cfg.trainer.precision = cfg.trainer.precision or "32-true"
@@ -62,15 +58,15 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
 def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str, ...]) -> DictConfig:
     """Return ``cfg`` with the run's own network, loss, precision, data and scoring save what was overridden of these.
 
-    Raises:
-        ValueError: the network or the loss was overridden.
+    ValueError where that is the network or the loss.
     """
     own = trained.config
     for override in overrides:
-        key = _key(override)
-        if _group(override) in ("model", "loss"):
+        group, *_ = parts = _key(override)
+        key = ".".join(parts)
+        if group in ("model", "loss"):
             raise ValueError(f"{key}= is given by the run: leave it out, or leave out run= and ckpt=")
-        if _group(override) in ("data", "module"):
+        if group in ("data", "module"):
             OmegaConf.update(own, key, OmegaConf.select(cfg, key), merge=False)
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)
@@ -83,9 +79,5 @@ def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str
     return cfg
 
 
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0].partition("@")[0]
-
-
-def _group(override: str) -> str:
-    return _key(override).partition(".")[0]
+def _key(override: str) -> list[str]:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0].split(".")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -38,18 +38,11 @@ class Job:
     def of_hydra(cls) -> "Job":
         """Return the job that Hydra is running."""
         hydra = HydraConfig.get()
-        return cls(
-            Path(hydra.runtime.output_dir),
-            hydra.runtime.choices["model"],
-            hydra.runtime.choices["loss"],
-            tuple(hydra.overrides.task),
-            hydra.mode == RunMode.MULTIRUN,
-        )
+        folder, chosen, sweep = Path(hydra.runtime.output_dir), hydra.runtime.choices, hydra.mode == RunMode.MULTIRUN
+        return cls(folder, chosen["model"], chosen["loss"], tuple(hydra.overrides.task), sweep)
 
 
-def train(
-    data: VideoData, module: SuperResolution, trainer: pl.Trainer, ckpt_path: str | None = None
-) -> dict[str, float]:
+def train(data: VideoData, module: SuperResolution, trainer: Trainer, ckpt_path: str | None = None) -> dict[str, float]:
     """Fit a network unless it has nothing to learn, and score the last epoch's weights on all test windows.
 
     Args:
@@ -70,7 +63,7 @@ def train(
     return score(data, module, trainer)
 
 
-def score(data: pl.LightningDataModule, module: pl.LightningModule, trainer: pl.Trainer) -> dict[str, float]:
+def score(data: LightningDataModule, module: LightningModule, trainer: Trainer) -> dict[str, float]:
     """Test the weights as they are; return the scores without ``test/`` before their names."""
     (scores,) = trainer.test(module, datamodule=data, verbose=False)
     return {name.removeprefix("test/"): value for name, value in scores.items()}
@@ -79,9 +72,8 @@ def score(data: pl.LightningDataModule, module: pl.LightningModule, trainer: pl.
 def make_module(cfg: DictConfig) -> SuperResolution:
     """Return what the config describes: network and loss, and where something is to be trained, how."""
     how = {key: instantiate(cfg[key]) for key in ("optimizer", "scheduler") if key in cfg}
-    module: SuperResolution = instantiate(cfg.module, _partial_=True, _convert_="all")(
-        instantiate(cfg.model), instantiate(cfg.loss), **how
-    )
+    make = instantiate(cfg.module, _partial_=True, _convert_="all")
+    module: SuperResolution = make(instantiate(cfg.model), instantiate(cfg.loss), **how)
     return module
 
 
@@ -104,14 +96,20 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
             log.info("%s has finished before: left as it is", job.folder)
             return before["scores"]
     with recorded(job.folder, cfg, about, before=before) as record:
-        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        seed_everything(cfg.seed, workers=True, verbose=False)
         module = make_module(cfg)
         if cfg.init_from:
             record["init_from"] = load_weights(cfg.init_from, module)
         data: VideoData = instantiate(cfg.data, takes=module.model.takes)
         trainer = make_trainer(cfg)
         record.update(describe(data, module, trainer))
-        ckpt_path = _starting_point(cfg, job.folder, module, trainer, record, before)
+        ckpt_path = cfg.ckpt_path
+        if before is not None:
+            _refuse_another(before, record, job.folder)
+            ckpt_path = _resume(job.folder, module, trainer, record) or ckpt_path
+            _save_places(cfg, job.folder)
+        elif ckpt_path:
+            check_checkpoint(ckpt_path, module, record, trainer.max_epochs)
         module.provenance = in_checkpoint(record)
         write_record(job.folder, record)
         log.info("%s under %s, on %s", job.model, job.loss or "no loss", record["data"]["name"])
@@ -130,10 +128,8 @@ def _refuse_another(before: dict[str, Any], now: dict[str, Any], folder: Path) -
     # where the weights at the start came from may have been moved; their checksum is compared once they are read
     if before and (difference := first_difference(before, now, may_differ="init_from")):
         key, theirs, mine = difference
-        raise RefusedError(
-            f"resume: {folder} was started with {key}={theirs}, this command has {mine}: "
-            "repeat its command, or start a run of its own"
-        )
+        found = f"{folder} was started with {key}={theirs}, this command has {mine}"
+        raise RefusedError(f"resume: {found}: repeat its command, or start a run of its own")
 
 
 @rank_zero_only
@@ -143,20 +139,8 @@ def _save_places(cfg: DictConfig, folder: Path) -> None:
         OmegaConf.save(cfg, saved)
 
 
-def _starting_point(
-    cfg: DictConfig,
-    folder: Path,
-    module: SuperResolution,
-    trainer: pl.Trainer,
-    record: dict[str, Any],
-    before: dict[str, Any] | None,
-) -> str | None:
-    """Return the checkpoint to go on from, checked; where a run is resumed, cut off what it logged after that."""
-    if before is None:
-        if cfg.ckpt_path:
-            check_checkpoint(cfg.ckpt_path, module, record, trainer.max_epochs)
-        return cfg.ckpt_path
-    _refuse_another(before, record, folder)
+def _resume(folder: Path, module: SuperResolution, trainer: Trainer, record: dict[str, Any]) -> str | None:
+    """Return the run's newest checkpoint, checked, and cut off what was logged after it; None if there is none."""
     if newest := newest_checkpoint(folder):
         check_checkpoint(str(newest), module, record)
         add_resume(record)
@@ -164,18 +148,14 @@ def _starting_point(
     else:
         record.update(environment())  # all of it is trained by this code
         record.pop("resumed", None)
-    _save_places(cfg, folder)
     if trainer.is_global_zero:
         rewind(folder, newest)
         (folder / ERROR_FILE).unlink(missing_ok=True)
-    return str(newest) if newest else cfg.ckpt_path
+    return str(newest) if newest else None
 
 
-def make_trainer(cfg: DictConfig) -> pl.Trainer:
-    """Return the trainer that the config describes."""
-    trainer: pl.Trainer = instantiate(
-        cfg.trainer,
-        callbacks=[callback for callback in instantiate(cfg.callbacks).values() if callback],
-        logger=[logger for logger in instantiate(cfg.logger).values() if logger],
-    )
+def make_trainer(cfg: DictConfig) -> Trainer:
+    """Return the trainer that the config describes, with its callbacks and loggers save those set to null."""
+    parts = {group: [part for part in instantiate(cfg[group]).values() if part] for group in ("callbacks", "logger")}
+    trainer: Trainer = instantiate(cfg.trainer, **parts)
     return trainer

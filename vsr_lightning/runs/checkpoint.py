@@ -1,6 +1,6 @@
 """Checkpoints that are whole or not there, and that pass through no second copy in memory."""
 
-import os
+from os import PathLike, fsync
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -23,7 +23,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+        self, checkpoint: dict[str, Any], path: str | PathLike[str], storage_options: Any = None
     ) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             with part.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
-                os.fsync(file.fileno())
+                fsync(file.fileno())
             if "optimizer_states" in checkpoint and path.exists():
                 path.replace(path.with_name(PREVIOUS))
             part.replace(path)
@@ -77,16 +77,12 @@ def check_checkpoint(path: str, module: SuperResolution, record: dict[str, Any],
     origin = checkpoint["provenance"]
     if difference := first_difference(origin, record, rf"{SCORING}|init_from.*|trainer\.max_.+"):
         key, theirs, mine = difference
-        raise ValueError(
-            f"ckpt_path={path} was trained with {key}={theirs}, this run has {mine}: "
-            "choose the same, or start anew without ckpt_path"
-        )
+        found = f"ckpt_path={path} was trained with {key}={theirs}, this run has {mine}"
+        raise ValueError(f"{found}: choose the same, or start anew without ckpt_path")
     done = checkpoint["epoch"] + 1
     if max_epochs is not None and done >= max_epochs > 0:
-        raise ValueError(
-            f"ckpt_path={path} has been trained for {done} epochs, so trainer.max_epochs={max_epochs} leaves none: "
-            "set it to the number that there should be in all"
-        )
+        found = f"ckpt_path={path} was trained for {done} epochs, so trainer.max_epochs={max_epochs} leaves none"
+        raise ValueError(f"{found}: set it to the number that there should be in all")
 
 
 def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
@@ -99,25 +95,14 @@ def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
     checkpoint = load_checkpoint(path, "init_from")
     _check_fit(f"init_from={path}", checkpoint, module)
     module.load_state_dict(checkpoint["state_dict"])
-    origin = checkpoint["provenance"]
-    return {
-        "path": path,
-        "checksum": sha256(Path(path)),
-        "epochs": checkpoint["epoch"] + 1,
-        **{key: origin.get(key) for key in ("loss", "features")},
-    }
+    origin = {key: checkpoint["provenance"].get(key) for key in ("loss", "features")}
+    return {"path": path, "checksum": sha256(Path(path)), "epochs": checkpoint["epoch"] + 1, **origin}
 
 
 def _check_fit(what: str, checkpoint: dict[str, Any], module: SuperResolution) -> None:
-    mine, theirs = module.state_dict(), checkpoint["state_dict"]
-    differing = [name for name in {**mine, **theirs} if _shape(mine, name) != _shape(theirs, name)]
-    if differing:
+    states = module.state_dict(), checkpoint["state_dict"]
+    mine, theirs = ({name: value.shape for name, value in state.items()} for state in states)
+    if differing := [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]:
         made_by = checkpoint["provenance"].get("model", "another network")
-        raise ValueError(
-            f"{what} was made by {made_by} and does not fit this network ({differing[0]} differs): "
-            "choose the model= that it was made with"
-        )
-
-
-def _shape(state: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:
-    return tuple(state[name].shape) if name in state else None
+        found = f"{what} was made by {made_by} and does not fit this network ({differing[0]} differs)"
+        raise ValueError(f"{found}: choose the model= that it was made with")

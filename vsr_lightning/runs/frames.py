@@ -1,6 +1,5 @@
 """``frames.csv``: the scores of each test frame."""
 
-import csv
 import io
 from pathlib import Path
 
@@ -16,9 +15,8 @@ Rows = list[dict[str, float]]
 def write_frames(path: Path, rows: Rows) -> None:
     """Write rows of equal keys as csv."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: f"{value:.7g}" for name, value in row.items()} for row in rows)
+    table = [[row[name] for name in rows[0]] for row in rows]
+    np.savetxt(buffer, table, fmt="%.7g", delimiter=",", header=",".join(rows[0]), comments="")
     write_text(path, buffer.getvalue())
 
 

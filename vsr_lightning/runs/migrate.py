@@ -3,6 +3,7 @@
 Each function leaves what has today's names already as it is.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ UNUSED = {  # the defaults of the keys that networks of the other kind use
 }
 MODULE = {"border": "crop_border", "taps": "layers", "normalise": "normalize"}
 CLASSES = {"vsr_lightning.losses.Mixed": "WeightedSum", "vsr_lightning.losses.Frequency": "FFT"}
-WEIGHTS = {"model.back.": "model.backward_trunk.", "model.forth.": "model.forward_trunk."}
+TRUNKS = {"back": "backward_trunk", "forth": "forward_trunk"}
 
 
 def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +47,10 @@ def _declare_takes(record: dict[str, Any]) -> None:
 
 def upgrade_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
     """Return a state dict with today's names."""
-    return {_prefixed(name): value for name, value in weights.items()}
+    return {
+        re.sub(r"^model\.(back|forth)\.", lambda old: f"model.{TRUNKS[old[1]]}.", name): value
+        for name, value in weights.items()
+    }
 
 
 def upgrade_columns(frames: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,10 +69,3 @@ def _deeply(value: Any, names: Mapping[str, str]) -> Any:
     if (target := found.get("_target_")) in CLASSES:
         found["_target_"] = f"vsr_lightning.losses.{CLASSES[target]}"
     return found
-
-
-def _prefixed(name: str) -> str:
-    for old, new in WEIGHTS.items():
-        if name.startswith(old):
-            return new + name.removeprefix(old)
-    return name

@@ -25,17 +25,11 @@ from vsr_lightning.utils.errors import Interrupted, RefusedError, one_line
 from vsr_lightning.utils.files import write_json
 
 RUN_FILE = "run.json"
-LOCK_FILE = ".lock"
-IN_CHECKPOINT = ("model", "loss", "seed", "git", "resumed", "data", "features", "config")
 
 
 @contextmanager
 def recorded(
-    folder: Path,
-    cfg: DictConfig,
-    about: dict[str, Any],
-    file: str = RUN_FILE,
-    before: dict[str, Any] | None = None,
+    folder: Path, cfg: DictConfig, about: dict[str, Any], file: str = RUN_FILE, before: dict[str, Any] | None = None
 ) -> Iterator[dict[str, Any]]:
     """Keep the record of a run: lock its folder, and at its end, however that comes, write ``file``.
 
@@ -60,8 +54,8 @@ def recorded(
         write_record(folder, record, file)
 
     try:
-        if before is None:
-            _refuse_reuse(folder, file)
+        if lock and before is None and any((folder / name).exists() for name in (RUN_FILE, file)):
+            raise RefusedError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
         record["config"] = OmegaConf.to_container(cfg, resolve=True)
         _check_values(cfg)
         _silence_warnings()
@@ -81,12 +75,8 @@ def recorded(
 
 @rank_zero_only
 def lock_folder(folder: Path) -> BaseFileLock:
-    """Keep a folder to this process until it ends, however that comes, or releases the lock.
-
-    Raises:
-        RefusedError: another process has it.
-    """
-    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    """Keep a folder to this process until it ends or releases the lock; RefusedError where another one has it."""
+    lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
@@ -105,31 +95,24 @@ def _check_values(cfg: DictConfig) -> None:
 
 
 def _silence_warnings() -> None:
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # 0 is the fastest here
-    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # we say so where it matters
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own affair
+    # 0 workers are the fastest here, a folder is refused where it matters, and LeafSpec is Lightning's own affair
+    warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty|LeafSpec)")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> dict[str, Any]:
     """Return what a run works with.
 
-    Returns:
-        the identity of ``data``, of the ``features`` of the loss (None if it has none) and of ``metric_features``,
-        ``scoring`` (what PSNR and SSIM look at), ``device`` and ``precision``.
+    That is the identity of ``data``, of the ``features`` of the loss (None if it has none) and of ``metric_features``,
+    ``scoring`` (what PSNR and SSIM look at), ``device`` and ``precision``.
     """
-    videos, degradation = data.videos, data.degradation
-    features = getattr(module.loss, "features", None)
+    degradation, features = data.degradation, getattr(module.loss, "features", None)
     return {
         "data": {
-            "name": videos.name,
-            "description": videos.description,
-            "checksum": videos.checksum,
+            **{key: getattr(data.videos, key) for key in ("name", "description", "checksum")},
             "train_videos": len(data.train_videos),
             "test_videos": len(data.test_videos),
-            "takes": data.takes,
-            "frames": data.frames,
-            "batch_size": data.batch_size,
+            **{key: getattr(data, key) for key in ("takes", "frames", "batch_size")},
             "frame_range": list(data.frame_range),
             "scored": [data.scored.start, data.scored.stop],
             "degradation": {**vars(degradation), "sigma": list(degradation.sigma)},
@@ -144,7 +127,8 @@ def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> d
 
 def in_checkpoint(record: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a run's record that its checkpoints carry, as plain values."""
-    return {key: record[key] for key in IN_CHECKPOINT if key in record}
+    keys = ("model", "loss", "seed", "git", "resumed", "data", "features", "config")
+    return {key: record[key] for key in keys if key in record}
 
 
 def _identity(features: Features) -> dict[str, str]:
@@ -160,32 +144,22 @@ def device_name(trainer: pl.Trainer) -> str:
 
 
 @rank_zero_only
-def _refuse_reuse(folder: Path, file: str) -> None:
-    if (folder / RUN_FILE).exists() or (folder / file).exists():
-        raise RefusedError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
-
-
-@rank_zero_only
 def write_record(folder: Path, record: dict[str, Any], file: str = RUN_FILE) -> None:
     """Write ``run.json``, or ``file``."""
     write_json(folder / file, record)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return a run's ``run.json`` under today's names.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
+    """Return a run's ``run.json`` under today's names; FileNotFoundError if there is none."""
     return upgrade_record(json.loads((folder / RUN_FILE).read_text(encoding="utf-8")))
 
 
 def read_runs(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Return each run's folder and record below ``folder``, in the folders' order."""
-    folders = sorted((path.parent for path in folder.rglob(RUN_FILE)), key=_by_number)
+
+    def number(path: Path) -> tuple[int, str]:
+        first = path.name.split("_")[0]
+        return (int(first) if first.isdigit() else sys.maxsize, str(path))
+
+    folders = sorted((path.parent for path in folder.rglob(RUN_FILE)), key=number)
     return [(path, read_record(path)) for path in folders]
-
-
-def _by_number(folder: Path) -> tuple[int, str]:
-    number = folder.name.split("_")[0]
-    return (int(number) if number.isdigit() else sys.maxsize, str(folder))
