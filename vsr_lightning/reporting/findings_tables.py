@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from vsr_lightning.reporting.figures import perception_distortion_figure, perceptual_metric
 from vsr_lightning.reporting.results import Condition, Group, Result
-from vsr_lightning.reporting.statistics import by_video, mean_and_spread, paired_difference
+from vsr_lightning.reporting.statistics import by_video, difference_cell, paired_difference, score_cells
 from vsr_lightning.runs.frames import FRAMES_FILE, write_frames
 from vsr_lightning.runs.record import RUN_FILE
 from vsr_lightning.utils.files import write_text
-from vsr_lightning.utils.formatting import duration, markdown, with_interval, with_spread
+from vsr_lightning.utils.formatting import Rows, duration, markdown
 
 BASELINE_LOSS = "mse"
 
@@ -26,15 +27,10 @@ def keep(result: Result, folder: Path) -> None:
     own.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result.record, indent=2) + "\n"
     write_text(own / RUN_FILE, text.replace(str(result.record["config"]["output_dir"]), own.name))
-    videos = np.unique(result.frames["video"])
     columns = {name: by_video(result, name) for name in result.frames if name not in ("video", "frame")}
-    write_frames(
-        own / FRAMES_FILE,
-        [
-            {"video": int(video), **{name: float(values[row]) for name, values in columns.items()}}
-            for row, video in enumerate(videos)
-        ],
-    )
+    columns = {"video": np.unique(result.frames["video"]), **columns}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    write_frames(own / FRAMES_FILE, rows)
 
 
 def tables(groups: Sequence[Group]) -> dict[str, str]:
@@ -46,11 +42,10 @@ def tables(groups: Sequence[Group]) -> dict[str, str]:
     main = largest(groups)
     from_weights = [group for group in groups if fine_tuned(group)]
     others = [group for group in groups if group is not main and group not in from_weights]
-    trained = [condition for condition in _ordered(main) if condition.results[0].trained]
     return {
         "scores": markdown(_scores(main)),
         "differences": markdown(_differences(main)),
-        "provenance": markdown([_provenance(condition) for condition in trained]),
+        "provenance": markdown([_provenance(condition) for condition in _trained(main)]),
         "fine_tuned_scores": markdown([row for group in from_weights for row in _scores(group)]),
         "fine_tuned_differences": markdown([row for group in from_weights for row in _differences(group)]),
         "longer_runs": markdown([_longer(run, group) for group in others for run in group.results if run.trained]),
@@ -68,12 +63,10 @@ def perception_distortion_figures(groups: Sequence[Group]) -> dict[str, Figure]:
     if from_weights := next(filter(fine_tuned, groups), None):
         close = tuple(result for result in from_weights.results if result.trained)  # bicubic is far from these
         of["fine_tuned_perception_distortion"] = replace(from_weights, results=close)
-    figures = {}
     for name, group in of.items():
         results = tuple(result for condition in _ordered(group) for result in condition.results)
-        score = perceptual_metric(group.conditions)
-        figures[name] = perception_distortion_figure(replace(group, results=results), score)
-    return figures
+        of[name] = replace(group, results=results)
+    return {name: perception_distortion_figure(it, perceptual_metric(it.conditions)) for name, it in of.items()}
 
 
 def _ordered(group: Group) -> list[Condition]:
@@ -86,75 +79,62 @@ def _ordered(group: Group) -> list[Condition]:
     return sorted(group.conditions, key=place)
 
 
+def _trained(group: Group) -> list[Condition]:
+    return [condition for condition in _ordered(group) if condition.results[0].trained]
+
+
 def fine_tuned(group: Group) -> bool:
     """Return whether any of its runs started from another's weights."""
     return any(result.record.get("init_from") for result in group.results)
 
 
-def _scores(group: Group) -> list[dict[str, str]]:
+def _scores(group: Group) -> Rows:
     return [
-        {
-            "network and loss": condition.label,
-            "n": str(len(condition.scores("psnr"))),
-            **{
-                metric.title: with_spread(*mean_and_spread(condition.scores(name)))
-                for name, metric in group.compared_metrics.items()
-            },
-        }
+        {"network and loss": condition.label, "n": str(len(condition.scores("psnr")))}
+        | score_cells(condition, group.compared_metrics)
         for condition in _ordered(group)
     ]
 
 
-def _differences(group: Group) -> list[dict[str, str]]:
+def _differences(group: Group) -> Rows:
     """Return a row for each other loss than MSE and each network: mean and interval of the difference to MSE."""
-    rows = []
-    trained = [condition for condition in _ordered(group) if condition.results[0].trained]
-    for base, other in product(trained, trained):
+    rows, metrics = [], group.compared_metrics.items()
+    for base, other in product(_trained(group), repeat=2):
         one, two = base.results[0].record, other.results[0].record
-        if one["model"] != two["model"] or one["loss"] != BASELINE_LOSS or two["loss"] == BASELINE_LOSS:
-            continue
-        row = {"difference": f"{other.label} minus {BASELINE_LOSS}"}
-        for name, metric in group.compared_metrics.items():
-            found = paired_difference(base, other, name)
-            row[metric.title] = with_interval(*found[:3]) if found else "-"
-        rows.append(row)
+        if one["model"] == two["model"] and one["loss"] == BASELINE_LOSS != two["loss"]:
+            cells = {it.title: difference_cell(paired_difference(base, other, name)) for name, it in metrics}
+            rows.append({"difference": f"{other.label} minus {BASELINE_LOSS}"} | cells)
     return rows
 
 
 def _provenance(condition: Condition) -> dict[str, str]:
     first = condition.results[0].record
-    config, data = first["config"], first["data"]
     return {
         "network and loss": condition.label,
         "windows or clips trained on": _seen(first),
-        "learning rate": str(config["optimizer"]["lr"]),
+        "learning rate": str(first["config"]["optimizer"]["lr"]),
         "precision": first["precision"],
-        "test videos": str(data["test_videos"]),
+        "test videos": str(first["data"]["test_videos"]),
     }
 
 
 def _longer(result: Result, group: Group) -> dict[str, str]:
     record = result.record
-    scores = {
-        metric.title: with_spread(record["scores"].get(name, np.nan), np.nan)
-        for name, metric in group.compared_metrics.items()
-    }
     return {
         "run": result.path.name,
         "network and loss": f"{record['model']} {record['loss']}",
         "trained on": _seen(record),
         "test videos": str(record["data"]["test_videos"]),
-        **scores,
+        **score_cells(Condition("", (result,)), group.compared_metrics),
         "time, with its test": duration(record["wall_time_s"]),
         "device": record["device"],
     }
 
 
-def _seen(record: dict) -> str:  # type: ignore[type-arg]
+def _seen(record: dict[str, Any]) -> str:
     """Return how much a run was trained on, in words."""
-    config, data = record["config"], record["data"]
+    data, limit = record["data"], record["config"]["trainer"]["limit_train_batches"]
     size = data["batch_size"]
-    limit = config["trainer"]["limit_train_batches"]
     batches = -(-data["train_videos"] // size)
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     return f"{record['epochs'] * batches * size:,} {data['takes']}s of {data['frames']} in steps of {size}"

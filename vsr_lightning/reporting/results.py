@@ -22,12 +22,7 @@ NO_CONDITION = re.compile(
 
 @dataclass(frozen=True)
 class Result:
-    """One run.
-
-    Attributes:
-        path: its folder.
-        record: its ``run.json``.
-    """
+    """One run: its folder and its ``run.json``."""
 
     path: Path
     record: dict[str, Any] = field(repr=False)
@@ -57,17 +52,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Condition:
-    """Runs that differ in nothing but the seed.
+    """Runs that differ in nothing but the seed."""
 
-    Attributes:
-        label: its name, unique within its group.
-        results: one per seed, in the seeds' order.
-        swept: ``key=value`` of what distinguishes it within its group beside network and loss.
-    """
-
-    label: str
-    results: tuple[Result, ...]
-    swept: tuple[str, ...] = ()
+    label: str  # unique within its group
+    results: tuple[Result, ...]  # one per seed, in the seeds' order
+    swept: tuple[str, ...] = ()  # key=value of what distinguishes it within its group beside network and loss
 
     def scores(self, name: str) -> np.ndarray:
         """Return ``name`` of each finished run, one per seed."""
@@ -77,32 +66,25 @@ class Condition:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that may be compared.
+    """Runs that may be compared, bicubic among them."""
 
-    Attributes:
-        name: a letter.
-        reason: what sets it apart from the first group, in words; empty for the first.
-        results: its runs, bicubic among them.
-    """
-
-    name: str
-    reason: str
+    name: str  # a letter
+    reason: str  # what sets it apart from the first group, in words; empty for the first
     results: tuple[Result, ...]
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
         """Its runs by what they repeat, in the order of the jobs; of two with the same seed the later one counts."""
-        keys = _varying([result for result in self.results if result.trained])
-        models = {result.record["model"] for result in self.results if result.trained}
+        trained = [result for result in self.results if result.trained]
+        keys, models = _varying(trained), {result.record["model"] for result in trained}
         by_name: dict[tuple[str, tuple[str, ...]], dict[int, Result]] = {}
         for result in self.results:
-            name = result.record["model"]
-            swept: tuple[str, ...] = ()
+            name, swept, seed = result.record["model"], (), 0
             if result.trained:
+                own, seed = result.hyperparameters, result.record.get("seed", 0)
                 name = f"{name} {result.record['loss']}" if len(models) > 1 else result.record["loss"]
-                swept = tuple(f"{key}={result.hyperparameters[key]}" for key in keys if key in result.hyperparameters)
+                swept = tuple(f"{key}={own[key]}" for key in keys if key in own)
             by_seed = by_name.setdefault((name, swept), {})
-            seed = result.record.get("seed", 0) if result.trained else 0
             if seed not in by_seed or result.finished or not by_seed[seed].finished:
                 by_seed[seed] = result
         return tuple(

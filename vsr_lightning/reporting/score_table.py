@@ -14,15 +14,11 @@ from vsr_lightning.utils.formatting import Rows, aligned, csv_text, duration, ma
 
 Run = tuple[Path, dict[str, Any]]
 PRINTED = ("psnr", "ssim", "haarpsi")
+NAMED = ("model=", "loss=")  # these overrides have columns of their own
 
 
 def write_table(folder: Path, runs: Sequence[Run] | None = None) -> str:
-    """Write ``scores.csv`` and ``scores.md``; return the columns that a terminal has room for.
-
-    Args:
-        folder: where the files go.
-        runs: folders and records of the runs, all below ``folder`` unless given.
-    """
+    """Write ``scores.csv`` and ``scores.md`` of the runs, or of all below ``folder``; return what fits a terminal."""
     runs = read_runs(folder) if runs is None else runs
     named = [(path.name, run) for path, run in runs]
     rows = score_rows(runs)
@@ -35,11 +31,7 @@ def write_table(folder: Path, runs: Sequence[Run] | None = None) -> str:
 
 
 def score_rows(runs: Sequence[Run]) -> Rows:
-    """Return one row per run.
-
-    ``swept`` lists the overrides that differ between the runs; runs whose ``compare`` has a letter in common may be
-    compared.
-    """
+    """Return one row per run: ``swept`` are overrides that differ, a common letter in ``compare`` means comparable."""
     trained = [set(run["overrides"]) for _, run in runs if run.get("overrides")]
     common = set.intersection(*trained) if trained else set()
     groups = comparable_runs([run for _, run in runs])
@@ -49,7 +41,9 @@ def score_rows(runs: Sequence[Run]) -> Rows:
             "run": path.name,
             "model": run["model"],
             "loss": run["loss"],
-            "swept": " ".join(item for item in run.get("overrides", ()) if item not in common and not _named(item)),
+            "swept": " ".join(
+                item for item in run.get("overrides", ()) if item not in common and not item.startswith(NAMED)
+            ),
             **{
                 metric.title: format(run["scores"][name], metric.form) if name in run.get("scores", ()) else ""
                 for name, metric in metrics.items()
@@ -80,7 +74,3 @@ def _printed(rows: Rows, runs: Sequence[Run]) -> Rows:
         }
         for row, (_, run) in zip(rows, runs, strict=True)
     ]
-
-
-def _named(override: str) -> bool:
-    return override.startswith(("model=", "loss="))  # columns of their own

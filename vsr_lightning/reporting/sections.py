@@ -6,40 +6,26 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from vsr_lightning.reporting.figures import (
-    comparison_figure,
-    curves_figure,
-    perception_distortion_figure,
-    perceptual_metric,
-)
+from vsr_lightning.reporting import figures
 from vsr_lightning.reporting.notes import metric_notes
 from vsr_lightning.reporting.predictions import GroupPredictions
 from vsr_lightning.reporting.results import Group, Result
-from vsr_lightning.reporting.statistics import mean_and_spread, paired_difference, pairs
+from vsr_lightning.reporting.statistics import difference_cell, mean_and_spread, paired_difference, pairs, score_cells
 from vsr_lightning.runs.comparable import commit_name, comparison_key
-from vsr_lightning.utils.formatting import Rows, duration, with_interval, with_spread
+from vsr_lightning.utils.formatting import Rows, duration
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what stands below it.
+    """A heading with what stands below it: paragraphs, a table, a figure."""
 
-    Attributes:
-        name: of its files, unique within a report.
-        title: the heading.
-        text: paragraphs.
-        rows: a table; a key that a row lacks is an empty cell.
-        numbers: the same table with all digits, for the csv.
-        figure: a picture, and ``alt``, what it shows in words.
-    """
-
-    name: str
+    name: str  # of its files, unique within a report
     title: str
     text: Sequence[str] = ()
-    rows: Rows = field(default_factory=list)
-    numbers: Rows = field(default_factory=list)
+    rows: Rows = field(default_factory=list)  # a key that a row lacks is an empty cell
+    numbers: Rows = field(default_factory=list)  # the same table with all digits, for the csv
     figure: Figure | None = None
-    alt: str = ""
+    alt: str = ""  # what the figure shows, in words
 
     @property
     def columns(self) -> list[str]:
@@ -71,11 +57,10 @@ def table_1(group: Group) -> Section:
         n = len(condition.scores("psnr"))
         row = {"condition": condition.label, "n": f"{n} of {len(condition.results)}"}
         number = {"condition": condition.label, "n": str(n)}
-        for name, metric in group.metrics.items():
+        for name in group.metrics:
             mean, sd = mean_and_spread(condition.scores(name))
-            row |= {metric.title: with_spread(mean, sd)} if metric.compared else {}
             number |= {name: f"{mean:.7g}", f"{name}_sd": f"{sd:.7g}"}
-        rows.append(row)
+        rows.append(row | score_cells(condition, group.compared_metrics))
         numbers.append(number)
     text = [
         "Mean and standard deviation over seeds; n counts the finished runs. The score of a run is the mean over all "
@@ -95,7 +80,7 @@ def differences(group: Group) -> Section:
         videos_and_seeds: dict[str, str] = {}
         for name, metric in group.compared_metrics.items():
             found = paired_difference(one, two, name)
-            row[metric.title] = with_interval(*found[:3]) if found else "-"
+            row[metric.title] = difference_cell(found)
             if found:
                 videos_and_seeds = {"videos": str(found.videos), "seeds": str(found.seeds)}
                 values = {key: f"{number:.7g}" for key, number in found._asdict().items()}
@@ -114,7 +99,7 @@ def differences(group: Group) -> Section:
 
 def curves(group: Group) -> Section | None:
     """The paper's Fig. 2 and 3."""
-    figure = curves_figure(group)
+    figure = figures.curves_figure(group)
     text = "One thin line per seed; the thick line is their mean. Each loss has a scale of its own: compare shapes."
     alt = "training and test loss of each condition over the epochs"
     title = "Losses over the epochs (the paper's Fig. 2 and 3)"
@@ -125,37 +110,30 @@ def comparison(predictions: GroupPredictions) -> Section | None:
     """The paper's Fig. 4."""
     if not predictions.pictures:
         return None
-    return Section(
-        "comparison",
-        "Qualitative comparison (the paper's Fig. 4)",
-        ["The middle frame of the first test videos, one row per video. Of each condition the lowest seed is shown."],
-        figure=comparison_figure(predictions.pictures),
-        alt=f"rows: test videos; columns: {', '.join(predictions.pictures)}",
-    )
+    text = "The middle frame of the first test videos, one row per video. Of each condition the lowest seed is shown."
+    alt = f"rows: test videos; columns: {', '.join(predictions.pictures)}"
+    figure = figures.comparison_figure(predictions.pictures)
+    return Section("comparison", "Qualitative comparison (the paper's Fig. 4)", [text], figure=figure, alt=alt)
 
 
 def perception_distortion(group: Group) -> Section | None:
     """PSNR against a perceptual metric."""
-    score = perceptual_metric(group.conditions)
+    score = figures.perceptual_metric(group.conditions)
     if score not in group.metrics:
         return None
     title = group.metrics[score].title
-    return Section(
-        "perception_distortion",
-        "Perception-distortion plane",
-        [
-            f"One point per run, better towards the upper right. {title} is a perceptual metric that no run here was "
-            "trained on. A line joins the means of runs that differ only in one weight of a sum of losses."
-        ],
-        figure=perception_distortion_figure(group, score),
-        alt=f"PSNR against {title}, one point per run",
+    text = (
+        f"One point per run, better towards the upper right. {title} is a perceptual metric that no run here was "
+        "trained on. A line joins the means of runs that differ only in one weight of a sum of losses."
     )
+    alt, figure = f"PSNR against {title}, one point per run", figures.perception_distortion_figure(group, score)
+    return Section("perception_distortion", "Perception-distortion plane", [text], figure=figure, alt=alt)
 
 
 def losses(predictions: GroupPredictions) -> Section | None:
     """The value of each condition's predictions under each loss."""
     rows = [
-        {"condition": label, **{name: f"{value:.4g}" for name, value in values.items()}}
+        {"condition": label} | {name: f"{value:.4g}" for name, value in values.items()}
         for label, values in predictions.losses.items()
     ]
     text = (
@@ -204,7 +182,6 @@ def provenance(results: Sequence[Result], groups: Sequence[Group]) -> Section:
 
 
 def _with_weights(record: dict[str, Any]) -> str:
-    """Return a loss by its name, a sum with the weights of its terms."""
     terms = ((record.get("config") or {}).get("loss") or {}).get("terms") or {}
     weights = ", ".join(f"{name} {weight:g}" for name, weight in terms.items() if weight)
     return f"{record['loss']} ({weights})" if weights else str(record["loss"])

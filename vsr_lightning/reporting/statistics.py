@@ -1,27 +1,22 @@
 """Spread over seeds, and differences on the same test videos."""
 
 import math
-from itertools import combinations
+from collections.abc import Mapping
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import bootstrap
 
+from vsr_lightning.metrics import Metric
 from vsr_lightning.reporting.results import Condition, Group, Result
+from vsr_lightning.utils.formatting import with_interval, with_spread
 
 RESAMPLES = 9999
 
 
 class Difference(NamedTuple):
-    """Mean difference of a score between two conditions.
-
-    Attributes:
-        mean: of second minus first.
-        low: end of the 95 % interval.
-        high: its other end.
-        videos: how many test videos it rests on.
-        seeds: how many seeds both were trained with.
-    """
+    """Mean of second minus first, the ends of its 95 % interval, and the numbers of test videos and shared seeds."""
 
     mean: float
     low: float
@@ -32,10 +27,18 @@ class Difference(NamedTuple):
 
 def mean_and_spread(scores: np.ndarray) -> tuple[float, float]:
     """Return the mean over seeds and their standard deviation (n - 1); NaN where there are too few for it."""
-    return (
-        float(scores.mean()) if len(scores) else math.nan,
-        float(scores.std(ddof=1)) if len(scores) > 1 else math.nan,
-    )
+    spread = float(scores.std(ddof=1)) if len(scores) > 1 else math.nan
+    return float(scores.mean()) if len(scores) else math.nan, spread
+
+
+def score_cells(condition: Condition, metrics: Mapping[str, Metric]) -> dict[str, str]:
+    """Return mean and spread of each metric, by its title."""
+    return {it.title: with_spread(*mean_and_spread(condition.scores(name))) for name, it in metrics.items()}
+
+
+def difference_cell(found: Difference | None) -> str:
+    """Return a difference with its interval, or a dash."""
+    return with_interval(*found[:3]) if found else "-"
 
 
 def paired_difference(first: Condition, second: Condition, score: str) -> Difference | None:
@@ -47,27 +50,23 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
     Returns:
         None if they share no seed, have no scores per frame of the same videos, or only of one video.
     """
-    pairs = [
-        (one, two)
-        for one in first.results
-        for two in second.results
+    found = [
+        by_video(two, score) - by_video(one, score)
+        for one, two in product(first.results, second.results)
         if one.record["seed"] == two.record["seed"]
         and score in one.frames
         and score in two.frames
         and np.array_equal(np.unique(one.frames["video"]), np.unique(two.frames["video"]))
     ]
-    if not pairs:
-        return None
-    per_video = np.mean([by_video(two, score) - by_video(one, score) for one, two in pairs], axis=0)
+    per_video = np.mean(found, axis=0) if found else np.zeros(0)
     if len(per_video) < 2:
         return None
     low = high = mean = float(per_video.mean())
     if np.ptp(per_video) > 0:
-        sampled = bootstrap(
-            (per_video,), np.mean, n_resamples=RESAMPLES, batch=100, method="percentile", rng=np.random.default_rng(0)
-        )
-        low, high = map(float, sampled.confidence_interval)
-    return Difference(mean, low, high, len(per_video), len(pairs))
+        random = np.random.default_rng(0)
+        means = bootstrap((per_video,), np.mean, n_resamples=RESAMPLES, batch=100, method="percentile", rng=random)
+        low, high = map(float, means.confidence_interval)
+    return Difference(mean, low, high, len(per_video), len(found))
 
 
 def by_video(result: Result, score: str) -> np.ndarray:
