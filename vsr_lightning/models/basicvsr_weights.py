@@ -27,12 +27,7 @@ NO_WEIGHT = re.compile(r"(spynet\.(mean|std)|step_counter)")  # constants that t
 
 
 def read_weights(network: nn.Module, path: Path) -> None:
-    """Give the network a published checkpoint's weights.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is none, or its names or shapes are not the network's.
-    """
+    """Give the network a published checkpoint's weights; FileNotFoundError, or ValueError where it does not fit."""
     if not path.is_file():
         raise FileNotFoundError(f"model.weights={path} is missing: give a published checkpoint of BasicVSR")
     try:
@@ -42,9 +37,8 @@ def read_weights(network: nn.Module, path: Path) -> None:
         network.load_state_dict(ours)
     except (OSError, RuntimeError, AttributeError, TypeError, EOFError, UnpicklingError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"model.weights={path} is no checkpoint of BasicVSR, or not of this size: take model=basicvsr ({reason})"
-        ) from error
+        wrong = f"model.weights={path} is no checkpoint of BasicVSR, or not of this size: take model=basicvsr"
+        raise ValueError(f"{wrong} ({reason})") from error
 
 
 def our_name(theirs: str) -> str:
@@ -55,9 +49,8 @@ def our_name(theirs: str) -> str:
     if block := BLOCK.fullmatch(theirs):
         way, number, convolution, kind = block.groups()
         return f"{way}_trunk.{2 + int(number)}.layers.{2 * (int(convolution) - 1)}.{kind}"
-    theirs = re.sub(  # MMEditing counts a convolution with its ReLU as one layer
-        r"(basic_module\.\d+\.basic_module)\.(\d+)\.conv\.", lambda m: f"{m[1]}.{2 * int(m[2])}.", theirs
-    )
+    layer = r"(basic_module\.\d+\.basic_module)\.(\d+)\.conv\."  # MMEditing counts one with its ReLU as one layer
+    theirs = re.sub(layer, lambda match: f"{match[1]}.{2 * int(match[2])}.", theirs)
     for pattern, ours in NAMES:
         if match := re.fullmatch(pattern, theirs):
             return match.expand(ours)

@@ -14,18 +14,17 @@ def check_fit(
         raise ValueError(f"the network does not fit the data: {'; '.join(dict.fromkeys(wrong))}")
 
 
-class ResidualBlock(nn.Module):
-    """Convolution, ReLU, convolution, added to what came in.
+def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
+    """(B, inputs, h, w) -> (B, outputs, h, w)."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
 
-    Args:
-        width: channels.
-    """
+
+class ResidualBlock(nn.Module):
+    """Convolution, ReLU, convolution, added to what came in; ``width`` channels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
-        )
+        self.layers = nn.Sequential(conv3x3(width, width), nn.ReLU(), conv3x3(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, h, w) -> the same."""
@@ -33,12 +32,16 @@ class ResidualBlock(nn.Module):
 
 
 def upsampler(width: int, channels: int, scale: int) -> nn.Sequential:
-    """(B, width, h, w) -> (B, channels, scale h, scale w), a factor of two at a time; close to zero at first."""
-    layers: list[nn.Module] = []
-    for _ in range(scale // 2 - 1):
-        layers += [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.ReLU()]
-    last = init_near_zero(nn.Conv2d(width, 4 * channels, 3, padding=1))
-    return nn.Sequential(*layers, last, nn.PixelShuffle(2))
+    """(B, width, h, w) -> (B, channels, scale h, scale w), near zero at first; ValueError unless scale is 2 or 4."""
+    check_scale(scale)
+    doubling = [conv3x3(width, 4 * width), nn.PixelShuffle(2), nn.ReLU()] if scale == 4 else []
+    return nn.Sequential(*doubling, init_near_zero(conv3x3(width, 4 * channels)), nn.PixelShuffle(2))
+
+
+def check_scale(scale: int) -> None:
+    """Raise ValueError unless a network can upsample by factors of two."""
+    if scale not in (2, 4):
+        raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
 
 
 def init_near_zero(layer: nn.Module) -> nn.Module:

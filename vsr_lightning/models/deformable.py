@@ -4,10 +4,17 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, init_near_zero, upsampler
+from vsr_lightning.models.blocks import (
+    ResidualBlock,
+    bicubic_upsample,
+    check_fit,
+    conv3x3,
+    init_near_zero,
+    upsampler,
+)
 from vsr_lightning.models.network import Network
 
-KERNEL = 3
+KERNEL, PADDING = 3, 1
 
 
 class Deformable(Network):
@@ -40,22 +47,14 @@ class Deformable(Network):
         channels: int = 1,
     ) -> None:
         super().__init__()
-        if scale not in (2, 4):
-            raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
         if width % groups:
             raise ValueError(f"model.width={width} is no multiple of model.groups={groups}")
         self.scale, self.frames, self.channels, self.samples = scale, frames, channels, groups * KERNEL**2
-        self.extract = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), *(ResidualBlock(width) for _ in range(features))
-        )
-        self.offsets = nn.Sequential(
-            nn.Conv2d(2 * width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            init_near_zero(nn.Conv2d(width, 3 * self.samples, 3, padding=1)),
-        )
-        self.align = nn.Conv2d(width, width, KERNEL, padding=KERNEL // 2)
+        residual = (ResidualBlock(width) for _ in range(features))
+        self.extract = nn.Sequential(conv3x3(channels, width), nn.ReLU(), *residual)
+        hidden = [conv3x3(2 * width, width), nn.ReLU(), conv3x3(width, width), nn.ReLU()]
+        self.offsets = nn.Sequential(*hidden, init_near_zero(conv3x3(width, 3 * self.samples)))
+        self.align = nn.Conv2d(width, width, KERNEL, padding=PADDING)
         self.fusion = nn.Conv2d(frames * width, width, 1)
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.up = upsampler(width, channels, scale)
@@ -81,13 +80,9 @@ class Deformable(Network):
 
     def _aligned(self, features: Tensor, offsets_and_mask: Tensor) -> Tensor:
         offsets, weights = offsets_and_mask.float().split([2 * self.samples, self.samples], 1)
+        layer, mask = self.align, 2 * weights.sigmoid()
         with torch.autocast(features.device.type, enabled=False):  # half a pixel is lost in half precision
             sampled: Tensor = deform_conv2d(
-                features.float(),
-                offsets,
-                self.align.weight,
-                self.align.bias,
-                padding=KERNEL // 2,
-                mask=2 * weights.sigmoid(),
+                features.float(), offsets, layer.weight, layer.bias, 1, KERNEL // 2, 1, mask
             )
         return sampled

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vsr_lightning.models.blocks import check_fit
+from vsr_lightning.models.blocks import check_fit, conv3x3
 from vsr_lightning.models.network import Network
 from vsr_lightning.models.onednn_linear import Linear
 
@@ -48,10 +48,8 @@ class FrameFusion(Network):
             raise ValueError(f"model.low_res={low_res} is too small for {sum(pools)} pools in model.pools")
         features = widths[-1] * encoded**2
         if features % MAP_WIDTH:
-            raise ValueError(
-                f"model.widths={list(widths)} and model.low_res={low_res} give {features} values a frame, "
-                f"which can't be reshaped to (rows, {MAP_WIDTH}): change the last width"
-            )
+            given = f"model.widths={list(widths)} and model.low_res={low_res} give {features} values a frame"
+            raise ValueError(f"{given}, which can't be reshaped to (rows, {MAP_WIDTH}): change the last width")
         if init not in ("kaiming", "torch"):
             raise ValueError(f"model.init={init} is unknown: choose kaiming or torch")
         if output not in ("linear", "sigmoid"):
@@ -61,27 +59,22 @@ class FrameFusion(Network):
 
         layers: list[nn.Module] = []
         for before, after, pool in zip((channels, *widths), widths, pools, strict=False):
-            layers += [nn.Conv2d(before, after, 3, padding=1)]
-            layers += [nn.MaxPool2d(2)] if pool else []
-            layers += [nn.ELU()]
+            layers += [conv3x3(before, after), *[nn.MaxPool2d(2)] * pool, nn.ELU()]
         self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Unflatten(1, (features // MAP_WIDTH, MAP_WIDTH)))
         middle = (frames + 1) // 2
-        self.fusion = nn.Sequential(
-            nn.Conv2d(frames, middle, 3, padding=1), nn.ReLU(), nn.Conv2d(middle, 1, 3, padding=1), nn.ReLU()
-        )
+        self.fusion = nn.Sequential(conv3x3(frames, middle), nn.ReLU(), conv3x3(middle, 1), nn.ReLU())
         self.head = Linear(features, channels * (low_res * scale) ** 2)
         self.output = nn.Sigmoid() if output == "sigmoid" else nn.Identity()
         if init == "kaiming":
-            self.apply(_init_kaiming)
+            for layer in (*self.encoder, *self.fusion):
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                    nn.init.zeros_(layer.bias)
             nn.init.normal_(self.head.weight, std=0.1 * features**-0.5)  # starts near black, not as noise
             nn.init.zeros_(self.head.bias)
 
     def forward(self, low_res: Tensor) -> Tensor:
-        """(B, frames, channels, h, w) -> (B, channels, H, W); not bounded, the scores clamp.
-
-        Raises:
-            ValueError: windows of another size than the network was made for.
-        """
+        """(B, frames, channels, h, w) -> (B, channels, H, W), not bounded; ValueError for windows of another size."""
         check_fit(low_res, self.channels, self.frames, self.size)
         return self.fuse(self.encode(low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2]))
 
@@ -94,10 +87,3 @@ class FrameFusion(Network):
         """(B, frames, rows, 256) -> (B, channels, H, W)."""
         fused: Tensor = self.output(self.head(self.fusion(encoded).flatten(1)))
         return fused.unflatten(1, self.output_shape)
-
-
-def _init_kaiming(layer: nn.Module) -> None:
-    if isinstance(layer, nn.Conv2d):
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr_lightning.models.basicvsr_weights import read_weights
-from vsr_lightning.models.blocks import ResidualBlock, check_fit, init_near_zero
+from vsr_lightning.models.blocks import ResidualBlock, check_fit, check_scale, conv3x3, init_near_zero
 from vsr_lightning.models.network import Network
 from vsr_lightning.models.spynet import SPyNet, warp
 
@@ -52,20 +52,17 @@ class Recurrent(Network):
         weights: str | Path | None = None,
     ) -> None:
         super().__init__()
-        if scale not in (2, 4):
-            raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
+        check_scale(scale)
         self.width, self.scale, self.channels, self.coupled = width, scale, channels, coupled
         self.flow = SPyNet(channels, flow_levels, flow_width, flow_kernel)
         self.backward_trunk = trunk(channels + width, width, blocks)
         self.forward_trunk = trunk(channels + (1 + coupled) * width, width, blocks)
         self.fusion = nn.Identity() if coupled else nn.Sequential(nn.Conv2d(2 * width, width, 1), nn.LeakyReLU(0.1))
-        doublings = [
-            layer
-            for _ in range(scale // 2)
-            for layer in (nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.LeakyReLU(0.1))
-        ]
-        last = init_near_zero(nn.Conv2d(width, channels, 3, padding=1))
-        self.up = nn.Sequential(*doublings, nn.Conv2d(width, width, 3, padding=1), nn.LeakyReLU(0.1), last)
+        layers: list[nn.Module] = []
+        for _ in range(scale // 2):
+            layers += [conv3x3(width, 4 * width), nn.PixelShuffle(2), nn.LeakyReLU(0.1)]
+        last = init_near_zero(conv3x3(width, channels))
+        self.up = nn.Sequential(*layers, conv3x3(width, width), nn.LeakyReLU(0.1), last)
         if weights is not None:
             read_weights(self, Path(weights))
 
@@ -75,17 +72,13 @@ class Recurrent(Network):
         frames = list(low_res.unbind(1))
         to_next, to_last = self.flow.along(low_res)
         backward_trunk = self._propagate(self.backward_trunk, frames[::-1], to_next[::-1])[::-1]
-        seen = [torch.cat(pair, 1) for pair in zip(frames, backward_trunk, strict=True)] if self.coupled else frames
+        seen = _joined(frames, backward_trunk) if self.coupled else frames
         forward_trunk = self._propagate(self.forward_trunk, seen, to_last)
-        both = (
-            forward_trunk
-            if self.coupled
-            else [torch.cat(pair, 1) for pair in zip(backward_trunk, forward_trunk, strict=True)]
-        )
+        both = forward_trunk if self.coupled else _joined(backward_trunk, forward_trunk)
         # all frames at once where there is time to gain, one at a time where only memory
         if torch.is_grad_enabled():
-            features, images = torch.stack(both, 1).flatten(0, 1), low_res.flatten(0, 1)
-            return self._upsample(features, images).unflatten(0, low_res.shape[:2])
+            features = torch.stack(both, 1).flatten(0, 1)
+            return self._upsample(features, low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2])
         return torch.stack([self._upsample(*pair) for pair in zip(both, frames, strict=True)], 1)
 
     def _upsample(self, features: Tensor, frames: Tensor) -> Tensor:
@@ -101,13 +94,16 @@ class Recurrent(Network):
         for number, frame in enumerate(frames):
             if number:
                 features = warp(features, flows[number - 1])
-            joined = torch.cat([frame, features], 1).contiguous(memory_format=torch.channels_last)
-            features = blocks(joined)
+            features = blocks(torch.cat([frame, features], 1).contiguous(memory_format=torch.channels_last))
             found.append(features)
         return found
 
 
 def trunk(channels: int, width: int, blocks: int) -> nn.Sequential:
     """(B, channels, h, w) -> (B, width, h, w): a convolution, then residual blocks."""
-    first = nn.Conv2d(channels, width, 3, padding=1)
-    return nn.Sequential(first, nn.LeakyReLU(0.1), *(ResidualBlock(width) for _ in range(blocks)))
+    residual = (ResidualBlock(width) for _ in range(blocks))
+    return nn.Sequential(conv3x3(channels, width), nn.LeakyReLU(0.1), *residual)
+
+
+def _joined(ones: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.cat(pair, 1) for pair in zip(ones, others, strict=True)]

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, upsampler
+from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, conv3x3, upsampler
 from vsr_lightning.models.network import Network
 
 
@@ -25,10 +25,8 @@ class ResidualFusion(Network):
 
     def __init__(self, width: int = 64, blocks: int = 6, frames: int = 5, scale: int = 2, channels: int = 1) -> None:
         super().__init__()
-        if scale not in (2, 4):
-            raise ValueError(f"data.degradation.scale={scale}: choose 2 or 4 for this network")
         self.scale, self.frames, self.channels = scale, frames, channels
-        self.first = nn.Conv2d(frames * channels, width, 3, padding=1)
+        self.first = conv3x3(frames * channels, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.up = upsampler(width, channels, scale)
 
