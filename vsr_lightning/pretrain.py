@@ -11,7 +11,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vsr_lightning.launch.cli import record_errors, run_cli
+from vsr_lightning.launch.cli import rank, record_errors, run_cli
 from vsr_lightning.utils.config import CONF
 
 
@@ -19,14 +19,12 @@ from vsr_lightning.utils.config import CONF
 @record_errors
 def main(cfg: DictConfig) -> None:
     """Train, score on held-out digits, and leave the weights and their card in the run's folder."""
-    from lightning.pytorch.utilities import rank_zero_only
-
     from vsr_lightning.feature_network.pretraining import CARD_FILE, pretrain  # here: --help needs no PyTorch
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     pretrain(cfg, folder, tuple(hydra_cfg.overrides.task))
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+    if rank() == 0:
         print(f"\n{(folder / CARD_FILE).read_text(encoding='utf-8')}\nweights and card: {folder}")
 
 

@@ -9,7 +9,7 @@ import gc
 import hydra
 from omegaconf import DictConfig
 
-from vsr_lightning.launch.cli import record_errors, run_cli
+from vsr_lightning.launch.cli import rank, record_errors, run_cli
 from vsr_lightning.launch.folders import check_inside
 from vsr_lightning.utils.config import CONF
 
@@ -18,9 +18,7 @@ from vsr_lightning.utils.config import CONF
 @record_errors
 def main(cfg: DictConfig) -> None:
     """Run one job; numbers go to its folder, nothing is returned, so that a sweep holds no network in memory."""
-    from lightning.pytorch.utilities import rank_zero_only  # here, so that --help and --cfg need no PyTorch
-
-    from vsr_lightning.experiment import Job, run_job
+    from vsr_lightning.experiment import Job, run_job  # here, so that --help and --cfg need no PyTorch
     from vsr_lightning.launch.processes import launch, processes_to_start, take_a_gpu
     from vsr_lightning.reporting.score_table import write_table
 
@@ -33,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     else:
         run_job(cfg, job)
     gc.collect()  # data and trainer hold each other: the next job of a sweep would load its frames beside these
-    if not job.sweep and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+    if not job.sweep and rank() == 0:
         print(f"\n{write_table(job.folder)}\nrun: {job.folder}")
 
 

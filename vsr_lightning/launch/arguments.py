@@ -21,30 +21,20 @@ PARSER = OverridesParser.create()
 
 @dataclass
 class Arguments:
-    """A command line in its parts.
+    """A command line in its parts."""
 
-    Args:
-        flags: what begins with a dash, and its values.
-        overrides: the others, such as ``loss=mse``.
-        command: whose command line it is, such as ``train``.
-        sweep: whether ``-m`` is among the flags.
-    """
-
-    flags: list[str]
-    overrides: list[str]
-    command: str
-    sweep: bool
+    flags: list[str]  # what begins with a dash, and its values
+    overrides: list[str]  # the others, such as loss=mse
+    command: str  # such as train
+    sweep: bool  # whether -m is among the flags
 
     @classmethod
     def parse(cls, argv: list[str], command: str) -> "Arguments":
         """Take the flags from wherever they stand; argparse itself refuses them between the overrides."""
         known = get_args_parser().parse_intermixed_args(argv)
-        flags, left = [], list(known.overrides)
-        for entry in argv:
-            if left and entry == left[0]:
-                left.pop(0)
-            else:
-                flags.append(entry)
+        flags = list(argv)
+        for entry in known.overrides:
+            flags.remove(entry)
         return cls(flags, [_readable(entry, known.multirun) for entry in known.overrides], command, known.multirun)
 
     def resume(self) -> Path | None:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -17,29 +17,26 @@ from omegaconf import DictConfig
 
 from vsr_lightning.launch.arguments import Arguments
 from vsr_lightning.launch.folders import SWEEP_FILE, claim
-from vsr_lightning.launch.resolvers import register
 from vsr_lightning.utils.errors import ERROR_FILE, Interrupted, ProcessFailedError, RefusedError, one_line
-from vsr_lightning.utils.files import write_text
+from vsr_lightning.utils.files import write_bytes
 
 log = logging.getLogger(__name__)
 
 
 def run_cli(main: Callable[[], None], config: str = "train") -> None:
-    """Call Hydra's main function, whose config is ``conf/CONFIG.yaml``.
-
-    It ends in one line where it fails, with frames if ``HYDRA_FULL_ERROR=1``.
-    """
+    """Call Hydra's main function of ``conf/CONFIG.yaml``; errors end in one line, unless ``HYDRA_FULL_ERROR=1``."""
     full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that the decision is made here
     print_any_character()
-    register()
     try:
         arguments = Arguments.parse(sys.argv[1:], config)
         resumed = arguments.resume()
         if rank() > 0:
             arguments.leave_files_to_the_first()
         sys.argv[1:] = arguments.flags + arguments.overrides
-        with _kept(resumed / SWEEP_FILE) if resumed else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            if resumed and (file := resumed / SWEEP_FILE).exists() and (content := file.read_bytes()):
+                stack.callback(write_bytes, file, content)  # it stays what was started, whatever command resumes it
             main()
     except SystemExit as end:
         if full and end.__cause__:
@@ -111,17 +108,6 @@ def _stopped(cfg: DictConfig, stop: BaseException) -> int:
     hint = f": the same command with resume={folder} goes on" if "resume" in cfg else ""
     print(f"\nstopped by {signal.Signals(signum).name}{hint}", file=sys.stderr, flush=True)
     return 128 + signum
-
-
-@contextlib.contextmanager
-def _kept(path: Path) -> Iterator[None]:
-    """Leave a file as it is: a resumed sweep stays the one that was started, whatever command resumes it."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    try:
-        yield
-    finally:
-        if text:
-            write_text(path, text)
 
 
 class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]

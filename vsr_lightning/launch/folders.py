@@ -1,6 +1,8 @@
 """The folders that jobs write to: which are free, which can be resumed, and what has to stay inside."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -52,17 +54,13 @@ def check_resumable(folder: Path, command: str, sweep: bool) -> None:
 
 def newest(overrides: list[str], command: str, sweep: bool) -> Path | None:
     """Return the latest folder of a run, or of a sweep, that was started with the same command; None without."""
-    task = _what_counts(overrides)
     for folder in sorted(RUNS.glob("*"), reverse=True):
-        if _overrides_of(folder, sweep) == task and _command_of(folder, sweep) == command:
+        started = _load(folder / (SWEEP_FILE if sweep else ".hydra/overrides.yaml"))
+        if sweep and started:
+            started = started.hydra.overrides.task
+        if _what_counts(started or []) == _what_counts(overrides) and _command_of(folder, sweep) == command:
             return folder
     return None
-
-
-def check_subdir(subdir: str) -> None:
-    """Refuse a sweep whose jobs' folders would lie outside its own (ValueError)."""
-    if Path(subdir).is_absolute() or ".." in Path(subdir).parts:
-        raise ValueError(f"hydra.sweep.subdir={subdir} leads out of the sweep's folder: choose a name in it")
 
 
 def check_inside(cfg: DictConfig, folder: Path) -> None:
@@ -78,19 +76,15 @@ def check_inside(cfg: DictConfig, folder: Path) -> None:
 
 def _command_of(folder: Path, sweep: bool) -> str | None:
     """Return the name of the command that started a run or a sweep."""
-    path = folder / (SWEEP_FILE if sweep else HYDRA_FILE)
-    return OmegaConf.load(path).hydra.job.name if path.is_file() and path.stat().st_size else None
+    started = _load(folder / (SWEEP_FILE if sweep else HYDRA_FILE))
+    return started.hydra.job.name if started else None
 
 
-def _overrides_of(folder: Path, sweep: bool) -> list[str] | None:
-    """Return what a run or a sweep was started with."""
-    path = folder / (SWEEP_FILE if sweep else ".hydra/overrides.yaml")
-    if not path.is_file():
-        return None
-    content = OmegaConf.load(path)
-    return _what_counts(list(content.hydra.overrides.task if sweep else content))
+def _load(path: Path) -> Any:
+    """Return what Hydra saved; None if there is no file, or an empty one of a command that was stopped meanwhile."""
+    return OmegaConf.load(path) if path.is_file() and path.stat().st_size else None
 
 
-def _what_counts(overrides: list[str]) -> list[str]:
+def _what_counts(overrides: Iterable[str]) -> list[str]:
     """Return the overrides, without those of Hydra itself and ``resume=``, in one order."""
     return sorted(entry for entry in overrides if not entry.startswith(("resume=", "hydra.", "hydra/")))

@@ -6,7 +6,6 @@ So PyTorch's elastic launcher starts one job at a time, and ends all of its proc
 """
 
 import contextlib
-import copy
 import ctypes
 import logging
 import multiprocessing
@@ -26,7 +25,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -52,13 +51,8 @@ def processes_to_start(cfg: DictConfig, job: Job) -> int:
         return 0
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # no other public way says how many devices "auto" is; SLURM's variables around this process do not count
-    trainer: pl.Trainer = instantiate(
-        cfg.trainer,
-        plugins=[LightningEnvironment()],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer: pl.Trainer = instantiate(cfg.trainer, plugins=[LightningEnvironment()], **quiet)
     processes = trainer.num_devices * trainer.num_nodes
     if processes == 1:
         return 0
@@ -94,11 +88,8 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
         ProcessFailedError: one failed; all have ended.
         Interrupted: a signal came; all have saved and ended.
     """
-    if lock := lock_folder(folder):
-        lock.release()  # the first process takes it
-    whole = copy.deepcopy(cfg)
-    with open_dict(whole):
-        whole.hydra = HydraConfig.get()
+    lock_folder(folder).release()  # the first process takes it
+    whole = OmegaConf.merge({"hydra": HydraConfig.get()}, cfg)
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # error.txt has it in fewer words
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
@@ -123,7 +114,9 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
             if exitcodes[rank] == REFUSED:
                 raise RefusedError(last) from None
             reason = f"process {rank} of {processes} failed: {last}"
-            _record_failure(folder, reason)
+            # the process that writes run.json may have been ended before it could say so
+            if (folder / RUN_FILE).exists() and (record := read_record(folder))["status"] == "running":
+                write_record(folder, record | {"status": "failed", "error": reason})
             raise ProcessFailedError(reason, text) from None
         finally:
             for signum, handler in handlers.items():
@@ -134,21 +127,10 @@ def _stopped_by(exitcode: int) -> int:
     return -exitcode if exitcode < 0 else exitcode - 128
 
 
-def _die_with_the_parent() -> None:
-    """Leave nobody behind who writes on when the command is killed (Linux; elsewhere nothing)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _record_failure(folder: Path, reason: str) -> None:
-    """Record that the run failed, if the process that writes ``run.json`` was ended before it could."""
-    if (folder / RUN_FILE).exists() and (record := read_record(folder))["status"] == "running":
-        write_record(folder, record | {"status": "failed", "error": reason})
-
-
 def main(path: Path) -> None:
     """Be one process of the job whose whole config is in the file."""
-    _die_with_the_parent()
+    if sys.platform == "linux":  # nobody is to write on when the command is killed
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     print_any_character()
     rank, processes = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     setup_globals()
@@ -158,8 +140,7 @@ def main(path: Path) -> None:
     HydraConfig.instance().set_config(cfg)
     if rank == 0:
         configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
-    cfg = copy.deepcopy(cfg)
-    del cfg["hydra"]
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
     error_file = path.with_name(ERROR_FILE)

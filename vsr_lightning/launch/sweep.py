@@ -7,7 +7,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from vsr_lightning.launch.folders import check_subdir, refuse_reuse
+from vsr_lightning.launch.folders import refuse_reuse
+from vsr_lightning.utils.config import load_group
 from vsr_lightning.utils.errors import ERROR_FILE, one_line
 
 
@@ -15,14 +16,15 @@ class SweepFolder(Callback):
     """Hydra callback that refuses a sweep in a folder where something was started already."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        sweep = OmegaConf.to_container(config.hydra.sweep)
         folder = Path(config.hydra.sweep.dir)
+        subdir = Path(OmegaConf.to_container(config.hydra.sweep)["subdir"])  # type: ignore[call-overload,index,arg-type]
         try:
-            check_subdir(sweep["subdir"])  # type: ignore[call-overload,index]
+            if subdir.is_absolute() or ".." in subdir.parts:
+                raise ValueError(f"hydra.sweep.subdir={subdir} leads out of the sweep's folder: choose a name in it")
             if not config.get("resume"):
                 refuse_reuse(folder)
         except ValueError as error:  # Hydra would turn it into a warning
-            sys.exit(f"error: {one_line(error)}")
+            sys.exit(f"error: {error}")
         for path in folder.glob(f"*.{ERROR_FILE}"):
             path.unlink()  # of an earlier start
 
@@ -39,12 +41,17 @@ class ScoreTable(SweepFolder):
 
 def finish_sweep(folder: Path) -> None:
     """Score bicubic on each test set of the sweep, print and save the table; exit with 1 if a job failed."""
+    from vsr_lightning.reporting import REPORT_FOLDER
+    from vsr_lightning.reporting.report import write_report
     from vsr_lightning.reporting.score_table import write_table
 
     score_bicubic(folder)
     print(f"\n{write_table(folder)}")
     print(f"runs:      {folder}\ntable:     {folder / 'scores.md'} and scores.csv")
-    print(f"report:    {report(folder)}")
+    try:
+        print(f"report:    {write_report([folder], folder / REPORT_FOLDER)}")
+    except Exception as error:  # the scores are there anyhow
+        print(f"report:    none ({one_line(error)}); try python -m vsr_lightning.report {folder}")
     print(f"dashboard: {sys.executable} -m tensorboard.main --logdir {folder}")
     failed = [path.parent.name for path in folder.glob(f"*/{ERROR_FILE}")]
     failed += [path.name.removesuffix(f".{ERROR_FILE}") for path in folder.glob(f"*.{ERROR_FILE}")]  # refused ones
@@ -52,23 +59,11 @@ def finish_sweep(folder: Path) -> None:
         sys.exit(f"error: {len(failed)} of the jobs failed: {', '.join(sorted(failed))}; the files error.txt say why")
 
 
-def report(folder: Path) -> str:
-    """Write the sweep's report; return where it is, or in one line why there is none: the scores are there anyhow."""
-    from vsr_lightning.reporting import REPORT_FOLDER
-    from vsr_lightning.reporting.report import write_report
-
-    try:
-        return str(write_report([folder], folder / REPORT_FOLDER))
-    except Exception as error:
-        return f"none ({one_line(error)}); try python -m vsr_lightning.report {folder}"
-
-
 def score_bicubic(folder: Path) -> None:
     """Run ``model=bicubic`` once for each test set that the sweep's other runs were scored on."""
     from vsr_lightning.experiment import Job, run_job
     from vsr_lightning.runs.comparable import test_key, trained
     from vsr_lightning.runs.record import RUN_FILE, read_runs
-    from vsr_lightning.utils.config import load_group
 
     runs = [(path, record) for path, record in read_runs(folder) if record["status"] == "finished"]
     done = [test_key(record) for _, record in runs if not trained(record)]

@@ -1,6 +1,7 @@
-"""Where Hydra finds the configs, and which losses it finds there for ``loss=mixed`` to sum."""
+"""Where Hydra finds the configs, the losses there that ``loss=mixed`` sums, and the resolvers that they use."""
 
 import argparse
+import os
 import re
 import sys
 from importlib.resources import files
@@ -23,6 +24,18 @@ def load_group(group: str, name: str) -> DictConfig:
     cfg = OmegaConf.load(CONF / group / f"{name}.yaml")
     assert isinstance(cfg, DictConfig)
     return cfg
+
+
+def one_name(text: object) -> str:
+    """Return the text as one part of a path: a value such as ``seed=../x`` can't lead out of the folder."""
+    return re.sub(r"[^\w.,=+-]", "_", str(text))
+
+
+def local_devices() -> int:
+    """Return how many jobs this machine can run at a time: its GPUs, or where it has none its cores."""
+    import torch  # here, so that --help and --cfg need no PyTorch
+
+    return torch.cuda.device_count() or os.cpu_count() or 1
 
 
 class ConfigFolders(SearchPathPlugin):
@@ -55,12 +68,9 @@ def _given() -> list[Path]:
     places: list[str] = given.config_dir
     for override in OverridesParser.create().parse_overrides(entries):
         places += cast(list[str], override.value() or [])
-    return [
-        cast(Path, files(place.removeprefix("pkg://").replace("/", ".")))
-        if place.startswith("pkg://")
-        else Path(place.removeprefix("file://"))
-        for place in places
-    ]
+    packages = [place.removeprefix("pkg://").replace("/", ".") for place in places if place.startswith("pkg://")]
+    folders = [Path(place.removeprefix("file://")) for place in places if not place.startswith("pkg://")]
+    return folders + [cast(Path, files(package)) for package in packages]
 
 
 def _losses(conf: Path) -> list[str]:
@@ -72,3 +82,5 @@ def _losses(conf: Path) -> list[str]:
 
 
 Plugins.instance().register(ConfigFolders)
+for resolver in (one_name, local_devices):
+    OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
