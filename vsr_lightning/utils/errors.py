@@ -20,11 +20,7 @@ class RefusedError(ValueError):
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to stop; what it needs to go on is saved.
-
-    Args:
-        signum: the signal, SIGINT or SIGTERM.
-    """
+    """A signal, SIGINT or SIGTERM, asked the run to stop; what it needs to go on is saved."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -32,12 +28,7 @@ class Interrupted(BaseException):
 
 
 class ProcessFailedError(RuntimeError):
-    """A process of a job failed.
-
-    Args:
-        message: which one, and why.
-        traceback: that of the process.
-    """
+    """A process of a job failed: which one, and why, and its traceback."""
 
     def __init__(self, message: str, traceback: str) -> None:
         super().__init__(message)
