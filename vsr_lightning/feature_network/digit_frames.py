@@ -109,8 +109,7 @@ def draw_glyphs(digit: Tensor, warp: Tensor, ink: Tensor) -> Tensor:
     theta = F.pad(warp * (fine / large.shape[-1]), (0, 1))
     grid = F.affine_grid(theta, [len(digit), 1, fine, fine], align_corners=False)
     bent = F.grid_sample(large, grid, align_corners=False)
-    sharp = F.avg_pool2d((bent > ink[:, None, None, None]).float(), 4)
-    return sharp[:, 0].mul(255).round().byte()
+    return F.avg_pool2d((bent > ink[:, None, None, None]).float(), 4)[:, 0].mul(255).round().byte()
 
 
 class DrawnDigits(Dataset[DrawnFrames]):
@@ -143,9 +142,7 @@ def distort(images: Tensor, level: Tensor, drawn: Tensor) -> Tensor:
 
 
 class DigitFrames(pl.LightningDataModule):
-    """Frames of two digits, as in Moving MNIST; the digits of its test videos are held out for validation and test.
-
-    Batches are :class:`DigitBatch`.
+    """Frames of two digits in :class:`DigitBatch`; those of Moving MNIST's test videos are held out from training.
 
     Args:
         train_frames, val_frames, test_frames: frames per epoch.
@@ -167,38 +164,28 @@ class DigitFrames(pl.LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        for key, value, low in (
-            ("train_frames", train_frames, 1),
-            ("val_frames", val_frames, 1),
-            ("test_frames", test_frames, 1),
-            ("batch_size", batch_size, 1),
-            ("seed", seed, 0),
-            ("num_workers", num_workers, 0),
-        ):
-            check_number(f"data.{key}", value, low)
+        for part, count in (("train", train_frames), ("val", val_frames), ("test", test_frames)):
+            check_number(f"data.{part}_frames", count, 1)
+        check_number("data.batch_size", batch_size, 1)
+        check_number("data.seed", seed, 0)
+        check_number("data.num_workers", num_workers, 0)
         self.train_frames, self.val_frames, self.test_frames = train_frames, val_frames, test_frames
         self.batch_size, self.seed, self.num_workers = batch_size, seed, num_workers
         known = len(handwriting()[1])
         self.train_digits, self.held_out = range(known - TEST_DIGITS), range(known - TEST_DIGITS, known)
 
     def train_dataloader(self) -> DataLoader[DrawnFrames]:
-        """New frames of the training digits."""
-        return self._loader(
-            partial(training_frames, seed=self.seed, frames=self.train_frames, digits=self.train_digits)
-        )
+        plan = partial(training_frames, seed=self.seed, frames=self.train_frames, digits=self.train_digits)
+        return self._loader(plan)
 
     def val_dataloader(self) -> DataLoader[DrawnFrames]:
-        """Fixed frames of held-out digits."""
         return self._loader(partial(fixed_frames, seed=0, frames=self.val_frames, digits=self.held_out))
 
     def test_dataloader(self) -> DataLoader[DrawnFrames]:
-        """Other fixed frames of held-out digits."""
         return self._loader(partial(fixed_frames, seed=1, frames=self.test_frames, digits=self.held_out))
 
     def on_after_batch_transfer(self, batch: DrawnFrames, dataloader_idx: int) -> DigitBatch:
-        """Distort on the device."""
-        images = distort(to_unit_range(batch.frames), batch.level, batch.noise)
-        return DigitBatch(images, batch.digits, batch.level)
+        return DigitBatch(distort(to_unit_range(batch.frames), batch.level, batch.noise), batch.digits, batch.level)
 
     def _loader(self, plan: Callable[[int], FramePlan]) -> DataLoader[DrawnFrames]:
         return plan_loader(DrawnDigits(), plan, self.batch_size, self.num_workers, self.trainer)

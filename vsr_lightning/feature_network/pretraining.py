@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from vsr_lightning.experiment import make_trainer, score
 from vsr_lightning.feature_network.digit_frames import DigitFrames
@@ -18,7 +18,7 @@ from vsr_lightning.runs.checkpoint import load_checkpoint
 from vsr_lightning.runs.comparable import SCORING, first_difference
 from vsr_lightning.runs.record import device_name, in_checkpoint, recorded, write_record
 from vsr_lightning.utils.download import sha256
-from vsr_lightning.utils.files import write_text
+from vsr_lightning.utils.files import write_bytes, write_text
 
 WEIGHTS_FILE, CARD_FILE = "digits.safetensors", "digits.md"
 
@@ -32,9 +32,7 @@ def pretrain(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> 
     about = {"network": "vgg19", "seed": cfg.seed, "overrides": list(overrides)}
     with recorded(folder, cfg, about) as record:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        module = Recognition(
-            VGG19(cfg.width), optimizer=instantiate(cfg.optimizer), scheduler=instantiate(cfg.scheduler)
-        )
+        module = Recognition(VGG19(cfg.width), instantiate(cfg.optimizer), instantiate(cfg.scheduler))
         data: DigitFrames = instantiate(cfg.data)
         trainer = make_trainer(cfg)
         record.update(device=device_name(trainer), precision=str(trainer.precision))
@@ -66,10 +64,8 @@ def check_recipe(path: str, config: dict[str, Any]) -> None:
         key, theirs, _ = difference
         raise ValueError(f"ckpt_path={path} was made with {key}={theirs}: choose the same, or start anew without it")
     if checkpoint["epoch"] + 1 >= (epochs := config["trainer"]["max_epochs"]):
-        raise ValueError(
-            f"ckpt_path={path} has finished its {epochs} epochs, and a cycle of rates can't be made longer: "
-            "start anew without it"
-        )
+        cycle = f"has finished its {epochs} epochs, and a cycle of rates can't be made longer"
+        raise ValueError(f"ckpt_path={path} {cycle}: start anew without it")
 
 
 def export(network: VGG19, path: Path) -> dict[str, Any]:
@@ -77,9 +73,7 @@ def export(network: VGG19, path: Path) -> dict[str, Any]:
     state = {name: value.half() for name, value in network.folded().items()}
     if not all(torch.isfinite(value).all() for value in state.values()):
         raise ValueError("a folded weight is beyond half precision: train with a lower optimizer.lr")
-    part = path.with_name(path.name + ".part")
-    save_file(state, part)
-    part.replace(path)
+    write_bytes(path, save(state))
     return {
         "sha256": sha256(path),
         "checksum": load_features(str(path)).checksum,

@@ -1,13 +1,14 @@
 """VGG-19 that learns to read the two digits of a frame, and how distorted it is: the bundled feature network."""
 
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vsr_lightning.feature_network.digit_frames import DISTORTIONS, DigitBatch
 from vsr_lightning.losses.vgg import LAYERS, Normalize
@@ -60,25 +61,18 @@ class VGG19(nn.Module):
 
     def folded(self) -> dict[str, Tensor]:
         """Return the convolutions with the normalization folded in, named as in torchvision's VGG-19 without it."""
-        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
-        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
-        state = {}
-        for layer, conv, norm in zip(LAYERS.values(), convolutions, norms, strict=True):
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            weight, bias = fuse_conv_bn_weights(
-                conv.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-            )
-            state[f"features.{layer.position}.weight"] = weight.detach().cpu().contiguous()
-            state[f"features.{layer.position}.bias"] = bias.detach().cpu()
-        return state
+        modules = [*deepcopy(self).eval().modules()]
+        convolutions = [module for module in modules if isinstance(module, nn.Conv2d)]
+        norms = [module for module in modules if isinstance(module, nn.BatchNorm2d)]
+        return {
+            f"features.{layer.position}.{name}": value.detach().cpu().contiguous()
+            for layer, conv, norm in zip(LAYERS.values(), convolutions, norms, strict=True)
+            for name, value in fuse_conv_bn_eval(conv, norm).named_parameters()
+        }
 
 
 class Recognition(pl.LightningModule):
-    """Train :class:`VGG19` on both tasks.
-
-    Classification should be invariant to the distortions, regression should measure them. Features trained on both
-    keep a digit's identity and still register how distorted it is.
+    """Trains a network on both tasks, so that its features keep a digit's identity and register how distorted it is.
 
     Args:
         network: images -> logits of the digits, distortion levels.
@@ -98,32 +92,26 @@ class Recognition(pl.LightningModule):
         self.provenance: dict[str, Any] = {}
 
     def training_step(self, batch: DigitBatch, batch_idx: int) -> Tensor:
-        """Return the batch's loss."""
         logits, level = self._outputs(batch)
         loss = self._loss(logits, level, batch)
         self._log("train", {"loss": loss.detach(), "accuracy": _hits(logits, batch.digits).mean()}, len(logits))
         return loss
 
     def validation_step(self, batch: DigitBatch, batch_idx: int) -> None:
-        """Score held-out digits."""
         self._score("val", batch)
 
     def test_step(self, batch: DigitBatch, batch_idx: int) -> None:
-        """Score other frames of held-out digits."""
         self._score("test", batch)
 
     def configure_optimizers(self) -> Any:
-        """One optimizer, and its schedule over all steps."""
         steps = int(self.trainer.estimated_stepping_batches)
         return make_optimizer(self.network.parameters(), self.optimizer, self.scheduler, total_steps=steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what the run was made from."""
         checkpoint["provenance"] = self.provenance
 
     def _outputs(self, batch: DigitBatch) -> tuple[Tensor, Tensor]:
-        images = batch.images.to(memory_format=torch.channels_last)
-        logits, level = self.network(images)
+        logits, level = self.network(batch.images.to(memory_format=torch.channels_last))
         return logits.float(), level.float()
 
     def _loss(self, logits: Tensor, level: Tensor, batch: DigitBatch) -> Tensor:
@@ -132,8 +120,8 @@ class Recognition(pl.LightningModule):
 
     def _score(self, stage: str, batch: DigitBatch) -> None:
         logits, level = self._outputs(batch)
-        self._log(stage, {"loss": self._loss(logits, level, batch)}, len(logits))
-        self._log(stage, {"level_error": (level - batch.level).abs().mean()}, len(logits))
+        error = (level - batch.level).abs().mean()
+        self._log(stage, {"loss": self._loss(logits, level, batch), "level_error": error}, len(logits))
         hits, distorted = _hits(logits, batch.digits), batch.level.any(1)
         parts = {"accuracy": hits.new_ones(len(hits), dtype=torch.bool), "sharp": ~distorted, "distorted": distorted}
         for name, part in parts.items():

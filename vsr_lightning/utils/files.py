@@ -1,4 +1,4 @@
-"""Files that are never seen half-written."""
+"""Files that are never seen half-written: they take their name once they are whole."""
 
 import json
 import os
@@ -7,17 +7,17 @@ from typing import Any
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that ``path`` is never seen half-written."""
+    """Write as JSON."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text so that ``path`` is never seen half-written."""
+    """Write in UTF-8."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes so that ``path`` is never seen half-written."""
+    """Write beside ``path``, then rename."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
     os.replace(part, path)

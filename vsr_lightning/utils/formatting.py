@@ -3,8 +3,7 @@
 import csv
 import io
 import math
-
-import numpy as np
+from itertools import chain
 
 Rows = list[dict[str, str]]
 
@@ -12,7 +11,7 @@ Rows = list[dict[str, str]]
 def csv_text(rows: Rows) -> str:
     """Return rows as csv; a key that a row lacks is an empty cell."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, _titles(rows), lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(chain(*rows))), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
@@ -22,7 +21,8 @@ def markdown(rows: Rows) -> str:
     """Return rows as an aligned markdown table; a key that a row lacks is an empty cell."""
     if not rows:
         return "No runs."
-    head, *lines = _padded([{title: _in_a_cell(text) for title, text in row.items()} for row in rows])
+    escaped = [{title: " ".join(text.splitlines()).replace("|", "\\|") for title, text in row.items()} for row in rows]
+    head, *lines = _padded(escaped)
     rule = ["-" * len(title) for title in head]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *lines))
 
@@ -32,20 +32,12 @@ def aligned(rows: Rows) -> str:
     return "\n".join("  ".join(cells).rstrip() for cells in _padded(rows)) or "No runs."
 
 
-def _titles(rows: Rows) -> list[str]:
-    return list(dict.fromkeys(title for row in rows for title in row))
-
-
 def _padded(rows: Rows) -> list[list[str]]:
     """Return the titles and each row as cells, those of a column equally wide."""
-    titles = _titles(rows)
+    titles = list(dict.fromkeys(chain(*rows)))
     lines = [titles, *([row.get(title, "") for title in titles] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-
-
-def _in_a_cell(text: str) -> str:
-    return " ".join(text.splitlines()).replace("|", "\\|")
 
 
 def duration(seconds: float) -> str:
@@ -67,9 +59,9 @@ def with_interval(mean: float, low: float, high: float) -> str:
 
 def with_spread(mean: float, sd: float) -> str:
     """Return ``mean ± sd`` with as many digits as tell something, and as show a digit of the spread."""
-    if np.isnan(mean):
+    if math.isnan(mean):
         return "-"
     digits = 2 if abs(mean) >= 10 else 3 if abs(mean) >= 0.01 else 6
     if sd > 0:
         digits = min(max(digits, -math.floor(math.log10(sd))), 7)
-    return f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")
+    return f"{mean:.{digits}f}" + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")

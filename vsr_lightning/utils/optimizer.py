@@ -15,12 +15,8 @@ def make_optimizer(
 ) -> Any:
     """Return what ``configure_optimizers`` returns.
 
-    Args:
-        parameters: what is trained.
-        optimizer: parameters -> optimizer.
-        scheduler: optimizer -> schedule, stepped every epoch; with ``total_steps``, optimizer and ``total_steps`` ->
-            schedule, stepped every step.
-        total_steps: steps of the whole training.
+    The scheduler takes the optimizer, and its schedule is stepped every epoch; given the ``total_steps`` of the whole
+    training, it takes these too, and its schedule is stepped every step.
 
     Raises:
         ValueError: one of the two does not accept its keys.
