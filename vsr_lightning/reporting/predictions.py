@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 from rich.progress import track
 from torch import Tensor, nn
 
+from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.degradation import Batch
 from vsr_lightning.images import references
 from vsr_lightning.metrics import frames_at_once, in_parts
@@ -47,17 +49,17 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
     finished = [result for result in group.results if result.finished]
     if not finished:
         return GroupPredictions()
-    batch, why = _attempt(load_test_batch, finished[0], videos)
+    batches: dict[tuple[str, int], Batch] = {}  # the same frames, in windows and in clips
+    batch, why = _attempt(_test_batch, finished[0], videos, batches)
     if batch is None:
         return GroupPredictions(missing=[f"There are no pictures, and no losses of each network: {why}."])
-    batches = {_takes(finished[0]): batch}  # the same frames, in windows and in clips
     middle = batch.middle_frames()[:SHOWN]
     pictures = references(batch.select_targets(batch.low_res)[middle], batch.frames[middle])
     losses, missing = _losses(finished)
     values: dict[str, list[dict[str, float]]] = {}
     for condition in track(group.conditions, f"predictions of group {group.name}"):
         for result in filter(lambda result: result.finished, condition.results):
-            prediction, why = _attempt(_predict_once_loaded, result, videos, batches)
+            prediction, why = _attempt(_predict, result, videos, batches)
             if prediction is None:
                 missing.append(f"{result.path.name} is left out: {why}.")
                 continue
@@ -65,38 +67,29 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
             values.setdefault(condition.label, []).append(own)
             if result.trained:
                 pictures.setdefault(condition.label, prediction[middle].clamp(0, 1))
-    means = {
-        label: {name: sum(own[name] for own in runs) / len(runs) for name in losses}
-        for label, runs in values.items()
-        if losses
-    }
+    means = {label: {name: fmean(own[name] for own in runs) for name in losses} for label, runs in values.items()}
     frames = (len(batch.frames), *batch.frames.shape[-2:])
-    return GroupPredictions(pictures, means, len(batch.middle_frames()), frames, missing)
+    return GroupPredictions(pictures, means if losses else {}, len(batch.middle_frames()), frames, missing)
 
 
-def load_test_batch(result: Result, videos: int) -> Batch:
-    """Return the first ``videos`` test videos, or all if there are fewer, as a run's network takes them.
+def load_data(result: Result) -> VideoData:
+    """Return a run's data module, for what its network takes.
 
     Raises:
         OSError: the data are missing.
         ValueError: they are not those that the run saw.
     """
     record = result.record
-    data = instantiate(OmegaConf.create(record["config"]["data"]), takes=record["data"]["takes"])
+    data: VideoData = instantiate(OmegaConf.create(record["config"]["data"]), takes=record["data"]["takes"])
     if data.videos.checksum != record["data"]["checksum"]:
         raise ValueError("the data are not those that the runs saw")
-    batch: Batch = data.test_windows(min(videos, len(data.test_videos)))
-    return batch
+    return data
 
 
 @torch.no_grad()
-def predict(result: Result, batch: Batch) -> Tensor:
-    """Return a run's predictions (N, C, H, W) as a loss sees them: not clamped.
-
-    Raises:
-        OSError: its checkpoint is missing.
-        ValueError: its checkpoint is damaged.
-    """
+def _predict(result: Result, videos: int, batches: dict[tuple[str, int], Batch]) -> Tensor:
+    """Return a run's predictions (N, C, H, W) as a loss sees them, not clamped, of a batch that is loaded once."""
+    batch = _test_batch(result, videos, batches)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = load_run(result.path).network().to(device)
     at_once = max(1, frames_at_once(batch.target) * len(batch.target) // len(batch.frames))
@@ -104,15 +97,11 @@ def predict(result: Result, batch: Batch) -> Tensor:
     return torch.cat([part.align(network(part.low_res.to(device)).float().cpu())[0] for part in parts])
 
 
-def _predict_once_loaded(result: Result, videos: int, batches: dict[tuple[str, int], Batch]) -> Tensor:
-    if (takes := _takes(result)) not in batches:
-        batches[takes] = load_test_batch(result, videos)
-    return predict(result, batches[takes])
-
-
-def _takes(result: Result) -> tuple[str, int]:
-    data = result.record["data"]
-    return data["takes"], data["frames"]
+def _test_batch(result: Result, videos: int, batches: dict[tuple[str, int], Batch]) -> Batch:
+    takes = result.record["data"]["takes"], result.record["data"]["frames"]
+    if takes not in batches:
+        batches[takes] = load_data(result).test_windows(videos)
+    return batches[takes]
 
 
 def _attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, str]:
@@ -124,24 +113,19 @@ def _attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, str]:
         return None, one_line(error)
 
 
-def loss_name(record: dict[str, Any]) -> str:
-    """Return a loss with the features that it compares."""
-    features = record.get("features")
-    return f"{record['loss']} ({features['name']})" if features else str(record["loss"])
-
-
 def _losses(results: list[Result]) -> tuple[dict[str, nn.Module], list[str]]:
     """Return each loss that a network was trained on, by name, and sentences that say which are missing."""
     losses: dict[str, nn.Module] = {}
     missing = []
     records = {json.dumps(result.record["config"]["loss"]): result.record for result in results if result.trained}
     for config, record in records.items():
-        name = loss_name(record)
+        then = record.get("features") or {}
+        name = f"{record['loss']} ({then['name']})" if then else str(record["loss"])
         loss, why = _attempt(instantiate, OmegaConf.create(json.loads(config)))
         features = getattr(loss, "features", None)
         if loss is None:
             missing.append(f"{name} has no column: {why}.")
-        elif features and features.checksum != (record.get("features") or {}).get("checksum"):
+        elif features and features.checksum != then.get("checksum"):
             missing.append(f"{name} has no column: the features that it names are {features.name} now.")
         else:
             losses[name if name not in losses else f"{name}, {len(losses) + 1}"] = loss

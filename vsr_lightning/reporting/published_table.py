@@ -3,23 +3,21 @@
 from collections.abc import Sequence
 
 import numpy as np
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from vsr_lightning.published_code import EXPLANATION, PAPER, score_constant
+from vsr_lightning.reporting.predictions import load_data
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.reporting.sections import Section
 from vsr_lightning.runs.comparable import test_key
 from vsr_lightning.utils.errors import one_line
 
 NONE = "-"
+COLUMNS = ("trained on", "paper", "published procedure", "corrected (dB)",
+           "SSIM: paper", "SSIM: published procedure", "SSIM: corrected")  # fmt: skip
 
 
 def compared(groups: Sequence[Group]) -> Section | None:
-    """Return the paper's numbers beside those of the first group that followed the published procedure, if any.
-
-    The corrected ones are those of the first other group on the same data.
-    """
+    """Return the paper's numbers beside those of the first groups, on one data, with and without its procedure."""
     trained = [[result for result in group.results if result.finished and result.trained] for group in groups]
     published = next((runs for runs in trained if runs and "psnr_published" in runs[0].record["scores"]), None)
     if published is None:
@@ -29,14 +27,9 @@ def compared(groups: Sequence[Group]) -> Section | None:
     corrected = next((runs for runs in others if test_key(runs[0].record)["data"] == data), [])
     rows = []
     for loss, (psnr, ssim) in PAPER.items():
-        row = {
-            "trained on": loss,
-            "paper": f"{psnr:.2f}",
-            "published procedure": _mean(published, loss, "psnr_published"),
-        }
-        row |= {"corrected (dB)": _mean(corrected, loss, "psnr"), "SSIM: paper": f"{ssim:.3e}"}
-        row |= {"SSIM: published procedure": _mean(published, loss, "ssim_published", ".3e")}
-        rows.append(row | {"SSIM: corrected": _mean(corrected, loss, "ssim_eq1", ".3f")})
+        db = f"{psnr:.2f}", _mean(published, loss, "psnr_published"), _mean(corrected, loss, "psnr")
+        of_ssim = _mean(published, loss, "ssim_published", ".3e"), _mean(corrected, loss, "ssim_eq1", ".3f")
+        rows.append(dict(zip(COLUMNS, (loss, *db, f"{ssim:.3e}", *of_ssim), strict=True)))
     text = [EXPLANATION]
     try:
         rows += _constants(published[0])
@@ -48,16 +41,12 @@ def compared(groups: Sequence[Group]) -> Section | None:
 
 
 def _constants(result: Result) -> list[dict[str, str]]:
-    config = result.record["config"]
-    data = instantiate(OmegaConf.create(config["data"]))
-    if data.videos.checksum != result.record["data"]["checksum"]:
-        raise ValueError("the data are not those that the runs saw")
+    data = load_data(result)
     rows = []
     for value in (0.0, 1.0):
-        scores = score_constant(data, value, config["module"]["frames"])
-        row = {"trained on": f"(a picture that is {value:.0f} everywhere)", "paper": NONE}
-        row |= {"published procedure": f"{scores['psnr_published']:.2f}", "corrected (dB)": NONE, "SSIM: paper": NONE}
-        rows.append(row | {"SSIM: published procedure": f"{scores['ssim_published']:.3e}", "SSIM: corrected": NONE})
+        scores = score_constant(data, value, result.record["config"]["module"]["frames"])
+        found = (f"{scores['psnr_published']:.2f}", NONE, NONE, f"{scores['ssim_published']:.3e}", NONE)
+        rows.append(dict(zip(COLUMNS, (f"(a picture that is {value:.0f} everywhere)", NONE, *found), strict=True)))
     return rows
 
 
