@@ -58,10 +58,7 @@ def processes_to_start(cfg: DictConfig, job: Job) -> int:
         return 0
     if "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1:
         if job.sweep:
-            raise ValueError(
-                "-m under torchrun or srun would run the sweep once a process: start it without, trainer.devices= "
-                "starts the processes of each job, and hydra/launcher=slurm one job each"
-            )
+            raise ValueError("-m under torchrun or srun would run the sweep once a process: use trainer.devices= alone")
         return 0
     if trainer.num_nodes > 1:
         raise ValueError(f"trainer.num_nodes={trainer.num_nodes} needs torchrun or srun to start the other machines")
@@ -88,7 +85,8 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
         ProcessFailedError: one failed; all have ended.
         Interrupted: a signal came; all have saved and ended.
     """
-    lock_folder(folder).release()  # the first process takes it
+    if lock := lock_folder(folder):
+        lock.release()  # the first process takes it
     whole = OmegaConf.merge({"hydra": HydraConfig.get()}, cfg)
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # error.txt has it in fewer words
     config = LaunchConfig(
@@ -143,14 +141,13 @@ def main(path: Path) -> None:
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
-    error_file = path.with_name(ERROR_FILE)
     try:
         run_job(cfg, Job.of_hydra())
     except Interrupted as stopped:
         sys.exit(128 + stopped.signum)
     except BaseException as error:
         refused = isinstance(error, RefusedError)
-        with contextlib.suppress(FileExistsError), error_file.open("x", encoding="utf-8") as file:
+        with contextlib.suppress(FileExistsError), path.with_name(ERROR_FILE).open("x", encoding="utf-8") as file:
             # of the first that fails; the others only lose their connection
             file.write(" ".join(str(error).split()) if refused else traceback.format_exc())
         sys.exit(REFUSED if refused else 1)
