@@ -15,10 +15,10 @@ class SweepFolder(Callback):
     """Hydra callback that refuses a sweep in a folder where something was started already."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        sweep = OmegaConf.to_container(config.hydra.sweep)
+        sweep: Any = OmegaConf.to_container(config.hydra.sweep)
         folder = Path(config.hydra.sweep.dir)
         try:
-            check_subdir(sweep["subdir"])  # type: ignore[call-overload,index]
+            check_subdir(sweep["subdir"])
             if not config.get("resume"):
                 refuse_reuse(folder)
         except ValueError as error:  # Hydra would turn it into a warning
@@ -39,28 +39,22 @@ class ScoreTable(SweepFolder):
 
 def finish_sweep(folder: Path) -> None:
     """Score bicubic on each test set of the sweep, print and save the table; exit with 1 if a job failed."""
+    from vsr_lightning.reporting import REPORT_FOLDER
+    from vsr_lightning.reporting.report import write_report
     from vsr_lightning.reporting.score_table import write_table
 
     score_bicubic(folder)
     print(f"\n{write_table(folder)}")
     print(f"runs:      {folder}\ntable:     {folder / 'scores.md'} and scores.csv")
-    print(f"report:    {report(folder)}")
+    try:
+        print(f"report:    {write_report([folder], folder / REPORT_FOLDER)}")
+    except Exception as error:  # the scores are there anyhow
+        print(f"report:    none ({one_line(error)}); try python -m vsr_lightning.report {folder}")
     print(f"dashboard: {sys.executable} -m tensorboard.main --logdir {folder}")
     failed = [path.parent.name for path in folder.glob(f"*/{ERROR_FILE}")]
     failed += [path.name.removesuffix(f".{ERROR_FILE}") for path in folder.glob(f"*.{ERROR_FILE}")]  # refused ones
     if failed:
         sys.exit(f"error: {len(failed)} of the jobs failed: {', '.join(sorted(failed))}; the files error.txt say why")
-
-
-def report(folder: Path) -> str:
-    """Write the sweep's report; return where it is, or in one line why there is none: the scores are there anyhow."""
-    from vsr_lightning.reporting import REPORT_FOLDER
-    from vsr_lightning.reporting.report import write_report
-
-    try:
-        return str(write_report([folder], folder / REPORT_FOLDER))
-    except Exception as error:
-        return f"none ({one_line(error)}); try python -m vsr_lightning.report {folder}"
 
 
 def score_bicubic(folder: Path) -> None:
@@ -78,8 +72,7 @@ def score_bicubic(folder: Path) -> None:
         done.append(test_key(record))
         place = folder / ("bicubic" if len(done) == 1 else f"bicubic_{len(done)}")
         place.mkdir(exist_ok=True)
-        cfg = OmegaConf.load(path / ".hydra" / "config.yaml")
-        assert isinstance(cfg, DictConfig)
+        cfg: Any = OmegaConf.load(path / ".hydra" / "config.yaml")
         cfg.update(output_dir=str(place), model=load_group("model", "bicubic"), loss=load_group("loss", "mse"))
         cfg.update(ckpt_path=None, init_from=None, resume=str(place) if (place / RUN_FILE).exists() else None)
         cfg.model.takes = record["data"]["takes"]
