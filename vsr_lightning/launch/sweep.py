@@ -39,14 +39,15 @@ class ScoreTable(SweepFolder):
 
 def finish_sweep(folder: Path) -> None:
     """Score bicubic on each test set of the sweep, print and save the table; exit with 1 if a job failed."""
-    from vsr_lightning.reporting import REPORT_FOLDER
-    from vsr_lightning.reporting.report import write_report
     from vsr_lightning.reporting.score_table import write_table
 
     score_bicubic(folder)
     print(f"\n{write_table(folder)}")
     print(f"runs:      {folder}\ntable:     {folder / 'scores.md'} and scores.csv")
     try:
+        from vsr_lightning.reporting import REPORT_FOLDER
+        from vsr_lightning.reporting.report import write_report
+
         print(f"report:    {write_report([folder], folder / REPORT_FOLDER)}")
     except Exception as error:  # the scores are there anyhow
         print(f"report:    none ({one_line(error)}); try python -m vsr_lightning.report {folder}")
