@@ -13,8 +13,6 @@ from vsr_lightning.reporting.score_table import Run, write_table
 from vsr_lightning.runs.record import describe, recorded
 from vsr_lightning.runs.trained import TrainedModel, load_run
 
-METRICS_FILE = "metrics.json"
-
 
 def evaluate(cfg: DictConfig, job: Job) -> str:
     """Score what the config names; leave the tables, ``metrics.json`` and ``frames.csv`` in the job's folder.
@@ -39,7 +37,7 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         if "scores" in trained.record:
             rows.append((Path(f"{Path(cfg.run or cfg.ckpt).name}, as tested"), trained.record))
     cfg.trainer.precision = cfg.trainer.precision or "32-true"
-    with recorded(job.folder, cfg, about, METRICS_FILE) as record:
+    with recorded(job.folder, cfg, about, "metrics.json") as record:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         module = make_module(cfg)
         if trained:
@@ -61,9 +59,8 @@ def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str
     ValueError where that is the network or the loss.
     """
     own = trained.config
-    for override in overrides:
-        group, *_ = parts = _key(override)
-        key = ".".join(parts)
+    for group, *rest in map(_key, overrides):
+        key = ".".join([group, *rest])
         if group in ("model", "loss"):
             raise ValueError(f"{key}= is given by the run: leave it out, or leave out run= and ckpt=")
         if group in ("data", "module"):

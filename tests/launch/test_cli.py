@@ -21,8 +21,8 @@ BAD = {
     "unknown key": (["data.videos=3"], r"there is no key data\.videos: did you mean (train|test|val)_videos\?"),
     "unknown appended key": (["+data.videos=3"], r"unexpected keyword argument 'videos'"),
     "unparsable": (["data.train_videos=[1"], r"\[1"),
-    "negative learning rate": (["optimizer.lr=-1"], r"Invalid learning rate: -1\): change optimizer\.lr"),
-    "learning rate in words": (["optimizer.lr=fast"], r"change optimizer\.lr"),
+    "negative learning rate": (["optimizer.lr=-1"], r"Invalid learning rate: -1\): change the keys of optimizer"),
+    "learning rate in words": (["optimizer.lr=fast"], r"change the keys of optimizer, or optimizer\.lr"),
     "zero epochs": (["trainer.max_epochs=0"], r"trainer\.max_epochs=0 trains nothing: choose .*at least 1"),
     "nothing to score": (["trainer.limit_test_batches=0"], r"trainer\.limit_test_batches=0 leaves nothing to score"),
     "features that are no name": (["features=null", "loss=perceptual"], r"features=None is no file, nor imagenet"),
@@ -180,7 +180,7 @@ def test_a_sweep_over_degradations_has_a_bicubic_row_for_each_and_marks_them(vsr
         ("frame_fusion_fig1", "A"), ("frame_fusion_fig1", "B"), ("bicubic", "A"), ("bicubic", "B"),
     ]  # fmt: skip
     assert float(rows[2]["PSNR (dB)"]) > float(rows[3]["PSNR (dB)"])  # without blur it is the easier task
-    assert "do not compare" in (tmp_path / "sweep" / "scores.md").read_text()
+    assert "Do not compare" in (tmp_path / "sweep" / "scores.md").read_text()
 
 
 def test_bicubic_is_scored_by_the_same_command_without_training(vsr, tmp_path):

@@ -16,11 +16,19 @@ class SweepFolder(Callback):
     """Hydra callback that refuses a sweep in a folder where something was started already."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+<<<<<<< HEAD
+=======
+        sweep: Any = OmegaConf.to_container(config.hydra.sweep)
+>>>>>>> refs/heads/trim-runs
         folder = Path(config.hydra.sweep.dir)
         subdir = Path(OmegaConf.to_container(config.hydra.sweep)["subdir"])  # type: ignore[call-overload,index,arg-type]
         try:
+<<<<<<< HEAD
             if subdir.is_absolute() or ".." in subdir.parts:
                 raise ValueError(f"hydra.sweep.subdir={subdir} leads out of the sweep's folder: choose a name in it")
+=======
+            check_subdir(sweep["subdir"])
+>>>>>>> refs/heads/trim-runs
             if not config.get("resume"):
                 refuse_reuse(folder)
         except ValueError as error:  # Hydra would turn it into a warning
@@ -49,6 +57,12 @@ def finish_sweep(folder: Path) -> None:
     print(f"\n{write_table(folder)}")
     print(f"runs:      {folder}\ntable:     {folder / 'scores.md'} and scores.csv")
     try:
+<<<<<<< HEAD
+=======
+        from vsr_lightning.reporting import REPORT_FOLDER
+        from vsr_lightning.reporting.report import write_report
+
+>>>>>>> refs/heads/trim-runs
         print(f"report:    {write_report([folder], folder / REPORT_FOLDER)}")
     except Exception as error:  # the scores are there anyhow
         print(f"report:    none ({one_line(error)}); try python -m vsr_lightning.report {folder}")
@@ -73,8 +87,7 @@ def score_bicubic(folder: Path) -> None:
         done.append(test_key(record))
         place = folder / ("bicubic" if len(done) == 1 else f"bicubic_{len(done)}")
         place.mkdir(exist_ok=True)
-        cfg = OmegaConf.load(path / ".hydra" / "config.yaml")
-        assert isinstance(cfg, DictConfig)
+        cfg: Any = OmegaConf.load(path / ".hydra" / "config.yaml")
         cfg.update(output_dir=str(place), model=load_group("model", "bicubic"), loss=load_group("loss", "mse"))
         cfg.update(ckpt_path=None, init_from=None, resume=str(place) if (place / RUN_FILE).exists() else None)
         cfg.model.takes = record["data"]["takes"]

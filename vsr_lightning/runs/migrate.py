@@ -11,10 +11,8 @@ SCORES = {"perceptual": "vgg_distance", "flicker": "temporal_error"}
 RECORD = {"judge": "metric_features"}
 DATA = {"clip": "frame_range", "edge": "unscored_frames", "shrink_once": "cache_low_res", "grey": "gray"}
 LOSS = {"taps": "layers", "normalise": "normalize", "frequency": "fft"}
-UNUSED = {  # the defaults of the keys that networks of the other kind use
-    "window": {"clip_frames": 20, "clip_batch_size": 4},
-    "clip": {"frames": 5, "batch_size": 20},
-}
+# the defaults of the keys that networks of the other kind use
+UNUSED = {"window": {"clip_frames": 20, "clip_batch_size": 4}, "clip": {"frames": 5, "batch_size": 20}}
 MODULE = {"border": "crop_border", "taps": "layers", "normalise": "normalize"}
 CLASSES = {"vsr_lightning.losses.Mixed": "WeightedSum", "vsr_lightning.losses.Frequency": "FFT"}
 TRUNKS = {"back": "backward_trunk", "forth": "forward_trunk"}

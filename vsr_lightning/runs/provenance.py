@@ -3,6 +3,7 @@
 import logging
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ PACKAGES = ("vsr_lightning", "torch", "torchvision", "lightning", "torchmetrics"
 
 def environment() -> dict[str, Any]:
     """Return the code's commit, the versions and the machine."""
-    return {
-        "git": git_state(Path(__file__).parents[2]),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "platform": platform.platform(),
-    }
+    versions = {"python": platform.python_version(), **dict.fromkeys(PACKAGES)}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):  # this one may be used without being installed
+            versions[package] = version(package)
+    return {"git": git_state(Path(__file__).parents[2]), "versions": versions, "platform": platform.platform()}
 
 
 def git_state(root: Path) -> dict[str, Any] | None:
@@ -41,19 +42,8 @@ def add_resume(record: dict[str, Any]) -> None:
     """Add to ``record["resumed"]`` that a run goes on under another commit or other packages, and warn of it once."""
     now = environment()
     last = [record, *record.get("resumed", [])][-1]
-    then_is, now_is = (dict(leaves({key: part.get(key) or {} for key in ("git", "versions")})) for part in (last, now))
-    changed = [
-        f"{key} {then_is.get(key)} before, {now_is.get(key)} now"
-        for key in {**then_is, **now_is}
-        if then_is.get(key) != now_is.get(key)
-    ]
-    if changed:
+    old, new = (dict(leaves({key: part.get(key) or {} for key in ("git", "versions")})) for part in (last, now))
+    if changed := [key for key in old | new if old.get(key) != new.get(key)]:
         record["resumed"] = [*record.get("resumed", []), now]
-        log.warning("this run goes on under other code than it was started with: %s", "; ".join(changed))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+        text = "; ".join(f"{key} {old.get(key)} before, {new.get(key)} now" for key in changed)
+        log.warning("this run goes on under other code than it was started with: %s", text)

@@ -58,7 +58,9 @@ def recorded(
             raise RefusedError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
         record["config"] = OmegaConf.to_container(cfg, resolve=True)
         _check_values(cfg)
-        _silence_warnings()
+        # 0 workers are the fastest here, a folder is refused where it matters, and LeafSpec is Lightning's own affair
+        warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty|LeafSpec)")
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         yield record
     except RefusedError:
         raise  # the record in the folder belongs to another run
@@ -92,12 +94,6 @@ def _check_values(cfg: DictConfig) -> None:
         raise ValueError(f"seed={cfg.seed} can't be used: choose a whole number, at least 0")
     if cfg.trainer.get("limit_test_batches") == 0:
         raise ValueError("trainer.limit_test_batches=0 leaves nothing to score: choose a share, or at least 1")
-
-
-def _silence_warnings() -> None:
-    # 0 workers are the fastest here, a folder is refused where it matters, and LeafSpec is Lightning's own affair
-    warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty|LeafSpec)")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> dict[str, Any]:
@@ -138,9 +134,8 @@ def _identity(features: Features) -> dict[str, str]:
 def device_name(trainer: pl.Trainer) -> str:
     """Return the device in words: a GPU's name, or the CPU with its number of threads."""
     device = trainer.strategy.root_device
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type} ({torch.get_num_threads()} threads)"
+    cpu = f"{device.type} ({torch.get_num_threads()} threads)"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
 
 
 @rank_zero_only
