@@ -16,19 +16,11 @@ class SweepFolder(Callback):
     """Hydra callback that refuses a sweep in a folder where something was started already."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-<<<<<<< HEAD
-=======
-        sweep: Any = OmegaConf.to_container(config.hydra.sweep)
->>>>>>> refs/heads/trim-runs
         folder = Path(config.hydra.sweep.dir)
         subdir = Path(OmegaConf.to_container(config.hydra.sweep)["subdir"])  # type: ignore[call-overload,index,arg-type]
         try:
-<<<<<<< HEAD
             if subdir.is_absolute() or ".." in subdir.parts:
                 raise ValueError(f"hydra.sweep.subdir={subdir} leads out of the sweep's folder: choose a name in it")
-=======
-            check_subdir(sweep["subdir"])
->>>>>>> refs/heads/trim-runs
             if not config.get("resume"):
                 refuse_reuse(folder)
         except ValueError as error:  # Hydra would turn it into a warning
@@ -57,12 +49,6 @@ def finish_sweep(folder: Path) -> None:
     print(f"\n{write_table(folder)}")
     print(f"runs:      {folder}\ntable:     {folder / 'scores.md'} and scores.csv")
     try:
-<<<<<<< HEAD
-=======
-        from vsr_lightning.reporting import REPORT_FOLDER
-        from vsr_lightning.reporting.report import write_report
-
->>>>>>> refs/heads/trim-runs
         print(f"report:    {write_report([folder], folder / REPORT_FOLDER)}")
     except Exception as error:  # the scores are there anyhow
         print(f"report:    none ({one_line(error)}); try python -m vsr_lightning.report {folder}")
