@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from vsr_lightning.data.moving_mnist import published
-from vsr_lightning.data.moving_mnist.published import checksum, open_published, path_under
+from vsr_lightning.data.moving_mnist.published import open_published, path_under
 from vsr_lightning.data.moving_mnist.source import load_videos
+from vsr_lightning.data.videos import checksum
 
 USED = (range(6), range(8000, 8002))
 

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torchvision.datasets.utils import calculate_md5
 
 from vsr_lightning.data.array_videos import VideoWindows
-from vsr_lightning.data.videos import Videos
+from vsr_lightning.data.videos import Videos, checksum
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.utils.checks import check_number
 
@@ -61,6 +60,6 @@ def open_videos(path: Path) -> np.ndarray:
 
 
 def _identified(frames: np.ndarray, path: Path) -> Videos:
-    md5 = calculate_md5(path)
+    md5 = checksum(path)
     description = f"{path}, {len(frames)} videos of {frames.shape[1]} frames"
     return Videos.of_file(frames, f"{path.name} {md5[:8]}", description, md5, path)

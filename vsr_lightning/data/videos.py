@@ -2,9 +2,11 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from torchvision.datasets.utils import calculate_md5
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,17 @@ class Videos:
     def check_unchanged(self) -> None:
         """Refuse a file that another has written to since it was opened (ValueError): nobody knows what was read."""
         if self.path and (not self.path.exists() or _state(self.path) != self.state):
-            raise ValueError(
-                f"{self.path} was changed while it was in use, so that nobody knows what these scores are of: "
-                "leave it alone, and start again"
-            )
+            raise ValueError(f"{self.path} was changed while it was in use: leave it alone, and start again")
+
+
+def checksum(path: Path) -> str:
+    """Return a file's MD5, computed once per process as long as the file does not change."""
+    return _checksum(path, _state(path))
+
+
+@lru_cache
+def _checksum(path: Path, state: tuple[int, int]) -> str:
+    return calculate_md5(path)
 
 
 def _state(path: Path) -> tuple[int, int]:

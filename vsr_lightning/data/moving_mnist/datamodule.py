@@ -16,11 +16,7 @@ class MovingMNIST(VideoWindows):
 
     Args:
         degradation: what makes a low-res window of a sharp one.
-        source: see :func:`vsr_lightning.data.moving_mnist.source.load_videos`, as for the next three.
-        root: see there.
-        download: see there.
-        generator_seed: see there.
-        cache: see there.
+        source, root, download, generator_seed, cache: see :func:`vsr_lightning.data.moving_mnist.source.load_videos`.
         train_videos: how many of the 8,000 to use.
         test_videos: how many of the 2,000 to use.
         options: see :class:`VideoWindows`.

@@ -31,11 +31,7 @@ def enlarge(small: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def digits() -> np.ndarray:
-    """Return the 1,797 handwritten digits with sharp anti-aliased edges.
-
-    Returns:
-        (1797, 28, 28) uint8: each digit fills 20x20 inside a margin of 4, as in MNIST.
-    """
+    """Return scikit-learn's digits with sharp anti-aliased edges, (1797, 28, 28) uint8, in MNIST's margin of 4."""
     small, _ = handwriting()
     sharp = F.avg_pool2d((enlarge(small) > INK).double(), 4)
     return F.pad(sharp, (4, 4, 4, 4))[:, 0].mul(255).round().byte().numpy()
@@ -47,7 +43,7 @@ def generate(videos: Iterable[int], seed: int = 0) -> np.ndarray:
     Videos below 8,000 draw from the training digits, the others from the test digits.
 
     Args:
-        videos: indices of the videos to make, each in [0, 10000).
+        videos: indices of the n videos to make, each in [0, 10000).
         seed: of the whole set.
 
     Returns:
@@ -55,8 +51,7 @@ def generate(videos: Iterable[int], seed: int = 0) -> np.ndarray:
     """
     bank, videos = digits(), list(videos)
     glyph = np.empty((len(videos), 2), int)
-    position = np.empty((len(videos), 2, 2))
-    velocity = np.empty((len(videos), 2, 2))
+    position, velocity = np.empty((2, len(videos), 2, 2))
     for row, video in enumerate(videos):
         rng = np.random.default_rng((seed, video))
         low, high = (0, len(bank) - TEST_DIGITS) if video < TRAIN else (len(bank) - TEST_DIGITS, len(bank))

@@ -10,7 +10,8 @@ import numpy as np
 from filelock import FileLock
 
 from vsr_lightning.data.moving_mnist import generated, published
-from vsr_lightning.data.videos import Videos
+from vsr_lightning.data.videos import Videos, checksum
+from vsr_lightning.utils.download import download as fetch
 from vsr_lightning.utils.files import write_text
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def load_videos(
     path = published.path_under(root)
     try:
         if download:
-            published.fetch(path)
+            fetch(published.URL, path, md5=published.MD5)
         return _published(path)
     except OSError as error:
         if source == "published":
@@ -62,22 +63,22 @@ def load_videos(
 
 
 def _published(path: Path) -> Videos:
-    frames, md5 = published.open_published(path), published.checksum(path)
-    if md5 == published.MD5:
-        return Videos.of_file(frames, "published", f"the published Moving MNIST, {path}", md5, path)
-    log.warning("DATA: %s has MD5 %s: it is not the published Moving MNIST (%s)", path, md5, published.MD5)
-    description = f"{path}, in the published layout but not the published file (MD5 {published.MD5})"
-    return Videos.of_file(frames, f"file {md5[:8]}", description, md5, path)
+    frames, md5 = published.open_published(path), checksum(path)
+    name, description = "published", f"the published Moving MNIST, {path}"
+    if md5 != published.MD5:
+        log.warning("DATA: %s has MD5 %s: it is not the published Moving MNIST (%s)", path, md5, published.MD5)
+        name = f"file {md5[:8]}"
+        description = f"{path}, in the published layout but not the published file (MD5 {published.MD5})"
+    return Videos.of_file(frames, name, description, md5, path)
 
 
 @lru_cache(maxsize=1)  # the jobs of a sweep share one process, and the set can be 0.8 GB
 def _generated(used: tuple[range, ...], seed: int, cache: str | Path | None) -> Videos:
-    if cache is None:
-        # calloc hands out untouched pages for free: rows that are not filled take no memory
+    if cache is not None:
+        frames = _cached(Path(cache), used, seed)
+    else:  # calloc hands out untouched pages for free: rows that are not filled take no memory
         frames = np.zeros(GENERATED, np.uint8)
         _fill(frames, used, seed)
-    else:
-        frames = _cached(Path(cache), used, seed)
     description = f"generated from scikit-learn's digits, seed {seed}: a stand-in for the published Moving MNIST"
     return Videos(frames, "generated", description, _md5(frames, used))
 
