@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -52,15 +53,11 @@ def _given() -> list[Path]:
     parser.add_argument("--config-dir", "-cd", nargs="?", action="append", default=[])
     given, others = parser.parse_known_args(sys.argv[1:])
     entries = [entry for entry in others if entry.startswith("hydra.searchpath=")]
-    places: list[str] = given.config_dir
-    for override in OverridesParser.create().parse_overrides(entries):
-        places += cast(list[str], override.value() or [])
-    return [
-        cast(Path, files(place.removeprefix("pkg://").replace("/", ".")))
-        if place.startswith("pkg://")
-        else Path(place.removeprefix("file://"))
-        for place in places
-    ]
+    overrides = OverridesParser.create().parse_overrides(entries)
+    places: list[str] = [*given.config_dir, *chain(*(cast(list[str], entry.value() or []) for entry in overrides))]
+    packages = [place.removeprefix("pkg://").replace("/", ".") for place in places if place.startswith("pkg://")]
+    folders = [place.removeprefix("file://") for place in places if not place.startswith("pkg://")]
+    return [*(cast(Path, files(package)) for package in packages), *map(Path, folders)]
 
 
 def _losses(conf: Path) -> list[str]:
