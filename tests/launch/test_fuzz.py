@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from tests.conftest import TINY
 from vsr_lightning import experiment
-from vsr_lightning.runs.record import leaves
+from vsr_lightning.runs.comparable import leaves
 from vsr_lightning.utils.config import CONF
 
 # a valid value of the first three could take minutes, or all memory; the last asks for the traceback

@@ -22,23 +22,14 @@ MAX_BLUR, MAX_HAZE, MAX_NOISE = 2.0, 0.5, 0.15  # sigma in pixels, share, standa
 
 
 class FramePlan(NamedTuple):
-    """A list of frames to draw: arrays of equal length n.
+    """A list of frames to draw: arrays of equal length n."""
 
-    Attributes:
-        digit: (n, 2) int, indices of the two digits among the 1,797.
-        corner: (n, 2, 2) int, their top left corners.
-        warp: (n, 2, 2, 2) float32, output -> input coordinates around the digit's center.
-        ink: (n, 2) float32, the gray value that separates ink from paper: lower is bolder.
-        level: (n, 4) float32 in [0, 1], of each of ``DISTORTIONS``.
-        seed: (n,) int, of the noise.
-    """
-
-    digit: np.ndarray
-    corner: np.ndarray
-    warp: np.ndarray
-    ink: np.ndarray
-    level: np.ndarray
-    seed: np.ndarray
+    digit: np.ndarray  # (n, 2) int, indices of the two digits among the 1,797
+    corner: np.ndarray  # (n, 2, 2) int, their top left corners
+    warp: np.ndarray  # (n, 2, 2, 2) float32, output -> input coordinates around the digit's center
+    ink: np.ndarray  # (n, 2) float32, the gray value that separates ink from paper: lower is bolder
+    level: np.ndarray  # (n, 4) float32 in [0, 1], of each of DISTORTIONS
+    seed: np.ndarray  # (n,) int, of the noise
 
 
 class DrawnFrames(NamedTuple):
@@ -94,15 +85,9 @@ def _plan(
 
 
 def draw_glyphs(digit: Tensor, warp: Tensor, ink: Tensor) -> Tensor:
-    """Draw digits with sharp anti-aliased edges.
+    """Draw digits with sharp anti-aliased edges, (n, 28, 28) uint8, of :class:`FramePlan`'s columns for one digit.
 
-    Args:
-        digit: (n,) indices among the 1,797 digits.
-        warp: (n, 2, 2) output -> input coordinates; the identity and ``INK`` give :func:`generated.digits`.
-        ink: (n,) gray value between ink and paper.
-
-    Returns:
-        (n, 28, 28) uint8.
+    The identity and ``INK`` give :func:`generated.digits`.
     """
     small, _ = handwriting()
     large, fine = enlarge(small[digit]).float(), 4 * DIGIT

@@ -19,7 +19,7 @@ from vsr_lightning.losses.metric_losses import ssim
 from vsr_lightning.losses.vgg import imagenet_path
 from vsr_lightning.metrics import psnr_eq2
 from vsr_lightning.utils.files import write_text
-from vsr_lightning.utils.formatting import markdown
+from vsr_lightning.utils.formatting import Rows, markdown
 
 Criterion = Callable[[Tensor, Tensor], Tensor]  # (B, 1, H, W) distorted and sharp -> (B,), lower is better
 HALVINGS = 30  # of the range of levels: to less than float32 resolves
@@ -41,27 +41,21 @@ def write_preferences(data: MovingMNIST, features: Sequence[str], seed: int, fol
     """
     windows = fixed_windows(0, videos=data.test_videos, starts=FRAMES)
     sharp = to_unit_range(torch.from_numpy(data.videos.frames[windows.video, windows.start][:, None]))
-    names = [*features]
-    if imagenet_path().exists() and "imagenet" not in names:
-        names.append("imagenet")
+    names = dict.fromkeys([*features, *(["imagenet"] if imagenet_path().exists() else [])])
     networks = {name: Perceptual(name) for name in names}
     criteria: dict[str, Criterion] = {f"perceptual, {name}": network.distances for name, network in networks.items()}
     criteria["HaarPSI"] = lambda distorted, sharp: 1 - haarpsi(distorted, sharp, reduction="none")
     criteria["SSIM"] = lambda distorted, sharp: 1 - ssim(distorted, sharp)
     distorted = distort_to_equal_psnr(sharp, torch.Generator().manual_seed(seed))
     psnr = psnr_eq2(next(iter(distorted.values())), sharp, peak=1)
-    text = "\n".join(
-        [
-            markdown(preference_rows(distorted, sharp, criteria)),
-            "",
-            f"Share of {len(sharp)} frames, all four distortions of a frame at the PSNR of the shift by one pixel "
-            f"({psnr.mean():.2f} dB on average). The standard error is at most {50 / len(sharp) ** 0.5:.1f} %; 50 % is "
-            "a toss of a coin. MSE can't choose: it is equal by construction.",
-            f"Data: {data.videos.description}.",
-            *(f"Features {name}: SHA-256 {network.features.checksum[:12]}." for name, network in networks.items()),
-            "",
-        ]
-    )
+    used = (f"Features {name}: SHA-256 {network.features.checksum[:12]}.\n" for name, network in networks.items())
+    text = f"""{markdown(preference_rows(distorted, sharp, criteria))}
+
+Share of {len(sharp)} frames, all four distortions of a frame at the PSNR of the shift by one pixel \
+({psnr.mean():.2f} dB on average). The standard error is at most {50 / len(sharp) ** 0.5:.1f} %; 50 % is \
+a toss of a coin. MSE can't choose: it is equal by construction.
+Data: {data.videos.description}.
+{"".join(used)}"""
     write_text(folder / "preferences.md", text)
     rows = torch.cat([sharp[:SHOWN], *(images[:SHOWN] for images in distorted.values())])
     save_image(rows, folder / "distortions.png", nrow=SHOWN)
@@ -83,12 +77,9 @@ def distort_to_equal_psnr(sharp: Tensor, generator: torch.Generator) -> dict[str
 
 
 def at_psnr(distort: Callable[[Tensor], Tensor], sharp: Tensor, psnr: Tensor) -> Tensor:
-    """Find the level in [0, 1] at which each distorted image has the PSNR asked for; return the images.
+    """Distort (B, C, H, W) images in [0, 1], each by the level in [0, 1] that gives it its PSNR of (B,), in dB.
 
-    Args:
-        distort: (B,) levels -> images; the error grows with the level.
-        sharp: (B, C, H, W) in [0, 1].
-        psnr: (B,), in dB.
+    ``distort`` makes images of (B,) levels; the error must grow with the level.
 
     Raises:
         ValueError: no level gives an image that PSNR.
@@ -104,21 +95,14 @@ def at_psnr(distort: Callable[[Tensor], Tensor], sharp: Tensor, psnr: Tensor) ->
     return images
 
 
-def preference_rows(
-    distorted: dict[str, Tensor], sharp: Tensor, criteria: dict[str, Criterion]
-) -> list[dict[str, str]]:
+def preference_rows(distorted: dict[str, Tensor], sharp: Tensor, criteria: dict[str, Criterion]) -> Rows:
     """Return one row per pair of distortions: in which share of the images each criterion prefers the first one."""
-    distances = {
-        criterion: {
+    rows: Rows = [{"prefers": a, "to": b, "mse": "equal"} for a, b in combinations(distorted, 2)]
+    for title, distance in criteria.items():
+        of = {
             name: torch.cat([distance(*pair) for pair in zip(images.split(CHUNK), sharp.split(CHUNK), strict=True)])
             for name, images in distorted.items()
         }
-        for criterion, distance in criteria.items()
-    }
-    rows = []
-    for first, second in combinations(distorted, 2):
-        row = {"prefers": first, "to": second, "mse": "equal"}
-        for criterion, of in distances.items():
-            row[criterion] = f"{100 * (of[first] < of[second]).float().mean():.0f} %"
-        rows.append(row)
+        for row in rows:
+            row[title] = f"{100 * (of[row['prefers']] < of[row['to']]).float().mean():.0f} %"
     return rows

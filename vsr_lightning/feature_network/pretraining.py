@@ -88,38 +88,29 @@ def model_card(record: dict[str, Any]) -> str:
     widths = ", ".join(str(round(config["width"] * full)) for full in (64, 128, 256, 512, 512))
     git = record["git"] or {"commit": "unknown", "dirty": False}
     accuracy = {name: f"{100 * scores.get(name, math.nan):.2f} %" for name in ("accuracy", "sharp", "distorted")}
-    table = {
-        "SHA-256 of the file": f"`{weights['sha256']}`",
-        "SHA-256 of the values": f"`{weights['checksum']}`, as tables and `run.json` have it",
-        "made by": f"`{' '.join(['python -m vsr_lightning.pretrain', *record['overrides']])}`",
-        "data": "frames of two of scikit-learn's 1,797 handwritten digits (Alpaydin and Kaynak 1998, UCI, CC BY 4.0), "
-        "enlarged, bent, bolder or thinner; in three frames of four, each of blur, haze, noise and resampling "
-        "joins with probability 1/2",
-        "held out": "the last 360 digits, those of the generated test videos; tested as they are, every other frame "
-        "distorted as in training",
-        "recipe": f"{record['steps']:,} steps of {data['batch_size']} frames, {data['train_frames']:,} per epoch, "
-        f"{optimizer['_target_'].rsplit('.')[-1]}, one cycle of rates up to {optimizer['lr']}, seed {record['seed']}",
-        "trained on": f"{record['device']}, {record['precision']}, torch {record['versions']['torch']}, "
-        f"commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}",
-        "accuracy per digit": f"{accuracy['accuracy']} on {data['test_frames']:,} frames of held-out digits, "
-        f"overlapping ones too ({accuracy['sharp']} on sharp frames, {accuracy['distorted']} on distorted ones)",
-        "found of each digit": ", ".join(
-            f"{digit}: {100 * scores.get(f'digit_{digit}', math.nan):.1f} %" for digit in range(10)
-        ),
-        "distortion levels": f"each in [0, 1], predicted with a mean absolute error of {scores['level_error']:.3f}",
-    }
-    return "\n".join(
-        [
-            f"# {WEIGHTS_FILE}",
-            "",
-            f"VGG-19's sixteen convolutions with {widths} channels in the five blocks: {weights['parameters']:,} "
-            "parameters in half precision, batch normalization folded in. Trained to read the two handwritten digits "
-            "of a 64x64 frame and to measure how distorted it is, for the perceptual loss on Moving MNIST; not for "
-            "natural images.",
-            "",
-            "| | |",
-            "|---|---|",
-            *(f"| {key} | {value} |" for key, value in table.items()),
-            "",
-        ]
-    )
+    found = (f"{digit}: {100 * scores.get(f'digit_{digit}', math.nan):.1f} %" for digit in range(10))
+    return f"""# {WEIGHTS_FILE}
+
+VGG-19's sixteen convolutions with {widths} channels in the five blocks: {weights["parameters"]:,} \
+parameters in half precision, batch normalization folded in. Trained to read the two handwritten digits \
+of a 64x64 frame and to measure how distorted it is, for the perceptual loss on Moving MNIST; not for natural images.
+
+| | |
+|---|---|
+| SHA-256 of the file | `{weights["sha256"]}` |
+| SHA-256 of the values | `{weights["checksum"]}`, as tables and `run.json` have it |
+| made by | `{" ".join(["python -m vsr_lightning.pretrain", *record["overrides"]])}` |
+| data | frames of two of scikit-learn's 1,797 handwritten digits (Alpaydin and Kaynak 1998, UCI, CC BY 4.0), \
+enlarged, bent, bolder or thinner; in three frames of four, each of blur, haze, noise and resampling \
+joins with probability 1/2 |
+| held out | the last 360 digits, those of the generated test videos; tested as they are, every other frame \
+distorted as in training |
+| recipe | {record["steps"]:,} steps of {data["batch_size"]} frames, {data["train_frames"]:,} per epoch, \
+{optimizer["_target_"].rsplit(".")[-1]}, one cycle of rates up to {optimizer["lr"]}, seed {record["seed"]} |
+| trained on | {record["device"]}, {record["precision"]}, torch {record["versions"]["torch"]}, \
+commit {git["commit"][:12]}{" with changes" if git["dirty"] else ""} |
+| accuracy per digit | {accuracy["accuracy"]} on {data["test_frames"]:,} frames of held-out digits, \
+overlapping ones too ({accuracy["sharp"]} on sharp frames, {accuracy["distorted"]} on distorted ones) |
+| found of each digit | {", ".join(found)} |
+| distortion levels | each in [0, 1], predicted with a mean absolute error of {scores["level_error"]:.3f} |
+"""

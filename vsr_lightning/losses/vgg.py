@@ -64,17 +64,11 @@ class Normalize(nn.Module):
 
 @dataclass(frozen=True)
 class Features:
-    """Weights of VGG-19's convolutions, of any width, and what they are.
+    """Weights of VGG-19's convolutions, of any width, and what they are."""
 
-    Attributes:
-        layers: ``relu1_1`` ... ``relu5_4`` -> (weight, bias) of the convolution before it.
-        name: short, for tables: ``imagenet``, ``bundled``, ``random``, or a file's name and the start of its checksum.
-        checksum: SHA-256 of the weights' values, whatever kind of file they come in.
-    """
-
-    layers: Layers
-    name: str
-    checksum: str
+    layers: Layers  # ``relu1_1`` ... ``relu5_4`` -> (weight, bias) of the convolution before it
+    name: str  # for tables: ``imagenet``, ``bundled``, ``random``, or a file's name and the start of its checksum
+    checksum: str  # SHA-256 of the weights' values, whatever kind of file they come in
 
 
 def load_features(name: str) -> Features:

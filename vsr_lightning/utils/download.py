@@ -18,9 +18,7 @@ STALL_SECONDS = 30.0
 
 
 def download(url: str, path: Path, *, md5: str | None = None, sha256_prefix: str | None = None) -> None:
-    """Fetch ``url`` to ``path``, which appears only once it is whole and its checksum is right.
-
-    A second process that wants the same file waits for the first and finds it there.
+    """Fetch ``url`` to ``path``, once for all processes; it appears only whole and with the right checksum.
 
     Raises:
         OSError: the host can't be reached within seconds, the transfer breaks or stalls, the checksum differs,

@@ -41,20 +41,17 @@ def one_line(
     folder: str = "hydra.run.dir or hydra.sweep.dir",
     memory: str = "data.batch_size, or take trainer=fast",
 ) -> str:
-    """Return what the user has to know of an error, in one line.
+    """Return what the user has to know of an error of ours, Hydra's, PyTorch's or the system's, in one line.
 
-    Args:
-        error: one of ours, which says itself what to change, or one of Hydra's, PyTorch's or the system's.
-        config: name of the command's config, whose keys are suggested for an unknown one.
-        folder: with what the command's user chooses where it writes.
-        memory: what the command's user can lower where memory runs out.
+    It suggests keys of the command's ``config`` for an unknown one, with what to choose another ``folder``, and what to
+    lower where ``memory`` runs out.
     """
     if isinstance(error, InstantiationException) and error.__cause__:
         error = error.__cause__
     text = " ".join(str(error).split("Config search path:")[0].split())
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
-        where = f"can't write {error.filename or ''} ({error.strerror})"
-        return f"{where}: make room, or choose another folder with {folder}"
+        advice = f"make room, or choose another folder with {folder}"
+        return f"can't write {error.filename or ''} ({error.strerror}): {advice}"
     if isinstance(error, OverrideParseException):
         key, _, value = error.override.partition("=")
         return f"{error.override} can't be read: to take the value as it is, put it in quotes, \"{key}='{value}'\""
