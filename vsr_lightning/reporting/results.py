@@ -120,10 +120,8 @@ def read_results(folders: Iterable[Path]) -> list[Result]:
 
 def comparable(results: Sequence[Result]) -> list[Group]:
     """Return the groups of runs that may be compared, see :func:`vsr_lightning.runs.comparable.comparable_runs`."""
-    return [
-        Group(runs.letter, runs.reason, tuple(results[place] for place in runs.places))
-        for runs in comparable_runs([result.record for result in results])
-    ]
+    found = comparable_runs([result.record for result in results])
+    return [Group(it.letter, it.reason, tuple(results[place] for place in it.places)) for it in found]
 
 
 def _varying(results: Sequence[Result]) -> list[str]:
