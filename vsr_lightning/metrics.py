@@ -74,8 +74,8 @@ def frame_scores(
     if min(height, width) - 2 * crop_border < SSIM_WINDOW:
         left = f"leaves less than {SSIM_WINDOW} pixels of frames of {height}x{width}"
         raise ValueError(f"module.crop_border={crop_border} {left}: lower it")
-    inside = (..., *(slice(crop_border, side - crop_border) for side in (height, width)))
-    seen, sharp = prediction[inside], target[inside]
+    rows, columns = (slice(crop_border, side - crop_border) for side in (height, width))
+    seen, sharp = prediction[..., rows, columns], target[..., rows, columns]
     if luminance:
         seen, sharp = studio_luminance(seen), studio_luminance(sharp)
     psnr = peak_signal_noise_ratio(seen, sharp, data_range=(0.0, 1.0), dim=(1, 2, 3), reduction="none")

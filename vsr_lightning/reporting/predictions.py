@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 from rich.progress import track
 from torch import Tensor, nn
 
-from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.degradation import Batch
 from vsr_lightning.images import references
 from vsr_lightning.metrics import frames_at_once, in_parts
@@ -65,7 +64,7 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
     return GroupPredictions(pictures, means if losses else {}, len(batch.middle_frames()), frames, missing)
 
 
-def load_data(result: Result) -> VideoData:
+def load_data(result: Result) -> Any:
     """Return a run's data module, for what its network takes.
 
     Raises:
@@ -73,7 +72,7 @@ def load_data(result: Result) -> VideoData:
         ValueError: they are not those that the run saw.
     """
     record = result.record
-    data: VideoData = instantiate(OmegaConf.create(record["config"]["data"]), takes=record["data"]["takes"])
+    data = instantiate(OmegaConf.create(record["config"]["data"]), takes=record["data"]["takes"])
     if data.videos.checksum != record["data"]["checksum"]:
         raise ValueError("the data are not those that the runs saw")
     return data

@@ -79,7 +79,8 @@ class Group:
         keys, models = _varying(trained), {result.record["model"] for result in trained}
         by_name: dict[tuple[str, tuple[str, ...]], dict[int, Result]] = {}
         for result in self.results:
-            name, swept, seed = result.record["model"], (), 0
+            name, seed = result.record["model"], 0
+            swept: tuple[str, ...] = ()
             if result.trained:
                 own, seed = result.hyperparameters, result.record.get("seed", 0)
                 name = f"{name} {result.record['loss']}" if len(models) > 1 else result.record["loss"]
