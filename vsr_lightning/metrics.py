@@ -24,28 +24,17 @@ MAX_DB = 100.0  # identical frames have no finite PSNR, and one infinite frame w
 
 @dataclass(frozen=True)
 class Metric:
-    """One score per frame, and what tables, figures and notes say of it.
+    """One score per frame, and what tables, figures and notes say of it."""
 
-    Attributes:
-        title: the heading of its column.
-        higher_is_better: its direction.
-        function: (prediction, target), each (B, C, H, W) in [0, 1] -> (B,); None for a metric that depends on more
-            than these two, and that the module computes itself.
-        about: what it measures, in a few words for the notes below a table.
-        test_only: whether it is computed on the test set only; else also in training and validation.
-        shown: where: ``report`` (in all tables and figures), ``table`` (``scores.md`` and ``scores.csv``) or ``csv``.
-        form: how the score table formats its values.
-        needs: returns a file without which the metric is left out.
-    """
-
-    title: str
+    title: str  # the heading of its column
     higher_is_better: bool
+    # (prediction, target), each (B, C, H, W) in [0, 1] -> (B,); None: it depends on more, and the module computes it
     function: Callable[[Tensor, Tensor], Tensor] | None = None
-    about: str = ""
-    test_only: bool = True
-    shown: Literal["report", "table", "csv"] = "report"
-    form: str = ".4f"
-    needs: Callable[[], Path] | None = None
+    about: str = ""  # what it measures, in a few words for the notes below a table
+    test_only: bool = True  # whether it is computed on the test set only; else also in training and validation
+    shown: Literal["report", "table", "csv"] = "report"  # in all tables and figures, in scores.md and .csv, in .csv
+    form: str = ".4f"  # how the score table formats its values
+    needs: Callable[[], Path] | None = None  # returns a file without which the metric is left out
 
     @property
     def compared(self) -> bool:
@@ -85,8 +74,8 @@ def frame_scores(
     if min(height, width) - 2 * crop_border < SSIM_WINDOW:
         left = f"leaves less than {SSIM_WINDOW} pixels of frames of {height}x{width}"
         raise ValueError(f"module.crop_border={crop_border} {left}: lower it")
-    inside = (..., *(slice(crop_border, side - crop_border) for side in (height, width)))
-    seen, sharp = prediction[inside], target[inside]
+    rows, columns = (slice(crop_border, side - crop_border) for side in (height, width))
+    seen, sharp = prediction[..., rows, columns], target[..., rows, columns]
     if luminance:
         seen, sharp = studio_luminance(seen), studio_luminance(sharp)
     psnr = peak_signal_noise_ratio(seen, sharp, data_range=(0.0, 1.0), dim=(1, 2, 3), reduction="none")

@@ -1,6 +1,7 @@
 """The figures of a report, as matplotlib figures that nobody has to close."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -49,7 +50,7 @@ def comparison_figure(pictures: dict[str, Tensor]) -> Figure:
     figure = Figure(figsize=(1.6 * len(pictures), 1.6 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, len(pictures), squeeze=False)
     for column, (name, images) in enumerate(pictures.items()):
-        axes[0, column].set_title(_wrap(name), fontsize=9)
+        axes[0, column].set_title(fill(name, 17, break_long_words=False, break_on_hyphens=False), fontsize=9)
         for row, image in enumerate(images):
             pixels = image.movedim(0, -1).squeeze(-1).numpy()
             axes[row, column].imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -80,10 +81,7 @@ def perception_distortion_figure(group: Group, score: str) -> Figure:
     metric = group.metrics[score]
     if not metric.higher_is_better:
         axes.invert_yaxis()
-    axes.set(
-        xlabel="PSNR (dB): fewer wrong pixels to the right",
-        ylabel=f"{metric.title}: better looking upwards",
-    )
+    axes.set(xlabel="PSNR (dB): fewer wrong pixels to the right", ylabel=f"{metric.title}: better looking upwards")
     axes.margins(0.15)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
@@ -106,11 +104,8 @@ def _over_a_weight(conditions: Sequence[Condition]) -> list[list[Condition]]:
             ((key, weight),) = weights
             rest = (part for part in condition.swept if not part.startswith(f"{key}="))
             curves.setdefault((condition.results[0].record["model"], key, *rest), []).append((weight, condition))
-    return [
-        [condition for _, condition in sorted(curve, key=lambda place: place[0])]
-        for curve in curves.values()
-        if len(curve) > 1
-    ]
+    ordered = (sorted(curve, key=lambda place: place[0]) for curve in curves.values() if len(curve) > 1)
+    return [[condition for _, condition in curve] for curve in ordered]
 
 
 def _mean_curve(seeds: list[Curve]) -> Curve:
@@ -120,10 +115,3 @@ def _mean_curve(seeds: list[Curve]) -> Curve:
             by_epoch.setdefault(epoch, []).append(value)
     epochs = sorted(epoch for epoch, values in by_epoch.items() if len(values) == len(seeds))  # that all have
     return epochs, [float(np.mean(by_epoch[epoch])) for epoch in epochs]
-
-
-def _wrap(name: str, width: int = 16) -> str:
-    lines = [""]
-    for word in name.split(" "):
-        lines = [*lines, word] if len(lines[-1]) + len(word) > width else [*lines[:-1], f"{lines[-1]} {word}".strip()]
-    return "\n".join(lines)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from vsr_lightning.reporting.figures import comparison_figure
 from vsr_lightning.reporting.findings_tables import fine_tuned, keep, largest, perception_distortion_figures, tables
-from vsr_lightning.reporting.page import png
 from vsr_lightning.reporting.predictions import SHOWN, predict_group
+from vsr_lightning.reporting.report import png
 from vsr_lightning.reporting.results import Group, comparable, read_results
 from vsr_lightning.utils.files import write_bytes, write_text
 
@@ -42,12 +42,10 @@ def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -
         write_text(page, filled(page.read_text(encoding="utf-8"), made))
         done.append(f"page: {page}")
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
-    for name, figure in figures.items():
-        if f"/{name}.png" not in text:
-            continue
+    for name in [name for name in figures if f"/{name}.png" in text]:
         path = pages[0].with_suffix("") / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
-        write_bytes(path, png(figure))
+        write_bytes(path, png(figures[name]))
         done.append(f"figure: {path}")
     return done
 
@@ -57,11 +55,8 @@ def of_best(group: Group, pictures: dict[str, Tensor], videos: int = 2) -> dict[
     trained = [c for c in group.conditions if c.results[0].trained and len(c.scores("psnr"))]
     trained.sort(key=lambda condition: -condition.scores("psnr").mean())
     made_by = {condition.label: condition.results[0].record for condition in trained}
-    kept = [
-        label
-        for label, record in made_by.items()
-        if record["model"] == next(iter(made_by.values()))["model"] and record["loss"] in ("mse", "perceptual")
-    ]
+    best = [next(iter(made_by.values()))["model"]] if made_by else []
+    kept = [name for name, it in made_by.items() if it["model"] in best and it["loss"] in ("mse", "perceptual")]
     return {name: pictures[name][:videos] for name in ("truth", "bicubic", *kept) if name in pictures}
 
 

@@ -13,10 +13,8 @@ def data_notes(rows: Named) -> list[str]:
     """Return which videos and which features the rows' runs saw; a row is its name and a run's record."""
     data = {record["data"]["description"] for _, record in rows if record.get("data")}
     features = {(part["name"], part["checksum"][:12]) for _, record in rows if (part := record.get("features"))}
-    return [f"Data: {description}." for description in sorted(data)] + [
-        f"Features of the perceptual loss: VGG-19 with {name} weights, SHA-256 {checksum}."
-        for name, checksum in sorted(features)
-    ]
+    about = "Features of the perceptual loss: VGG-19 with {} weights, SHA-256 {}."
+    return [f"Data: {it}." for it in sorted(data)] + [about.format(*it) for it in sorted(features)]
 
 
 def metric_notes(rows: Named) -> list[str]:
@@ -33,12 +31,8 @@ def metric_notes(rows: Named) -> list[str]:
             f"Trained on the features of {METRICS['vgg_distance'].title}: {', '.join(dict.fromkeys(own))}. "
             f"Compare these by {METRICS['haarpsi'].title} instead."
         )
-    notes += [
-        f"PSNR and SSIM: {part}; the other scores are of whole frames."
-        for part in sorted({scored_part(record) for _, record in rows})
-        if part != WHOLE
-    ]
-    return notes
+    parts = sorted({scored_part(record) for _, record in rows} - {WHOLE})
+    return [*notes, *(f"PSNR and SSIM: {part}; the other scores are of whole frames." for part in parts)]
 
 
 def comparison_notes(rows: Named) -> list[str]:

@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 from rich.progress import track
 from torch import Tensor, nn
 
-from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.degradation import Batch
 from vsr_lightning.images import references
 from vsr_lightning.metrics import frames_at_once, in_parts
@@ -27,21 +26,14 @@ SHOWN = 4  # of them in the comparison figure
 
 @dataclass(frozen=True)
 class GroupPredictions:
-    """What the networks of a group predict.
+    """What the networks of a group predict."""
 
-    Attributes:
-        pictures: kind or condition -> (``SHOWN``, C, H, W), the middle frame of each of the first test videos.
-        losses: condition -> loss -> its mean over frames and seeds; lower is better.
-        videos: how many test videos ``losses`` is the mean of.
-        frames: how many frames, and their height and width.
-        missing: sentences that say what could not be computed, and why.
-    """
-
+    # kind or condition -> (SHOWN, C, H, W), the middle frame of each of the first test videos
     pictures: dict[str, Tensor] = field(default_factory=dict)
-    losses: dict[str, dict[str, float]] = field(default_factory=dict)
-    videos: int = 0
-    frames: tuple[int, int, int] = (0, 0, 0)
-    missing: list[str] = field(default_factory=list)
+    losses: dict[str, dict[str, float]] = field(default_factory=dict)  # condition -> loss -> mean over frames and seeds
+    videos: int = 0  # how many test videos the losses are the mean of
+    frames: tuple[int, int, int] = (0, 0, 0)  # how many frames, and their height and width
+    missing: list[str] = field(default_factory=list)  # sentences that say what could not be computed, and why
 
 
 def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
@@ -72,7 +64,7 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
     return GroupPredictions(pictures, means if losses else {}, len(batch.middle_frames()), frames, missing)
 
 
-def load_data(result: Result) -> VideoData:
+def load_data(result: Result) -> Any:
     """Return a run's data module, for what its network takes.
 
     Raises:
@@ -80,7 +72,7 @@ def load_data(result: Result) -> VideoData:
         ValueError: they are not those that the run saw.
     """
     record = result.record
-    data: VideoData = instantiate(OmegaConf.create(record["config"]["data"]), takes=record["data"]["takes"])
+    data = instantiate(OmegaConf.create(record["config"]["data"]), takes=record["data"]["takes"])
     if data.videos.checksum != record["data"]["checksum"]:
         raise ValueError("the data are not those that the runs saw")
     return data

@@ -17,7 +17,7 @@ COLUMNS = ("trained on", "paper", "published procedure", "corrected (dB)",
 
 
 def compared(groups: Sequence[Group]) -> Section | None:
-    """Return the paper's numbers beside those of the first groups, on one data, with and without its procedure."""
+    """Return the paper's numbers beside those of the first group under its procedure, if any, and of one without."""
     trained = [[result for result in group.results if result.finished and result.trained] for group in groups]
     published = next((runs for runs in trained if runs and "psnr_published" in runs[0].record["scores"]), None)
     if published is None:

@@ -1,14 +1,23 @@
-"""From sweep folders to one page."""
+"""From sweep folders to a report: markdown, csv, PNG, and one HTML page that needs nothing beside itself."""
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from jinja2 import Environment, PackageLoader
+from matplotlib.figure import Figure
+
 from vsr_lightning.reporting.notes import data_notes
-from vsr_lightning.reporting.page import write_page
 from vsr_lightning.reporting.predictions import predict_group
 from vsr_lightning.reporting.published_table import compared
 from vsr_lightning.reporting.results import comparable, read_results
-from vsr_lightning.reporting.sections import group_sections, provenance, unfinished
+from vsr_lightning.reporting.sections import Section, group_sections, provenance, unfinished
+from vsr_lightning.utils.files import write_bytes, write_text
+from vsr_lightning.utils.formatting import csv_text, markdown
+
+PAGE_FILE = "index.html"
+WRITTEN = ".written"  # names the files of a report, so that the next one can remove those that it no longer has
 
 
 def write_report(folders: Sequence[Path], output: Path) -> Path:
@@ -31,3 +40,40 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
     if len(groups) > 1:
         summary.append(f"They make {len(groups)} groups that can't be compared with each other; each says why.")
     return write_page(output, "Video super-resolution: what each loss makes", summary, sections)
+
+
+def write_page(folder: Path, title: str, summary: Sequence[str], sections: Sequence[Section]) -> Path:
+    """Write all of a report's files; return the HTML page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {section.name: png(section.figure) for section in sections if section.figure}
+    files = {f"{name}.png": picture for name, picture in pictures.items()}
+    files |= {f"{part.name}.csv": csv_text(part.numbers or part.rows).encode() for part in sections if part.rows}
+    files["report.md"] = to_markdown(title, summary, sections).encode()
+    for name in (folder / WRITTEN).read_text().splitlines() if (folder / WRITTEN).exists() else ():
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)
+    write_text(folder / WRITTEN, "\n".join(files))
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    environment = Environment(loader=PackageLoader("vsr_lightning", "reporting"), autoescape=True)
+    inline = {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
+    page = environment.get_template("page.html.jinja")
+    write_text(folder / PAGE_FILE, page.render(title=title, summary=summary, sections=sections, pictures=inline))
+    return folder / PAGE_FILE
+
+
+def to_markdown(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
+    """Return the report as markdown, its pictures as links to the files beside it."""
+    parts = [f"# {title}", *summary]
+    for section in sections:
+        parts += [f"## {section.title}", *section.text]
+        parts += [markdown(section.rows)] if section.rows else []
+        parts += [f"![{section.alt}]({section.name}.png)"] if section.figure else []
+    return "\n\n".join(parts) + "\n"
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()

@@ -79,7 +79,8 @@ class Group:
         keys, models = _varying(trained), {result.record["model"] for result in trained}
         by_name: dict[tuple[str, tuple[str, ...]], dict[int, Result]] = {}
         for result in self.results:
-            name, swept, seed = result.record["model"], (), 0
+            name, seed = result.record["model"], 0
+            swept: tuple[str, ...] = ()
             if result.trained:
                 own, seed = result.hyperparameters, result.record.get("seed", 0)
                 name = f"{name} {result.record['loss']}" if len(models) > 1 else result.record["loss"]
@@ -120,10 +121,8 @@ def read_results(folders: Iterable[Path]) -> list[Result]:
 
 def comparable(results: Sequence[Result]) -> list[Group]:
     """Return the groups of runs that may be compared, see :func:`vsr_lightning.runs.comparable.comparable_runs`."""
-    return [
-        Group(runs.letter, runs.reason, tuple(results[place] for place in runs.places))
-        for runs in comparable_runs([result.record for result in results])
-    ]
+    found = comparable_runs([result.record for result in results])
+    return [Group(it.letter, it.reason, tuple(results[place] for place in it.places)) for it in found]
 
 
 def _varying(results: Sequence[Result]) -> list[str]:

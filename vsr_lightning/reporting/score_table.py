@@ -13,7 +13,7 @@ from vsr_lightning.utils.files import write_text
 from vsr_lightning.utils.formatting import Rows, aligned, csv_text, duration, markdown, with_spread
 
 Run = tuple[Path, dict[str, Any]]
-PRINTED = ("psnr", "ssim", "haarpsi")
+PRINTED = {name: METRICS[name].title.removesuffix(" (dB)") for name in ("psnr", "ssim", "haarpsi")}
 NAMED = ("model=", "loss=")  # these overrides have columns of their own
 
 
@@ -41,9 +41,7 @@ def score_rows(runs: Sequence[Run]) -> Rows:
             "run": path.name,
             "model": run["model"],
             "loss": run["loss"],
-            "swept": " ".join(
-                item for item in run.get("overrides", ()) if item not in common and not item.startswith(NAMED)
-            ),
+            "swept": " ".join(it for it in run.get("overrides", ()) if it not in common and not it.startswith(NAMED)),
             **{
                 metric.title: format(run["scores"][name], metric.form) if name in run.get("scores", ()) else ""
                 for name, metric in metrics.items()
@@ -63,10 +61,7 @@ def _printed(rows: Rows, runs: Sequence[Run]) -> Rows:
     return [
         {
             "run": row["run"],
-            **{
-                METRICS[name].title.removesuffix(" (dB)"): with_spread(run.get("scores", {}).get(name, nan), nan)
-                for name in PRINTED
-            },
+            **{title: with_spread(run.get("scores", {}).get(name, nan), nan) for name, title in PRINTED.items()},
             "epochs": row["epochs"],
             "time": duration(run.get("wall_time_s", 0)),
             "status": row["status"],

@@ -45,9 +45,7 @@ def group_sections(group: Group, predictions: GroupPredictions, several: bool) -
         Section("missing", "Left out", predictions.missing) if predictions.missing else None,
     ]
     mark, of = (f"_{group.name.lower()}", f", group {group.name}") if several else ("", "")
-    return [
-        replace(section, name=f"{section.name}{mark}", title=f"{section.title}{of}") for section in found if section
-    ]
+    return [replace(it, name=f"{it.name}{mark}", title=f"{it.title}{of}") for it in found if it]
 
 
 def table_1(group: Group) -> Section:
@@ -132,28 +130,18 @@ def perception_distortion(group: Group) -> Section | None:
 
 def losses(predictions: GroupPredictions) -> Section | None:
     """The value of each condition's predictions under each loss."""
-    rows = [
-        {"condition": label} | {name: f"{value:.4g}" for name, value in values.items()}
-        for label, values in predictions.losses.items()
-    ]
-    text = (
-        "Mean over {} frames of {}x{} pixels, ".format(*predictions.frames)
-        + f"from {predictions.videos} test videos, and over seeds; pixels in [0, 1]. Lower is better."
-    )
+    shown = {label: {name: f"{it:.4g}" for name, it in own.items()} for label, own in predictions.losses.items()}
+    rows = [{"condition": label} | cells for label, cells in shown.items()]
+    text = "Mean over {} frames of {}x{} pixels, ".format(*predictions.frames)
+    text += f"from {predictions.videos} test videos, and over seeds; pixels in [0, 1]. Lower is better."
     return Section("losses", "Every network under every loss", [text], rows) if rows else None
 
 
 def unfinished(results: Sequence[Result]) -> Section | None:
     """The runs without scores, and why they have none."""
-    rows = [
-        {
-            "run": result.path.name,
-            "status": result.record["status"],
-            "why": result.record.get("error") or "still running, or killed before it could write why",
-        }
-        for result in results
-        if not result.finished
-    ]
+    unknown = "still running, or killed before it could write why"
+    records = [(it.path.name, it.record) for it in results if not it.finished]
+    rows = [{"run": name, "status": it["status"], "why": it.get("error") or unknown} for name, it in records]
     text = f"{len(rows)} of {len(results)} runs have no scores; the tables count the others."
     return Section("unfinished", "Runs without scores", [text], rows) if rows else None
 

@@ -67,17 +67,11 @@ def _identity(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 class ComparableRuns(NamedTuple):
-    """Runs whose scores may be compared.
-
-    Attributes:
-        letter: the group's name.
-        places: where they stand in the list that was grouped.
-        reason: what sets them apart from the first group, in words.
-    """
+    """Runs whose scores may be compared."""
 
     letter: str
-    places: list[int]
-    reason: str
+    places: list[int]  # where they stand in the list that was grouped
+    reason: str  # what sets them apart from the first group, in words
 
 
 def comparable_runs(records: Sequence[Mapping[str, Any]]) -> list[ComparableRuns]:
