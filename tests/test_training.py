@@ -127,7 +127,7 @@ def test_the_means_of_an_unfinished_epoch_go_through_a_checkpoint_to_the_bit(rec
     assert {name: value.tolist() for name, value in checkpoint["sums"].items()} == {
         name: value.tolist() for name, value in sums.items()
     }
-    assert float(module.train_means["train/loss"].compute()) == float(torch.tensor(0.1) / 3)
+    assert float(module.means["train/loss"].compute()) == float(torch.tensor(0.1) / 3)
     assert set(module.state_dict()) == {f"model.{name}" for name in module.model.state_dict()}
     assert not recwarn.list
 

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from vsr_lightning.models.network import check_prediction
 
-INTERPOLATIONS = ("bicubic", "bilinear")
-
 
 class Batch(NamedTuple):
     """Degraded frames, and the sharp ones that a network is to predict from them, float in [0, 1].
@@ -51,13 +49,9 @@ class Batch(NamedTuple):
         return Batch(low_res, self.frames, self.video.flatten(), self.frame.flatten())
 
     def align(self, prediction: Tensor) -> tuple[Tensor, Tensor]:
-        """Return prediction and target as frames, (N, C, H, W) each.
+        """Return prediction and target as frames, (N, C, H, W) each; ValueError if the prediction is of another kind.
 
-        Args:
-            prediction: (B, C, H, W) of windows; (B, T, C, H, W) of clips, of which the frames with a target are kept.
-
-        Raises:
-            ValueError: the network predicts one frame of a clip, or every frame of a window.
+        It is (B, C, H, W) of windows; (B, T, C, H, W) of clips, of which the frames with a target are kept.
         """
         if self.target.ndim == 4:
             return check_prediction(prediction, "window"), self.target
@@ -78,18 +72,13 @@ class Degradation:
     """
 
     def __init__(
-        self,
-        scale: int = 2,
-        interpolation: str = "bicubic",
-        kernel_size: int = 3,
-        sigma: Sequence[float] = (0.1, 2.0),
+        self, scale: int = 2, interpolation: str = "bicubic", kernel_size: int = 3, sigma: Sequence[float] = (0.1, 2.0)
     ) -> None:
         if scale < 1:
             raise ValueError(f"data.degradation.scale={scale} is out of range: choose at least 1")
-        if interpolation not in INTERPOLATIONS:
-            raise ValueError(
-                f"data.degradation.interpolation={interpolation} is unknown: choose one of {', '.join(INTERPOLATIONS)}"
-            )
+        if interpolation not in ("bicubic", "bilinear"):
+            unknown = f"data.degradation.interpolation={interpolation} is unknown"
+            raise ValueError(f"{unknown}: choose one of bicubic, bilinear")
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"data.degradation.kernel_size={kernel_size} is not an odd number of at least 1")
         if not isinstance(sigma, Sequence) or len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
@@ -98,17 +87,10 @@ class Degradation:
         self.sigma = (float(sigma[0]), float(sigma[1]))
 
     def __call__(self, frames: Tensor, blur_level: Tensor) -> Tensor:
-        """Degrade a batch of windows or clips.
+        """Degrade (B, T, C, H, W) windows or clips, uint8 or float in [0, 1], to (B, T, C, h, w), float in [0, 1].
 
-        Args:
-            frames: (B, T, C, H, W), uint8, or float in [0, 1].
-            blur_level: (B,) in [0, 1), where each window's sigma lies in the range.
-
-        Returns:
-            (B, T, C, h, w), float in [0, 1].
-
-        Raises:
-            ValueError: frames of another range, or of a size that ``scale`` does not divide.
+        ``blur_level``, (B,) in [0, 1), says where each window's sigma lies in the range. Frames of another range, or of
+        a size that ``scale`` does not divide, raise ValueError.
         """
         return self.blur(self.downsample(frames), blur_level)
 

@@ -59,9 +59,8 @@ class SuperResolution(pl.LightningModule):
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
         self.optimizer, self.scheduler = optimizer, scheduler
         self.provenance: dict[str, Any] = {}  # plain values; travels in every checkpoint
-        self.eval_means: dict[str, MeanMetric] = {}  # of this epoch's validation or test so far
-        # of this epoch so far, over frames, by "train/NAME"
-        self.train_means: MutableMapping[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
+        # of this epoch so far, over frames, by "train/NAME", "val/NAME" or "test/NAME"
+        self.means: MutableMapping[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, T, C, h, w) -> (B, C, H, W), or (B, T, C, H, W) of a network that takes clips."""
@@ -99,9 +98,8 @@ class SuperResolution(pl.LightningModule):
     def frame_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the scores that are quick enough for every step, (N,) each."""
         own = {name: metric for name, metric in self.metrics.items() if not metric.test_only}
-        return in_parts(partial(frame_scores, **self.scoring), prediction, target) | score_frames(
-            own, prediction, target
-        )
+        scores = in_parts(partial(frame_scores, **self.scoring), prediction, target)
+        return scores | score_frames(own, prediction, target)
 
     def test_scores(self, prediction: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return the scores that only a test takes the time for, (N,) each, of predicted frames (N, C, H, W)."""
@@ -115,35 +113,46 @@ class SuperResolution(pl.LightningModule):
         losses = self.objective(prediction, target)
         loss, values = losses["loss"], {name: value.detach() for name, value in losses.items()}
         if batch_idx % TRAIN_SCORES_EVERY == 0:
-            values |= _means(self.frame_scores(prediction.detach(), target))
-        self._add(values, len(prediction))
-        return loss * self._share(len(prediction)) if _several_processes() else loss
+            values |= {name: score.nanmean() for name, score in self.frame_scores(prediction.detach(), target).items()}
+        self._add("train", {name: value.expand(len(prediction)) for name, value in values.items()})
+        for key, mean in self.means.items():
+            if key.startswith("train/"):  # those of a resumed epoch too
+                self.log(key, mean, on_step=False, on_epoch=True, logger=False, metric_attribute=key)
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return loss
+        # this device's frames over the mean of all devices, which DDP's mean of gradients leaves out
+        frames = torch.tensor(float(len(prediction)), device=self.device)
+        return loss * (frames / self.trainer.strategy.reduce(frames.clone(), reduce_op="mean"))
 
     def on_train_epoch_end(self) -> None:
         """Write the means to the loggers; Lightning would do so after the checkpoint, and a resumed run lack them."""
-        means = {name: float(mean.compute()) for name, mean in self.train_means.items()}
+        means = {name: float(mean.compute()) for name, mean in self.means.items()}
         for logger in self.trainer.loggers:
             logger.log_metrics(means | {"epoch": self.current_epoch}, step=self.global_step - 1)
-        self.train_means.clear()
+        self.means.clear()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score one window per video."""
-        self._score(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the means over the frames of all devices."""
-        self._log_means("val")
+        self._score("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Score all frames, also perceptually; return ``video``, ``frame`` and each score, (N,) each."""
-        prediction, scores = self._score(batch)
+        prediction, scores = self._score("test", batch)
         slower = self.test_scores(prediction, batch)
-        self._average(slower, batch, skip_nan=True)  # the first frame of a video has no temporal error
+        counts = batch.video.flatten() >= 0
+        # the first frame of a video has no temporal error
+        self._add("test", {name: value[counts & ~value.isnan()] for name, value in slower.items()})
         return {"video": batch.video.flatten(), "frame": batch.frame.flatten(), **scores, **slower}
 
-    def on_test_epoch_end(self) -> None:
+    def on_validation_epoch_end(self) -> None:
         """Log the means over the frames of all devices."""
-        self._log_means("test")
+        for key in [key for key in self.means if not key.startswith("train/")]:
+            mean = self.means.pop(key)
+            with mean.sync_context():  # sums over devices: the mean of their means would weigh uneven shares alike
+                if mean.weight:
+                    self.log(key, mean.mean_value / mean.weight, sync_dist=True)
+
+    on_test_epoch_end = on_validation_epoch_end
 
     def configure_optimizers(self) -> Any:
         """One optimizer, and its schedule if there is one."""
@@ -152,7 +161,7 @@ class SuperResolution(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the provenance, and of an unfinished epoch each mean as (sum over frames, frames)."""
         checkpoint["provenance"], checkpoint["sums"] = self.provenance, {}
-        for name, mean in self.train_means.items():
+        for name, mean in self.means.items():
             with mean.sync_context():  # over all devices
                 checkpoint["sums"][name.removeprefix("train/")] = torch.stack([mean.mean_value, mean.weight])
 
@@ -161,54 +170,21 @@ class SuperResolution(pl.LightningModule):
         checkpoint["state_dict"] = upgrade_weights(checkpoint["state_dict"])
         for name, sums in checkpoint.get("sums", {}).items():
             total, frames = sums if self.global_rank == 0 else torch.zeros_like(sums)
-            mean = self.train_means[f"train/{name}"] = self._mean()
-            mean.update(total.new_empty(0))  # counts nothing, but torchmetrics warns of a mean without an update
-            mean.merge_state({"mean_value": total, "weight": frames})
+            self._add("train", {name: total.new_empty(0)})  # torchmetrics warns of a mean without an update
+            self.means[f"train/{name}"].merge_state({"mean_value": total, "weight": frames})
 
-    def _add(self, values: dict[str, Tensor], frames: int) -> None:
-        """Add a batch's values to the epoch's means, which are over frames whatever the batches and devices."""
-        for name, value in values.items():
-            key = f"train/{name}"
-            if key not in self.train_means:
-                self.train_means[key] = self._mean()
-            self.train_means[key].update(value.expand(frames))  # once per frame, as this metric ignores weights
-        for key, mean in self.train_means.items():
-            self.log(key, mean, on_step=False, on_epoch=True, logger=False, metric_attribute=key)
-
-    def _mean(self) -> MeanMetric:
-        # without the search for NaN, for which a GPU has to wait, and without which torchmetrics drops the weights
-        return MeanMetric(nan_strategy="disable").to(self.device)
-
-    def _share(self, frames: int) -> Tensor:
-        """Return this device's frames over the mean of all devices, which DDP's mean of gradients leaves out."""
-        mean: Tensor = self.trainer.strategy.reduce(torch.tensor(float(frames), device=self.device), reduce_op="mean")
-        return frames / mean
-
-    def _score(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         prediction, target = batch.align(self(batch.low_res))
-        scores = self.frame_scores(prediction, target)
-        self._average(self.objective(prediction, target) | scores, batch)
+        scores, counts = self.frame_scores(prediction, target), batch.video.flatten() >= 0  # see PlanSampler
+        values = self.objective(prediction, target) | scores
+        self._add(stage, {name: value.expand(len(counts))[counts] for name, value in values.items()})
         return prediction, scores
 
-    def _average(self, values: dict[str, Tensor], batch: Batch, skip_nan: bool = False) -> None:
-        """Add a batch's values, one per frame, (N,), or one for all, (), to this epoch's means over frames."""
-        counts = batch.video.flatten() >= 0  # see PlanSampler
+    def _add(self, stage: str, values: dict[str, Tensor]) -> None:
+        """Add values, one per frame, (N,), to the epoch's means over frames, whatever the batches and devices."""
         for name, value in values.items():
-            value = value.expand(len(counts))[counts]
-            mean = self.eval_means.setdefault(name, MeanMetric(nan_strategy="disable").to(self.device))
-            mean.update(value[~value.isnan()] if skip_nan else value)
-
-    def _log_means(self, stage: str) -> None:
-        for name, mean in self.eval_means.items():
-            with mean.sync_context():  # sums over devices: the mean of their means would weigh uneven shares alike
-                if mean.weight:
-                    self.log(f"{stage}/{name}", mean.mean_value / mean.weight, sync_dist=True)
-        self.eval_means = {}
-
-
-def _several_processes() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def _means(scores: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: score.nanmean() for name, score in scores.items()}
+            key = f"{stage}/{name}"
+            if key not in self.means:
+                # without the search for NaN, for which a GPU waits, and without which torchmetrics drops the weights
+                self.means[key] = MeanMetric(nan_strategy="disable").to(self.device)
+            self.means[key].update(value)

@@ -22,10 +22,9 @@ EXPLANATION = (
     "Why Table 1 reads 83 dB: the published code compares a prediction in 0..1, as a sigmoid leaves it, with a target "
     "in 0..255. The best that any network can do then is to answer close to 1 everywhere, and black is hardly worse. "
     "PSNR is summed over the six predicted frames of a ten-frame video and divided by the number of videos only, so "
-    "the 14 dB a frame that an empty picture scores on Moving MNIST are printed as six times that. "
-    "The range of the target decided the "
-    "table, not the loss: see the rows of the pictures that are 0 or 1 everywhere. The corrected procedure keeps "
-    "prediction and target in one range and averages over frames."
+    "the 14 dB a frame that an empty picture scores on Moving MNIST are printed as six times that. The range of the "
+    "target decided the table, not the loss: see the rows of the pictures that are 0 or 1 everywhere. The corrected "
+    "procedure keeps prediction and target in one range and averages over frames."
 )
 
 
@@ -71,9 +70,7 @@ class PublishedProcedure(SuperResolution):
 def published_scores(prediction: Tensor, target: Tensor, frames: int) -> dict[str, Tensor]:
     """Score (B, C, H, W) predictions against targets, both in [0, 1], as the code does; (B,) each.
 
-    Returns:
-        ``frames`` times each frame's score, so that their mean over whole videos is the mean over videos of the sum
-        over a video's frames.
+    A score is ``frames`` times the frame's, so that the mean over whole videos is that of the sums over their frames.
     """
     return {
         "psnr_published": frames * psnr_eq2(prediction, PEAK * target, PEAK),
@@ -87,6 +84,5 @@ def score_constant(data: VideoWindows, value: float, frames: int) -> dict[str, f
     for video in data.test_videos:
         sharp = torch.from_numpy(data.videos.frames[video, data.scored.start : data.scored.stop, None].copy())
         scores = published_scores(torch.full(sharp.shape, value), to_unit_range(sharp), frames)
-        for name, score in scores.items():
-            sums[name] += float(score.mean())
+        sums = {name: total + float(scores[name].mean()) for name, total in sums.items()}
     return {name: total / len(data.test_videos) for name, total in sums.items()}

@@ -35,7 +35,7 @@ def _share(data, rank, world_size, at_once):
         outputs = module.test_step(data.on_after_batch_transfer(plan.dataset[rows], 0), index)
         numbers = torch.stack([outputs["video"], outputs["frame"]], 1)
         frames += map(tuple, numbers[outputs["video"] >= 0].tolist())
-    sums = {name: torch.stack([mean.mean_value, mean.weight]) for name, mean in module.eval_means.items()}
+    sums = {name: torch.stack([mean.mean_value, mean.weight]) for name, mean in module.means.items()}
     return sums, frames, len(sampler)
 
 
@@ -54,8 +54,8 @@ def test_the_share_of_a_device_changes_no_score(data, videos):
         totals = {name: sum(sums[name] for sums, _, _ in shares) for name in names[0]}
         means = {name: float(total / count) for name, (total, count) in totals.items()}
         expected = expected or means
-        assert totals["psnr"][1] == 3 * videos
-        assert totals["temporal_error"][1] == 2 * videos
+        assert totals["test/psnr"][1] == 3 * videos
+        assert totals["test/temporal_error"][1] == 2 * videos
         assert means == pytest.approx(expected, rel=1e-5)
 
 

@@ -58,10 +58,9 @@ class LastCheckpoint(Checkpoint):
         """Let ``best`` know its record in a run's folder that was moved: it forgets those of another folder."""
         here = self.path.parent.resolve()
         if trainer.ckpt_path and Path(trainer.ckpt_path).resolve().parent == here:
-            states = checkpoint["callbacks"]
-            states |= {
-                name: _moved(state, state["dirpath"], str(here)) for name, state in states.items() if "dirpath" in state
-            }
+            for name, state in checkpoint["callbacks"].items():
+                if "dirpath" in state:
+                    checkpoint["callbacks"][name] = _moved(state, state["dirpath"], str(here))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         _handle_signals(self._on_signal)  # Lightning puts the handlers back that were there before
@@ -85,13 +84,13 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if stop := self._signal(trainer):
-            raise Interrupted(stop)
+        self.on_train_epoch_start(trainer, pl_module)
         _handle_signals(_stop_now)  # the training is over and saved
 
     def state_dict(self) -> dict[str, Any]:
+        run = self.path.parent.parent
         return {
-            "events": {str(path.relative_to(self._folder)): path.stat().st_size for path in self._folder.glob(EVENTS)},
+            "events": {str(path.relative_to(run)): path.stat().st_size for path in run.glob(EVENTS)},
             "table": self.table,
             "generator": torch.get_rng_state(),  # for networks with dropout and such
             "generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -102,10 +101,6 @@ class LastCheckpoint(Checkpoint):
         torch.set_rng_state(state_dict["generator"])
         if len(state_dict["generators"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state_dict["generators"])
-
-    @property
-    def _folder(self) -> Path:
-        return self.path.parent.parent
 
     def _save(self, trainer: pl.Trainer) -> None:
         for logger in trainer.loggers:

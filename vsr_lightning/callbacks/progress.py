@@ -18,17 +18,13 @@ class ProgressBar(RichProgressBar):
     def refresh(self, hard: bool = False) -> None:
         """Draw the bars; Lightning calls this after each change."""
         if self.trainer.training and self.progress and self.train_progress_bar_id is not None:
-            epochs = self.trainer.max_epochs
-            self.train_progress_bar.description = f"Epoch {self.trainer.current_epoch + 1}" + (
-                f"/{epochs}" if epochs and epochs > 0 else ""
-            )
+            epoch, epochs = self.trainer.current_epoch + 1, self.trainer.max_epochs or 0
+            self.train_progress_bar.description = f"Epoch {epoch}/{epochs}" if epochs > 0 else f"Epoch {epoch}"
         super().refresh(hard)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Return what stands beside the bar."""
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return metrics
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 class EpochSummary(pl.Callback):

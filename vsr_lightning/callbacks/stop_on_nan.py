@@ -12,11 +12,7 @@ NAN_CHECK_EVERY = 50  # steps on a GPU: reading a value there makes the CPU wait
 
 
 class StopOnNaN(pl.Callback):
-    """Stop before a loss that is not finite reaches a checkpoint.
-
-    Raises:
-        FloatingPointError: the loss was NaN or infinite in one of the last steps.
-    """
+    """Stop with a FloatingPointError before a loss that is not finite reaches a checkpoint."""
 
     def __init__(self) -> None:
         self.finite: Tensor | None = None
@@ -24,13 +20,8 @@ class StopOnNaN(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.finite = None
 
-    def on_train_batch_end(  # type: ignore[override]  # Lightning's hint leaves out the dictionary it passes
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: dict[str, Tensor],
-        batch: object,
-        batch_idx: int,
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
     ) -> None:
         finite = torch.isfinite(outputs["loss"])
         self.finite = finite if self.finite is None else self.finite & finite
@@ -44,16 +35,13 @@ class StopOnNaN(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check(trainer)
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
         self._check(trainer)
 
     def _check(self, trainer: pl.Trainer) -> None:
         if self.finite is not None and not self.finite:
             saved = (callback.path for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
             last = next((path for path in saved if path.exists()), None)
-            raise FloatingPointError(
-                f"the loss became NaN or infinite in epoch {trainer.current_epoch + 1}, at or before step "
-                f"{trainer.global_step}: lower optimizer.lr (last good checkpoint: {last or 'none yet'})"
-            )
+            when = f"in epoch {trainer.current_epoch + 1}, at or before step {trainer.global_step}"
+            advice = f"lower optimizer.lr (last good checkpoint: {last or 'none yet'})"
+            raise FloatingPointError(f"the loss became NaN or infinite {when}: {advice}")

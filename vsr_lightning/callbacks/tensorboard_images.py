@@ -45,9 +45,8 @@ class TensorBoardImages(pl.Callback):
             self._show(trainer, pl_module, 0)
         if provenance := getattr(pl_module, "provenance", None):
             chosen = hyperparameters(provenance, trainer.current_epoch if trainer.global_step else 0)
-            compared = [f"test/{name}" for name in _metrics(pl_module, test=True)]
-            found = trainer.callback_metrics
-            scores = {name: float(found[name]) for name in compared if name in found}
+            compared = {f"test/{name}" for name in _metrics(pl_module, test=True)}
+            scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name in compared}
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.log_hyperparams(chosen, scores, step=trainer.global_step)
@@ -82,11 +81,10 @@ def layout(loss: str, metrics: Mapping[str, Metric]) -> dict[str, dict[str, list
 
     A loss has a chart of its own, training and validation in it: the scales of two losses have nothing in common.
     """
+    tags = {f"{metric.title}, validation": re.escape(_tag(metric)) for metric in metrics.values()}
     return {
         "Losses of the sweep": {loss: ["Multiline", [f"{re.escape(loss)} loss/.*"]]},
-        "Scores of the sweep": {
-            f"{metric.title}, validation": ["Multiline", [f"{re.escape(_tag(metric))}$"]] for metric in metrics.values()
-        },
+        "Scores of the sweep": {title: ["Multiline", [f"{tag}$"]] for title, tag in tags.items()},
     }
 
 
@@ -94,10 +92,7 @@ def hyperparameters(provenance: Mapping[str, Any], epochs: int) -> dict[str, Any
     """Return what the HPARAMS tab compares runs by, as plain values.
 
     The tab shows the first five names of the alphabet until asked for more: epochs, loss, lr, model and seed.
-
-    Args:
-        provenance: what is known of the run; what is not is left out.
-        epochs: how many were trained; without any, there is no rate and no batch size either.
+    What ``provenance`` does not know is left out; without trained epochs, so are the rate and the batch size.
     """
     data, features, config = (provenance.get(key) or {} for key in ("data", "features", "config"))
     chosen = {key: provenance.get(key) for key in ("model", "loss", "seed")}

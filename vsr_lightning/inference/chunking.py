@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from vsr_lightning.models.network import check_prediction
 
 Chunk = tuple[Tensor, slice]  # low-res frames (T, C, h, w), and the slice of their predictions to keep
-TEMPORAL_PADDINGS = ("crop", "replicate")
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,8 @@ class WindowChunks:
     at_once: int = 64
 
     def __post_init__(self) -> None:
-        if self.temporal_padding not in TEMPORAL_PADDINGS:
-            choices = ", ".join(TEMPORAL_PADDINGS)
-            raise ValueError(f"temporal_padding={self.temporal_padding} is unknown: choose one of {choices}")
+        if self.temporal_padding not in ("crop", "replicate"):
+            raise ValueError(f"temporal_padding={self.temporal_padding} is unknown: choose one of crop, replicate")
 
     def predict(self, network: nn.Module, frames: Tensor) -> Tensor:
         """(T, C, h, w) -> (T - frames + 1, C, H, W)."""
@@ -52,10 +50,8 @@ class WindowChunks:
             video = _replicated(video, around // 2)
         for frames, _, _ in _overlapping(video, self.at_once + around, around):
             if len(frames) < self.frames:
-                raise ValueError(
-                    f"the video has {len(frames)} frames, a window {self.frames}: give more, "
-                    "or temporal_padding=replicate"
-                )
+                few = f"the video has {len(frames)} frames, a window {self.frames}"
+                raise ValueError(f"{few}: give more, or temporal_padding=replicate")
             yield frames, slice(None)
 
     def count(self, length: int) -> int:
@@ -80,9 +76,8 @@ class ClipChunks:
 
     def __post_init__(self) -> None:
         if not 0 <= 2 * self.context < self.frames:
-            raise ValueError(
-                f"clip_frames={self.frames} is too few for clip_overlap={self.context}: choose more than twice as many"
-            )
+            few = f"clip_frames={self.frames} is too few for clip_overlap={self.context}"
+            raise ValueError(f"{few}: choose more than twice as many")
 
     def predict(self, network: nn.Module, frames: Tensor) -> Tensor:
         """(T, C, h, w) -> (T, C, H, W)."""

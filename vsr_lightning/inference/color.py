@@ -10,7 +10,7 @@ RED, GREEN, BLUE = 0.299, 0.587, 0.114  # BT.601's luminance
 
 
 def predict_any_color(predict: Callable[[Tensor], Tensor], frames: Tensor, channels: int | None) -> Tensor:
-    """Let a network of gray frames serve RGB, or the other way round.
+    """Let a network of gray frames serve RGB, or the other way round; return (T', C, H, W), not bounded.
 
     In color videos a gray network super-resolves luminance, and chroma is upsampled bicubically, as the field does. An
     RGB network is given a gray frame three times, and its prediction is turned to gray.
@@ -19,9 +19,6 @@ def predict_any_color(predict: Callable[[Tensor], Tensor], frames: Tensor, chann
         predict: (T, ``channels``, h, w) -> (T', ``channels``, H, W), the T' middle frames.
         frames: (T, C, h, w) in [0, 1], with C = 1 or 3.
         channels: 1, 3, or None for a network that takes both.
-
-    Returns:
-        (T', C, H, W), not bounded.
     """
     if channels in (None, frames.shape[1]):
         return predict(frames)

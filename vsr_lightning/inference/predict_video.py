@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -13,8 +14,7 @@ from torch import Tensor
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.images import side_by_side, strip, to_uint8
 from vsr_lightning.inference import Video, check_output, open_video, write_video
-from vsr_lightning.inference.frames import as_array, as_tensor, in_unit_range
-from vsr_lightning.inference.super_resolve import super_resolve
+from vsr_lightning.inference.super_resolve import in_unit_range, super_resolve
 from vsr_lightning.metrics import frame_scores
 from vsr_lightning.models import Network
 from vsr_lightning.runs.trained import load_run
@@ -51,6 +51,16 @@ def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]
     return [_summary(shape, model, output)]
 
 
+def as_tensor(frame: np.ndarray) -> Tensor:
+    """(H, W) or (H, W, 3), as a video has it -> (1, H, W) or (3, H, W)."""
+    return torch.from_numpy(np.atleast_3d(np.ascontiguousarray(frame))).permute(2, 0, 1)
+
+
+def as_array(image: Tensor) -> np.ndarray:
+    """Undo :func:`as_tensor`."""
+    return image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy()
+
+
 def frame_rate(value: object) -> Fraction:
     """Return ``fps=``, such as 25, 29.97 or 30000/1001, as a fraction (or ValueError)."""
     try:
@@ -58,9 +68,8 @@ def frame_rate(value: object) -> Fraction:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:
-        raise ValueError(
-            f"fps={value} is out of range: give more than 0, such as 25 or 30000/1001, or null for the input's rate"
-        )
+        allowed = "give more than 0, such as 25 or 30000/1001, or null for the input's rate"
+        raise ValueError(f"fps={value} is out of range: {allowed}")
     return rate
 
 
@@ -92,20 +101,14 @@ def _predicted(
     finish: Callable[[Tensor], Tensor] = in_unit_range,
 ) -> Iterator[Tensor]:
     """Check that frames of ``size``, (height, width), fit the network, and super-resolve them."""
-    _check_size(model.network, size, cfg)
+    height, width = model.network.size or size
+    if size != (height, width):
+        what = "once degraded, the video has" if cfg.degrade else "the video has"
+        hint = "a sharp video needs degrade=true" if not cfg.degrade and size > (height, width) else "resize it first"
+        raise ValueError(f"{what} frames of {size[1]}x{size[0]}, the network takes {width}x{height}: {hint}")
     device = "cuda" if cfg.device == "auto" and torch.cuda.is_available() else cfg.device.replace("auto", "cpu")
-    return super_resolve(
-        model.network.to(device),
-        frames,
-        model.data.frames,
-        temporal_padding=cfg.temporal_padding,
-        clip_frames=cfg.clip_frames,
-        clip_overlap=cfg.clip_overlap,
-        tile=cfg.tile,
-        tile_overlap=cfg.tile_overlap,
-        length=length,
-        finish=finish,
-    )
+    how = {key: cfg[key] for key in ("temporal_padding", "clip_frames", "clip_overlap", "tile", "tile_overlap")}
+    return super_resolve(model.network.to(device), frames, model.data.frames, length=length, finish=finish, **how)
 
 
 def _first(cfg: DictConfig, model: _Model) -> int:
@@ -114,20 +117,11 @@ def _first(cfg: DictConfig, model: _Model) -> int:
     return int(model.data.frames) // 2 if cropped else 0
 
 
-def _check_size(network: Network, given: tuple[int, ...], cfg: DictConfig) -> None:
-    height, width = network.size or given
-    if given != (height, width):
-        what = "once degraded, the video has" if cfg.degrade else "the video has"
-        hint = "a sharp video needs degrade=true" if not cfg.degrade and given > (height, width) else "resize it first"
-        raise ValueError(f"{what} frames of {given[1]}x{given[0]}, the network takes {width}x{height}: {hint}")
-
-
 def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, output: Path, comparison: Path) -> list[str]:
     """Degrade a sharp video, predict it, show and score the prediction and bicubic upsampling beside the truth."""
     if not 0 <= cfg.blur_level <= 1:
-        raise ValueError(
-            f"blur_level={cfg.blur_level} is out of range: choose a place in data.degradation.sigma, 0 to 1"
-        )
+        allowed = "choose a place in data.degradation.sigma, 0 to 1"
+        raise ValueError(f"blur_level={cfg.blur_level} is out of range: {allowed}")
     degradation = instantiate(model.data.degradation)
     given = to_unit_range(torch.stack([*map(as_tensor, video)])).float()
     height, width = (size - size % degradation.scale for size in given.shape[-2:])

@@ -11,13 +11,17 @@ from torch import Tensor
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.inference.chunking import ClipChunks, WindowChunks
 from vsr_lightning.inference.color import predict_any_color
-from vsr_lightning.inference.frames import in_unit_range
 from vsr_lightning.inference.tiling import tiles
 from vsr_lightning.models import Network
 
 CHUNK = 64  # windows at once, if frames are small
 PIXELS = 2**18  # low-res pixels of the windows at once, if frames are large: a few hundred MB at 64 channels
 LONG = 1000  # frames of 64x64 pixels, or as much work, from which on a progress bar is shown
+
+
+def in_unit_range(images: Tensor) -> Tensor:
+    """Return images as they are scored: clamped to [0, 1], in float32, on the CPU."""
+    return images.detach().float().clamp(0, 1).cpu()
 
 
 @torch.no_grad()

@@ -7,14 +7,10 @@ from torch import Tensor
 
 
 class Tile(NamedTuple):
-    """A part of a frame, in low-res pixels.
+    """A part of a frame, in low-res pixels: the first row and column, and one past the last.
 
-    Its surroundings end at the frame's own border, so that a network pads where it would pad a whole frame.
-
-    Attributes:
-        rows: the first, and one past the last.
-        columns: likewise.
-        overlap: pixels of surroundings on each side that the network sees as well.
+    The network sees ``overlap`` pixels of surroundings on each side as well. They end at the frame's own border, so
+    that it pads where it would pad a whole frame.
     """
 
     rows: tuple[int, int]
@@ -36,25 +32,21 @@ class Tile(NamedTuple):
 
 
 def tiles(height: int, width: int, tile: int | None, overlap: int = 16) -> list[Tile]:
-    """Return the tiles of a frame; together they give the prediction of the whole frame if the overlap is large enough.
+    """Return the tiles of a frame, in low-res pixels; ValueError where ``tile`` or ``overlap`` is out of range.
 
-    That is the case where it reaches as far as the network's receptive field.
+    Together they give the prediction of the whole frame if the overlap reaches as far as the network's receptive field.
 
     Args:
-        height: of the frame, in low-res pixels.
-        width: likewise.
+        height: of the frame.
+        width: of the frame.
         tile: largest height and width of a tile without its surroundings; None is one tile, the frame.
         overlap: pixels of surroundings on each side of a tile.
-
-    Raises:
-        ValueError: ``tile`` or ``overlap`` is out of range.
     """
     if tile is None:
         return [Tile((0, height), (0, width), 0)]
     if tile < 1 or overlap < 0:
-        raise ValueError(
-            f"tile={tile} and tile_overlap={overlap}: choose a tile of at least 1, and an overlap of at least 0"
-        )
+        allowed = "choose a tile of at least 1, and an overlap of at least 0"
+        raise ValueError(f"tile={tile} and tile_overlap={overlap}: {allowed}")
     return [Tile(*sides, overlap) for sides in product(parts(height, tile), parts(width, tile))]
 
 

@@ -135,8 +135,7 @@ def _open_gif(path: Path) -> Video:
 
 def _gif_frames(path: Path, color: bool) -> Iterator[np.ndarray]:
     with Image.open(path) as image:
-        for frame in ImageSequence.Iterator(image):
-            yield _pixels(frame, color)
+        yield from (_pixels(frame, color) for frame in ImageSequence.Iterator(image))
 
 
 def _colored(image: Image.Image) -> bool:

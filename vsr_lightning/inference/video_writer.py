@@ -22,19 +22,16 @@ Rate = Fraction | float
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: Rate, first: int = 0) -> tuple[int, ...]:
-    """Write frames as they come, by the name's suffix; without one a folder of PNG frames.
+    """Write frames as they come, by the name's suffix, and return the video's shape, (T, H, W) or (T, H, W, 3).
 
-    ``.npy`` and PNG are exact, GIF is where the frames are grey: in colour each frame has a palette of 256. The file or
-    folder is whole or not there.
+    Without a suffix it is a folder of PNG frames. ``.npy`` and PNG are exact, GIF is where the frames are grey: in
+    colour each frame has a palette of 256. The file or folder is whole or not there.
 
     Args:
         path: where.
         frames: (H, W) grey or (H, W, 3) colour each, uint8.
         fps: frames a second of a ``.gif`` or ``.mp4``.
         first: number of the first PNG frame.
-
-    Returns:
-        The shape of the video, (T, H, W) or (T, H, W, 3).
 
     Raises:
         FileExistsError: there is something of that name.
@@ -135,8 +132,5 @@ def _with_palette(frame: np.ndarray) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(indexed, format="pal8")
 
 
-_WRITERS: dict[str, Callable[[Path, tuple[int, ...], Rate], AbstractContextManager[Write]]] = {
-    ".npy": _npy,
-    ".gif": _gif,
-    ".mp4": _mp4,
-}
+_Writer = Callable[[Path, tuple[int, ...], Rate], AbstractContextManager[Write]]
+_WRITERS: dict[str, _Writer] = {".npy": _npy, ".gif": _gif, ".mp4": _mp4}
