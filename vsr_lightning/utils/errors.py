@@ -53,8 +53,7 @@ def one_line(
         error = error.__cause__
     text = " ".join(str(error).split("Config search path:")[0].split())
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
-        where = f"can't write {error.filename or ''} ({error.strerror})"
-        return f"{where}: make room, or choose another folder with {folder}"
+        return f"can't write {error.filename or ''} ({error.strerror}): make room, or choose another folder by {folder}"
     if isinstance(error, OverrideParseException):
         key, _, value = error.override.partition("=")
         return f"{error.override} can't be read: to take the value as it is, put it in quotes, \"{key}='{value}'\""
