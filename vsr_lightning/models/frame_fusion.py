@@ -69,7 +69,7 @@ class FrameFusion(Network):
             for layer in (*self.encoder, *self.fusion):
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                    nn.init.zeros_(layer.bias)
+                    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
             nn.init.normal_(self.head.weight, std=0.1 * features**-0.5)  # starts near black, not as noise
             nn.init.zeros_(self.head.bias)
 
