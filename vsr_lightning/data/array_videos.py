@@ -63,17 +63,17 @@ class VideoWindows(VideoData):
         self._low_res: dict[range, torch.Tensor] = {}
 
     @cached_property
-    def videos(self) -> Videos:
+    def videos(self) -> Videos:  # type: ignore[override]  # at first use
         """The videos and their identity, opened or made at first use."""
         return self._load()
 
     @cached_property
-    def train_size(self) -> tuple[int, int, int]:
+    def train_size(self) -> tuple[int, int, int]:  # type: ignore[override]  # at first use
         """(C, H, W) of all frames."""
         return self._frames().shape[2:]
 
     @cached_property
-    def test_size(self) -> tuple[int, int, int]:
+    def test_size(self) -> tuple[int, int, int]:  # type: ignore[override]  # at first use
         """(C, H, W) of all frames."""
         return self.train_size
 
