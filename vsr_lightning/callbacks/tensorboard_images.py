@@ -70,10 +70,12 @@ class TensorBoardImages(pl.Callback):
         columns["error"] = (columns["prediction"] - columns["truth"]).abs()
         middle, first = batch.middle_frames(), batch.video.flatten() == batch.video.flatten()[0]
         picture = grid({kind: images[middle] for kind, images in columns.items()})
-        clip = gif(strip({kind: images[first] for kind, images in columns.items()}))
+        clip = Summary.Image(encoded_image_string=gif(strip({kind: images[first] for kind, images in columns.items()})))
+        value = Summary.Value(tag=f"clip/{', '.join(columns)}", image=clip)  # add_video would need moviepy
         for writer in writers:
             writer.add_image(f"test videos/{', '.join(columns)}", picture, epochs)
-            _add_clip(writer, f"clip/{', '.join(columns)}", clip, epochs)
+            file: Any = writer.file_writer  # open, since the picture was written
+            file.add_summary(Summary(value=[value]), epochs)
 
 
 def layout(loss: str, metrics: Mapping[str, Metric]) -> dict[str, dict[str, list[Any]]]:
@@ -120,10 +122,3 @@ def _loss(module: pl.LightningModule) -> str:
 def _writers(trainer: pl.Trainer) -> list[SummaryWriter]:
     loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
     return [logger.experiment for logger in loggers] if trainer.is_global_zero else []
-
-
-def _add_clip(writer: SummaryWriter, tag: str, clip: bytes, step: int) -> None:
-    # add_video would need moviepy to write the same bytes
-    value = Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=clip))
-    file: Any = writer.file_writer  # open, since a picture was written just before
-    file.add_summary(Summary(value=[value]), step)
