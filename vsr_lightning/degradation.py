@@ -74,8 +74,7 @@ class Degradation:
         if scale < 1:
             raise ValueError(f"data.degradation.scale={scale} is out of range: choose at least 1")
         if interpolation not in ("bicubic", "bilinear"):
-            unknown = f"data.degradation.interpolation={interpolation} is unknown"
-            raise ValueError(f"{unknown}: choose one of bicubic, bilinear")
+            raise ValueError(f"data.degradation.interpolation={interpolation}: choose one of bicubic, bilinear")
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"data.degradation.kernel_size={kernel_size} is not an odd number of at least 1")
         if not isinstance(sigma, Sequence) or len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:

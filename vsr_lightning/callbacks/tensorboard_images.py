@@ -36,7 +36,7 @@ class TensorBoardImages(pl.Callback):
         self._draw(trainer, {f"{_loss(pl_module)} loss/training": "train/loss"})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        scores = {_tag(metric): f"val/{name}" for name, metric in _metrics(pl_module).items()}
+        scores = {f"validation/{metric.title}": f"val/{name}" for name, metric in _metrics(pl_module).items()}
         self._draw(trainer, {f"{_loss(pl_module)} loss/validation": "val/loss"} | scores)
         self._show(trainer, pl_module, trainer.current_epoch + 1)
 
@@ -83,7 +83,7 @@ def layout(loss: str, metrics: Mapping[str, Metric]) -> dict[str, dict[str, list
 
     A loss has a chart of its own, training and validation in it: the scales of two losses have nothing in common.
     """
-    tags = {f"{metric.title}, validation": re.escape(_tag(metric)) for metric in metrics.values()}
+    tags = {f"{metric.title}, validation": re.escape(f"validation/{metric.title}") for metric in metrics.values()}
     return {
         "Losses of the sweep": {loss: ["Multiline", [f"{re.escape(loss)} loss/.*"]]},
         "Scores of the sweep": {title: ["Multiline", [f"{tag}$"]] for title, tag in tags.items()},
@@ -109,10 +109,6 @@ def _metrics(module: pl.LightningModule, test: bool = False) -> dict[str, Metric
     """Return the metrics to compare runs by, in the test or already in the validation."""
     known: Mapping[str, Metric] = getattr(module, "metrics", METRICS)
     return {name: metric for name, metric in known.items() if metric.compared and (test or not metric.test_only)}
-
-
-def _tag(metric: Metric) -> str:
-    return f"validation/{metric.title}"
 
 
 def _loss(module: pl.LightningModule) -> str:
