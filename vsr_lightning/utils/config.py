@@ -39,7 +39,6 @@ class ConfigFolders(SearchPathPlugin):
     """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add the folder, and store ``loss_terms``."""
         here = Path("conf").resolve()
         if here.is_dir() and here != CONF.resolve():
             search_path.append("vsr_lightning", f"file://{here}")
