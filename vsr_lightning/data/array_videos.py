@@ -1,7 +1,7 @@
 """Windows of videos that lie in one array."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,7 @@ from torch.utils.data import DataLoader
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.data.loader import HighResBatch
 from vsr_lightning.data.videos import Videos
-from vsr_lightning.data.windows import (
-    WindowDataset,
-    WindowPlan,
-    WindowSpec,
-    fixed_windows,
-    training_windows,
-    whole_videos,
-)
+from vsr_lightning.data.windows import WindowDataset, WindowPlan, fixed_windows, training_windows, whole_videos
 from vsr_lightning.degradation import Batch, Degradation
 
 DOWNSAMPLED_AT_ONCE = 100  # videos
@@ -65,25 +58,21 @@ class VideoWindows(VideoData):
         self.starts = stop - first - self.frames + 1
         self.scored = range(first + self.margin, stop - self.margin)
         self._videos_at_once = max(1, EVAL_BATCH // len(self.scored))
-        self._window = WindowSpec(self.frames, self.margin if self.takes == "window" else 0)
-        self._whole = WindowSpec(stop - first, self.margin)
+        self._window, self._whole = (self.frames, self.train_margin), (stop - first, self.margin)
         self._load = load
-        self._videos: Videos | None = None
         self._low_res: dict[range, torch.Tensor] = {}
 
-    @property
+    @cached_property
     def videos(self) -> Videos:
         """The videos and their identity, opened or made at first use."""
-        if self._videos is None:
-            self._videos = self._load()
-        return self._videos
+        return self._load()
 
-    @property
+    @cached_property
     def train_size(self) -> tuple[int, int, int]:
         """(C, H, W) of all frames."""
         return self._frames().shape[2:]
 
-    @property
+    @cached_property
     def test_size(self) -> tuple[int, int, int]:
         """(C, H, W) of all frames."""
         return self.train_size
@@ -96,10 +85,11 @@ class VideoWindows(VideoData):
     def val_dataloader(self) -> DataLoader[HighResBatch]:
         """One fixed window of each held-out or test video, or the whole video for a network that takes clips."""
         if self.takes == "window":
-            plan, spec, at_once = partial(fixed_windows, starts=self.starts), self._window, EVAL_BATCH
+            starts, window, at_once = self.starts, self._window, EVAL_BATCH
         else:
-            plan, spec, at_once = partial(fixed_windows, starts=1), self._whole, self._videos_at_once
-        return self._windows(plan, spec, self.val_videos, at_once * self._devices())
+            starts, window, at_once = 1, self._whole, self._videos_at_once
+        plan = partial(fixed_windows, starts=starts)
+        return self._windows(plan, window, self.val_videos, at_once * self._devices())
 
     def test_dataloader(self) -> DataLoader[HighResBatch]:
         """All frames of each test video that can be scored: 16 of twenty in windows of five."""
@@ -111,14 +101,14 @@ class VideoWindows(VideoData):
         return self.on_after_batch_transfer(self._dataset(self._whole)[plan], 0)
 
     def _windows(
-        self, plan: Callable[..., WindowPlan], spec: WindowSpec, videos: range, batch_size: int, repeat: bool = True
+        self, plan: Callable[..., WindowPlan], window: tuple[int, int], videos: range, batch: int, repeat: bool = True
     ) -> DataLoader[HighResBatch]:
-        return self._loader(self._dataset(spec, videos), partial(plan, videos=videos), batch_size, repeat)
+        return self._loader(self._dataset(window, videos), partial(plan, videos=videos), batch, repeat)
 
-    def _dataset(self, spec: WindowSpec, videos: range | None = None) -> WindowDataset:
+    def _dataset(self, window: tuple[int, int], videos: range | None = None) -> WindowDataset:
         frames = self._frames()
         if videos is None or not self.cache_low_res:
-            return WindowDataset(frames, spec, self.frame_range[0])
+            return WindowDataset(frames, window, self.frame_range[0])
         if videos not in self._low_res:
             chosen, scale = frames[videos.start : videos.stop], self.degradation.scale
             low_res = torch.empty(*chosen.shape[:3], chosen.shape[3] // scale, chosen.shape[4] // scale)
@@ -126,7 +116,7 @@ class VideoWindows(VideoData):
                 part = slice(first, first + DOWNSAMPLED_AT_ONCE)
                 low_res[part] = self.degradation.downsample(torch.from_numpy(chosen[part].copy()))
             self._low_res[videos] = low_res
-        return WindowDataset(frames, spec, self.frame_range[0], self._low_res[videos], videos.start)
+        return WindowDataset(frames, window, self.frame_range[0], self._low_res[videos], videos.start)
 
     def _frames(self) -> np.ndarray:
         """Return the frames in use, (N, T, C, H, W): a view, on disk too."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader, Dataset
 
-from vsr_lightning.data.loader import HighResBatch, plan_loader
+from vsr_lightning.data.loader import HighResBatch, PlanLoader
 from vsr_lightning.degradation import Batch, Degradation, to_unit_range
 from vsr_lightning.models.network import Takes
 from vsr_lightning.utils.checks import check_number
@@ -37,6 +37,10 @@ class VideoData(pl.LightningDataModule):
         frames: of a window or clip in training.
         batch_size: windows or clips per training step, over all devices.
         margin: frames at each end of a tested video, or piece of one, that are not scored.
+        train_margin: frames at each end of a window or clip in training that have no target.
+        videos: the videos' identity.
+        train_size: (C, H, W) of the smallest frames that training and validation take.
+        test_size: (C, H, W) of the smallest frames that tests take.
         frame_range: which of a video's frames are used: the first, and one past the last.
         scored: those of them that a test scores.
 
@@ -58,6 +62,9 @@ class VideoData(pl.LightningDataModule):
         ValueError: a number that is out of range.
     """
 
+    videos: Identity
+    train_size: tuple[int, int, int]
+    test_size: tuple[int, int, int]
     frame_range: tuple[int, int]
     scored: range
 
@@ -78,16 +85,11 @@ class VideoData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         check_number("data.val_videos", val_videos, 0, len(train_videos) - 1)
-        for key, value, low in (
-            ("seed", seed, 0),
-            ("frames", frames, 1),
-            ("batch_size", batch_size, 1),
-            ("clip_frames", clip_frames, 1),
-            ("clip_batch_size", clip_batch_size, 1),
-            ("unscored_frames", unscored_frames, 0),
-            ("num_workers", num_workers, 0),
-        ):
-            check_number(f"data.{key}", value, low)
+        for key, value in {"seed": seed, "unscored_frames": unscored_frames, "num_workers": num_workers}.items():
+            check_number(f"data.{key}", value, 0)
+        clips = {"clip_frames": clip_frames, "clip_batch_size": clip_batch_size}
+        for key, value in {"frames": frames, "batch_size": batch_size, **clips}.items():
+            check_number(f"data.{key}", value, 1)
         if frames % 2 == 0:
             raise ValueError(f"data.frames={frames} has no center frame: choose an odd number")
         self.degradation, self.takes, self.seed, self.num_workers = degradation, takes, seed, num_workers
@@ -95,24 +97,10 @@ class VideoData(pl.LightningDataModule):
             self.frames, self.batch_size, self.margin = frames, batch_size, frames // 2
         else:
             self.frames, self.batch_size, self.margin = clip_frames, clip_batch_size, unscored_frames
+        self.train_margin = self.margin if takes == "window" else 0
         kept = len(train_videos) - val_videos
         self.train_videos, self.test_videos = train_videos[:kept], test_videos
         self.val_videos = train_videos[kept:] if val_videos else test_videos
-
-    @property
-    def train_size(self) -> tuple[int, int, int]:
-        """(C, H, W) of the smallest frames that training and validation take."""
-        raise NotImplementedError
-
-    @property
-    def test_size(self) -> tuple[int, int, int]:
-        """(C, H, W) of the smallest frames that tests take."""
-        raise NotImplementedError
-
-    @property
-    def videos(self) -> Identity:
-        """The videos' identity."""
-        raise NotImplementedError
 
     def test_windows(self, videos: int) -> Batch:
         """Return the first test videos as they are tested, one after the other, to show."""
@@ -127,30 +115,22 @@ class VideoData(pl.LightningDataModule):
         return degraded.windows(self.frames) if self.takes == "window" else degraded
 
     def _used_frames(self, frame_range: Sequence[int] | None, length: int, video: str) -> tuple[int, int]:
-        """Return which of a video's ``length`` frames are used: the first, and one past the last.
-
-        Raises:
-            ValueError: it has no such frames, or they are too few for a window or clip.
-        """
-        used = (0, length) if frame_range is None else tuple(frame_range)
+        """Return which of a video's frames are used; ValueError if it lacks these, or has too few for what is taken."""
+        used = [0, length] if frame_range is None else [*frame_range]
         if len(used) != 2 or not 0 <= used[0] < used[1] <= length:
-            raise ValueError(
-                f"data.frame_range={list(used)} is not [first, last + 1] within the {length} frames of {video}"
-            )
+            raise ValueError(f"data.frame_range={used} is not [first, last + 1] within the {length} frames of {video}")
         key = "frames" if self.takes == "window" else "clip_frames"
         needs = {f"{key}={self.frames}": self.frames, f"unscored_frames={self.margin}": 2 * self.margin + 1}
+        advice = "choose a smaller number, or leave shorter videos out"
         for choice, needed in needs.items():
-            if needed > used[1] - used[0]:
-                raise ValueError(
-                    f"data.{choice} needs {needed} frames, {video} has {used[1] - used[0]}: choose a smaller number, "
-                    "or leave shorter videos out"
-                )
+            if needed > (has := used[1] - used[0]):
+                raise ValueError(f"data.{choice} needs {needed} frames, {video} has {has}: {advice}")
         return used[0], used[1]
 
     def _loader(
         self, dataset: Dataset[HighResBatch], plan: Callable[[int], Any], batch: int, repeat: bool = True
     ) -> DataLoader[HighResBatch]:
-        return plan_loader(dataset, plan, batch, self.num_workers, self.trainer, repeat)
+        return PlanLoader(dataset, plan, batch, self.num_workers, self.trainer, repeat)
 
     def _devices(self) -> int:
         return self.trainer.world_size if self.trainer else 1

@@ -86,21 +86,27 @@ class PlanLoader(DataLoader[Served]):
     """A loader of whole batches that a resumed training enters where the checkpoint was saved.
 
     Args:
-        dataset: makes a batch of what the sampler yields.
-        sampler: the plan.
+        dataset: makes a batch of this device's share of a plan's rows, in one go.
+        plan, batch_size, repeat: see :class:`PlanSampler`.
         num_workers: processes.
-        trainer: whose progress counts.
+        trainer: whose devices share the batches, and whose progress counts.
     """
 
     sampler: PlanSampler[Any]
 
     def __init__(
-        self, dataset: Dataset[Served], sampler: PlanSampler[Any], num_workers: int, trainer: pl.Trainer | None
+        self,
+        dataset: Dataset[Served],
+        plan: Callable[[int], tuple[np.ndarray, ...]],
+        batch_size: int,
+        num_workers: int,
+        trainer: pl.Trainer | None,
+        repeat: bool = False,
     ) -> None:
-        # no batch size: the sampler yields whole batches; a generator, to leave the network's own random numbers alone
-        super().__init__(
-            dataset, batch_size=None, sampler=sampler, num_workers=num_workers, generator=torch.Generator()
-        )
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        sampler = PlanSampler(plan, batch_size, rank, world_size, repeat)
+        rng = torch.Generator()  # one of its own, to leave the network's random numbers alone
+        super().__init__(dataset, batch_size=None, sampler=sampler, num_workers=num_workers, generator=rng)
         self.trainer = trainer
 
     def __iter__(self) -> Any:
@@ -120,16 +126,3 @@ class PlanLoader(DataLoader[Served]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Start that epoch that many batches in, however often Lightning begins to iterate over it."""
         self.sampler.entered_at = (state["epoch"], state["batch"])
-
-
-def plan_loader(
-    dataset: Dataset[Served],
-    plan: Callable[[int], Plan],
-    batch_size: int,
-    num_workers: int,
-    trainer: pl.Trainer | None,
-    repeat: bool = False,
-) -> DataLoader[Served]:
-    """Return a loader in which ``dataset`` makes each batch of the plan in one go, this device's share of it."""
-    rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-    return PlanLoader(dataset, PlanSampler(plan, batch_size, rank, world_size, repeat), num_workers, trainer)

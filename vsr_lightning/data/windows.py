@@ -49,24 +49,12 @@ def _draw(seed: tuple[int, ...], video: np.ndarray, starts: int) -> WindowPlan:
     return WindowPlan(video, start[video], blur_level[video])
 
 
-class WindowSpec(NamedTuple):
-    """What a row of a plan stands for.
-
-    Attributes:
-        frames: number of consecutive frames.
-        margin: how many of these, at each end, have no target.
-    """
-
-    frames: int
-    margin: int
-
-
 class WindowDataset(Dataset[HighResBatch]):
     """Cuts a whole batch of windows out of the videos in one index operation.
 
     Args:
         videos: (N, T, C, H, W) uint8.
-        spec: what to take of a video for each row of a plan.
+        window: how many consecutive frames a row of a plan stands for, and how many at each end have no target.
         first_frame: index, in the whole video, of the first of the T frames.
         low_res: (n, T, C, h, w) float in [0, 1], some videos' frames downsampled before; None leaves that for later.
         first_video: index of the first of these videos.
@@ -75,16 +63,16 @@ class WindowDataset(Dataset[HighResBatch]):
     def __init__(
         self,
         videos: np.ndarray,
-        spec: WindowSpec,
+        window: tuple[int, int],
         first_frame: int = 0,
         low_res: torch.Tensor | None = None,
         first_video: int = 0,
     ) -> None:
-        self.videos, self.spec, self.first_frame = videos, spec, first_frame
+        self.videos, self.window, self.first_frame = videos, window, first_frame
         self.low_res, self.first_video = low_res, first_video
 
     def __getitem__(self, plan: WindowPlan) -> HighResBatch:
-        frames, margin = self.spec
+        frames, margin = self.window
         video, frame = np.maximum(plan.video, ~plan.video)[:, None], plan.start[:, None] + np.arange(frames)
         wanted = slice(margin, frames - margin)
         if self.low_res is None:
@@ -95,10 +83,5 @@ class WindowDataset(Dataset[HighResBatch]):
             given = self.low_res.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, rows.shape)
             target = torch.from_numpy(self.videos[video, frame[:, wanted]])
         numbers = torch.from_numpy(frame[:, wanted] + self.first_frame)
-        return HighResBatch(
-            given,
-            target,
-            torch.from_numpy(plan.video[:, None]).expand_as(numbers),
-            numbers,
-            torch.from_numpy(plan.blur_level),
-        )
+        videos = torch.from_numpy(plan.video[:, None]).expand_as(numbers)
+        return HighResBatch(given, target, videos, numbers, torch.from_numpy(plan.blur_level))

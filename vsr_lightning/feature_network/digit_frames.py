@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vsr_lightning.data.loader import plan_loader
+from vsr_lightning.data.loader import PlanLoader
 from vsr_lightning.data.moving_mnist.generated import DIGIT, INK, SIZE, TEST_DIGITS, enlarge, handwriting
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.feature_network.distortions import blur, haze, noise, resample
@@ -173,4 +173,4 @@ class DigitFrames(pl.LightningDataModule):
         return DigitBatch(distort(to_unit_range(batch.frames), batch.level, batch.noise), batch.digits, batch.level)
 
     def _loader(self, plan: Callable[[int], FramePlan]) -> DataLoader[DrawnFrames]:
-        return plan_loader(DrawnDigits(), plan, self.batch_size, self.num_workers, self.trainer)
+        return PlanLoader(DrawnDigits(), plan, self.batch_size, self.num_workers, self.trainer)

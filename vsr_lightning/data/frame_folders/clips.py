@@ -17,13 +17,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 class Clip(NamedTuple):
-    """A folder.
-
-    Attributes:
-        folder: relative to the root.
-        files: its frames, in order.
-        size: (height, width) of the first.
-    """
+    """A folder relative to the root, the names of its frames in order, and (height, width) of the first."""
 
     folder: str
     files: tuple[str, ...]
@@ -53,7 +47,7 @@ class ClipFolders:
     checksum: str
 
     def read(self, number: int, frame: int, box: Box) -> torch.Tensor:
-        """Return (C, height, width) uint8, a part of a frame; PNG has to be decoded whole for it.
+        """Return a part of a frame, (C, height, width) uint8; PNG has to be decoded whole for it.
 
         Raises:
             ValueError: the file is damaged, or of another size than the clip's first frame.
@@ -72,10 +66,7 @@ class ClipFolders:
     def check_unchanged(self) -> None:
         """Refuse frames that were added, taken away or changed in size since they were listed (ValueError)."""
         if _list(self.root, self.parts, self.gray)[1] != self.checksum:
-            raise ValueError(
-                f"{self.root} was changed while it was in use, so that nobody knows what these scores are of: "
-                "leave it alone, and start again"
-            )
+            raise ValueError(f"{self.root} was changed while it was in use: leave it alone, and start again")
 
 
 def open_clips(root: Path, parts: Parts, gray: bool, name: str) -> ClipFolders:
@@ -90,10 +81,10 @@ def open_clips(root: Path, parts: Parts, gray: bool, name: str) -> ClipFolders:
     for number, folder in (clip for numbered in parts.values() for clip in numbered):
         with _opened(root / folder / files[number][0]) as image:
             clips[number] = Clip(folder, files[number], (image.height, image.width))
+    split = " and ".join(f"{len(numbered)} clips to {part}" for part, numbered in parts.items())
     description = (
-        f"{name} in {root}, {'grey' if gray else 'RGB'}: "
-        + " and ".join(f"{len(numbered)} clips to {part}" for part, numbered in parts.items())
-        + f", {sum(map(len, files.values())):,} frames; the checksum is over the split and the frames' paths and sizes"
+        f"{name} in {root}, {'grey' if gray else 'RGB'}: {split}, {sum(map(len, files.values())):,} frames; "
+        "the checksum is over the split and the frames' paths and sizes"
     )
     return ClipFolders(root, parts, clips, gray, f"{name} {checksum[:8]}", description, checksum)
 
@@ -104,9 +95,9 @@ def _list(root: Path, parts: Parts, gray: bool) -> tuple[dict[int, tuple[str, ..
     known: dict[tuple[str, ...], tuple[str, ...]] = {}  # clips whose files are named alike share the names
     for part, numbered in parts.items():
         for number, folder in numbered:
-            listed = _frames(root / folder)
-            md5.update(f"{part} {folder} {listed}\n".encode())
-            names = tuple(name for name, _ in listed)
+            frames = _frames(root / folder)
+            md5.update(f"{part} {folder} {frames}\n".encode())
+            names = tuple(name for name, _ in frames)
             files[number] = known.setdefault(names, names)
     return files, md5.hexdigest()
 

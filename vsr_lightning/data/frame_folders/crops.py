@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from vsr_lightning.data.frame_folders.clips import ClipFolders
 from vsr_lightning.data.loader import HighResBatch
 
-MIDDLE = 0.5
+MIDDLE = (0.5, 0.5, 0)  # top, left, and transform of a crop in the middle, as it is
 
 
 class Crops(NamedTuple):
@@ -51,17 +51,14 @@ def fixed_crops(epoch: int, *, spans: np.ndarray, frames: int) -> Crops:
     """One window of each clip, the middle of the picture, the same in every epoch and every run."""
     video, first, stop = spans.T
     start, blur_level = _draw((0,), video, 2).T
-    return _crops(video, first + _one_of(start, stop - first - frames + 1), frames, blur_level)
+    return _crops(video, first + _one_of(start, stop - first - frames + 1), frames, blur_level, *MIDDLE)
 
 
 def whole_clips(epoch: int, *, spans: np.ndarray, margin: int, most: int | None) -> Crops:
     """All frames of each clip, with one blur for all of it, the same in every epoch and every run.
 
-    Args:
-        epoch: has no influence.
-        spans: the clips.
-        margin: frames at each end that are given and not scored.
-        most: frames scored at once; longer clips come in pieces, each with margins. None is all.
+    ``margin`` frames at each end are given and not scored. At most ``most`` frames are scored at once, where it is not
+    None: longer clips come in pieces, each with margins.
     """
     pieces = [
         (row, at, min(at + (most or stop), stop - margin) - at)
@@ -70,7 +67,7 @@ def whole_clips(epoch: int, *, spans: np.ndarray, margin: int, most: int | None)
     ]
     row, at, scored = np.array(pieces).T
     video = spans[row, 0]
-    return _crops(video, at - margin, scored + 2 * margin, _draw((1,), video, 1)[:, 0])
+    return _crops(video, at - margin, scored + 2 * margin, _draw((1,), video, 1)[:, 0], *MIDDLE)
 
 
 def _draw(seed: tuple[int, ...], video: np.ndarray, columns: int) -> np.ndarray:
@@ -82,17 +79,9 @@ def _one_of(drawn: np.ndarray, choices: np.ndarray | int) -> np.ndarray:
     return (drawn.astype(float) * choices).astype(int)
 
 
-def _crops(
-    video: np.ndarray,
-    start: np.ndarray,
-    frames: np.ndarray | int,
-    blur_level: np.ndarray,
-    top: np.ndarray | float = MIDDLE,
-    left: np.ndarray | float = MIDDLE,
-    transform: np.ndarray | int = 0,
-) -> Crops:
-    frames, top, left, transform = (np.broadcast_to(column, len(video)) for column in (frames, top, left, transform))
-    return Crops(video, start, frames, blur_level, top, left, transform)
+def _crops(video: np.ndarray, *columns: np.ndarray | float) -> Crops:
+    """Return one row per video; a number stands for all rows."""
+    return Crops(video, *(np.full(len(video), column) for column in columns))
 
 
 class CropDataset(Dataset[HighResBatch]):
@@ -122,7 +111,6 @@ class CropDataset(Dataset[HighResBatch]):
     def _window(
         self, video: int, start: int, frames: int, blur_level: float, top: float, left: float, transform: int
     ) -> torch.Tensor:
-        """Return (T, C, H, W) uint8."""
         size = self.clips.clips[video].size
         height, width = (self.crop or side - side % self.multiple for side in size)
         y, x = int(float(top) * (size[0] - height + 1)), int(float(left) * (size[1] - width + 1))

@@ -9,7 +9,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from vsr_lightning.data.datamodule import VideoData
-from vsr_lightning.data.frame_folders.clips import ClipFolders, open_clips
+from vsr_lightning.data.frame_folders.clips import ClipFolders, Parts, open_clips
 from vsr_lightning.data.frame_folders.crops import CropDataset, fixed_crops, training_crops, whole_clips
 from vsr_lightning.data.frame_folders.splits import find_split
 from vsr_lightning.data.loader import HighResBatch
@@ -47,6 +47,8 @@ class FrameFolders(VideoData):
         ValueError: frames that can't be used, or a number out of range.
     """
 
+    videos: ClipFolders
+
     def __init__(
         self,
         degradation: Degradation,
@@ -66,43 +68,29 @@ class FrameFolders(VideoData):
         train, test = ([number for number, _ in numbered] for numbered in parts.values())
         super().__init__(train, test, degradation, **options)
         check_number("data.windows_per_clip", windows_per_clip, 1)
-        if test_frames is not None:
-            check_number("data.test_frames", test_frames, 1)
+        for key, value in {"test_frames": test_frames, "crop": crop}.items():
+            if value is not None:
+                check_number(f"data.{key}", value, 1)
         if frame_range is None and layout == "vimeo" and self.takes == "window":
             frame_range = (SEPTUPLET_TARGET - self.margin, SEPTUPLET_TARGET + self.margin + 1)
         self.crop, self.flips, self.test_frames, self.windows_per_clip = crop, flips, test_frames, windows_per_clip
-        self._clips = open_clips(Path(root), parts, gray, layout)
+        self.videos = open_clips(Path(root), parts, gray, layout)
         self._check_crop()
         self._spans = {
             video: (video, *self._used_frames(frame_range, len(clip.files), clip.folder))
-            for video, clip in self._clips.clips.items()
+            for video, clip in self.videos.clips.items()
         }
         _, first, stop = self._spans[self.test_videos[0]]  # those of other clips may differ
         self.frame_range, self.scored = (first, stop), range(first + self.margin, stop - self.margin)
-
-    @property
-    def videos(self) -> ClipFolders:
-        """The clips and their identity."""
-        return self._clips
-
-    @property
-    def train_size(self) -> tuple[int, int, int]:
-        """(C, H, W) of the crops, or of the smallest whole frames."""
-        return self._smallest([*self.train_videos, *self.val_videos], self.crop)
-
-    @property
-    def test_size(self) -> tuple[int, int, int]:
-        """(C, H, W) of the smallest whole frames."""
-        return self._smallest(self.test_videos)
+        self.train_size = self._smallest([*self.train_videos, *self.val_videos], crop)
+        self.test_size = self._smallest(self.test_videos)
 
     def train_dataloader(self) -> DataLoader[HighResBatch]:
         """Random windows of each training clip, randomly cropped."""
         transforms = (8 if self.crop else 4) if self.flips else 1  # whole frames would change their shape
-        spans = self._of(self.train_videos)
-        plan = partial(
-            training_crops, spans=spans, frames=self.frames, windows=self.windows_per_clip, transforms=transforms
-        )
-        return self._loader(self._windows(), partial(plan, seed=self.seed), self.batch_size, repeat=False)
+        spans, windows = self._of(self.train_videos), self.windows_per_clip
+        plan = partial(training_crops, seed=self.seed, spans=spans, windows=windows, transforms=transforms)
+        return self._loader(self._windows(), partial(plan, frames=self.frames), self.batch_size, repeat=False)
 
     def val_dataloader(self) -> DataLoader[HighResBatch]:
         """One fixed window of each held-out or test clip."""
@@ -120,22 +108,20 @@ class FrameFolders(VideoData):
         count = min(SHOWN_FRAMES, (spans[:, 2] - spans[:, 1]).min() - 2 * self.margin)
         spans[:, 1] = (spans[:, 1] + spans[:, 2] - count) // 2 - self.margin
         spans[:, 2] = spans[:, 1] + count + 2 * self.margin
-        sides = [side for number in spans[:, 0] for side in self._clips.clips[number].size]
-        size = min(SHOWN_SIZE, *sides)
+        size = min(SHOWN_SIZE, *self._smallest(spans[:, 0])[1:])
         plan = whole_clips(0, spans=spans, margin=self.margin, most=None)
         return self.on_after_batch_transfer(self._whole(size - size % self.degradation.scale)[plan], 0)
 
     def _windows(self) -> CropDataset:
-        margin = self.margin if self.takes == "window" else 0
-        return CropDataset(self._clips, margin, self.crop, self.degradation.scale)
+        return CropDataset(self.videos, self.train_margin, self.crop, self.degradation.scale)
 
     def _whole(self, crop: int | None) -> CropDataset:
-        return CropDataset(self._clips, self.margin, crop, self.degradation.scale)
+        return CropDataset(self.videos, self.margin, crop, self.degradation.scale)
 
     def _smallest(self, videos: Sequence[int], crop: int | None = None) -> tuple[int, int, int]:
-        sizes = zip(*(self._clips.clips[video].size for video in videos), strict=True)
+        sizes = zip(*(self.videos.clips[video].size for video in videos), strict=True)
         height, width = (crop or min(side) - min(side) % self.degradation.scale for side in sizes)
-        return 1 if self._clips.gray else 3, height, width
+        return 1 if self.videos.gray else 3, height, width
 
     def _of(self, videos: Sequence[int]) -> np.ndarray:
         return np.array([self._spans[number] for number in videos])
@@ -143,19 +129,15 @@ class FrameFolders(VideoData):
     def _check_crop(self) -> None:
         if self.crop is None:
             return
-        check_number("data.crop", self.crop, 1)
         if self.crop % (scale := self.degradation.scale):
             raise ValueError(f"data.crop={self.crop} can't be divided by data.degradation.scale={scale}")
-        for folder, _, (height, width) in self._clips.clips.values():
+        for folder, _, (height, width) in self.videos.clips.values():
             if self.crop > min(height, width):
-                raise ValueError(
-                    f"data.crop={self.crop} is larger than the frames of {folder}, {height}x{width}: lower it"
-                )
+                size = f"{height}x{width}"
+                raise ValueError(f"data.crop={self.crop} is larger than the frames of {folder}, {size}: lower it")
 
 
-def _parts(
-    root: Path, layout: str, train_videos: int | None, test_videos: int | None
-) -> dict[str, list[tuple[int, str]]]:
+def _parts(root: Path, layout: str, train_videos: int | None, test_videos: int | None) -> Parts:
     """Return number and folder of each clip in use; numbers follow the names of all clips, used or not."""
     train, test = find_split(layout, root)
     if not test:

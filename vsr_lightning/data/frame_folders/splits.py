@@ -1,22 +1,15 @@
 """Which clips train and which test, in the layouts that sets of PNG frames are published in."""
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+LAYOUTS = ("reds", "reds_official", "vimeo", "folders")
 REDS4 = ("000", "011", "015", "020")  # of the training clips, kept for tests by most of the field (Wang et al. 2019)
+Folders = tuple[str, ...]  # relative to the root, in the order in which they are listed
 
 
-class Split(NamedTuple):
-    """Clip folders relative to the root, in the order in which they are listed."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-
-
-def find_split(layout: str, root: Path) -> Split:
-    """Return the clips of a set.
+def find_split(layout: str, root: Path) -> tuple[Folders, Folders]:
+    """Return the folders of the clips to train on and to test on.
 
     Args:
         layout: ``reds`` (Nah et al. 2019) tests on REDS4 and trains on the other clips of ``train_sharp``;
@@ -32,33 +25,24 @@ def find_split(layout: str, root: Path) -> Split:
         raise ValueError(f"data.layout={layout} is unknown: choose one of {', '.join(LAYOUTS)}")
     if not root.is_dir():
         raise FileNotFoundError(f"data.root={root} is missing: give the folder of the set")
-    split = LAYOUTS[layout](root)
-    if both := sorted({*split.train} & {*split.test}):
+    test: Folders = ()
+    if layout == "vimeo":
+        train, test = (_listed(root / f"sep_{part}list.txt", "sequences/") for part in ("train", "test"))
+    elif layout == "reds_official":
+        train, test = _folders(root, "train_sharp"), _folders(root, "val_sharp")
+    elif layout == "reds":
+        test = tuple(f"train_sharp/{name}" for name in REDS4)
+        train = tuple(clip for clip in _folders(root, "train_sharp") if clip not in test)
+    elif any((root / f"{part}.txt").exists() for part in ("train", "test")):
+        train, test = (_listed(root / f"{part}.txt") for part in ("train", "test"))
+    else:
+        train = _folders(root)
+    if both := sorted({*train} & {*test}):
         raise ValueError(f"data.root={root} has {both[0]} in both parts of the split: take it out of one")
-    return split
+    return train, test
 
 
-def _reds(root: Path) -> Split:
-    clips, test = _folders(root, "train_sharp"), tuple(f"train_sharp/{name}" for name in REDS4)
-    return Split(tuple(clip for clip in clips if clip not in test), test)
-
-
-def _reds_official(root: Path) -> Split:
-    return Split(_folders(root, "train_sharp"), _folders(root, "val_sharp"))
-
-
-def _vimeo(root: Path) -> Split:
-    lists = (_listed(root / f"sep_{part}list.txt") for part in ("train", "test"))
-    return Split(*(tuple(f"sequences/{name}" for name in names) for names in lists))
-
-
-def _plain(root: Path) -> Split:
-    if not any((root / f"{part}.txt").exists() for part in ("train", "test")):
-        return Split(_folders(root), ())
-    return Split(*(_listed(root / f"{part}.txt") for part in ("train", "test")))
-
-
-def _folders(root: Path, inside: str = "") -> tuple[str, ...]:
+def _folders(root: Path, inside: str = "") -> Folders:
     folder = root / inside
     if not folder.is_dir():
         raise FileNotFoundError(f"data.root={root} has no folder {inside}: give the folder above it, or another layout")
@@ -68,11 +52,11 @@ def _folders(root: Path, inside: str = "") -> tuple[str, ...]:
     return tuple(f"{inside}/{name}" if inside else name for name in found)
 
 
-def _listed(path: Path) -> tuple[str, ...]:
+def _listed(path: Path, prefix: str = "") -> Folders:
     if not path.is_file():
         raise FileNotFoundError(f"data.root: {path} is missing, which lists one clip folder per line")
     names = dict.fromkeys(line.strip().strip("/") for line in _text(path).splitlines())
-    return tuple(name for name in names if name)
+    return tuple(prefix + name for name in names if name)
 
 
 def _text(path: Path) -> str:
@@ -85,11 +69,3 @@ def _text(path: Path) -> str:
     if "\0" in text:
         raise ValueError(f"data.root: {path} is not text in UTF-8: save it as UTF-8")
     return text
-
-
-LAYOUTS: dict[str, Callable[[Path], Split]] = {
-    "reds": _reds,
-    "reds_official": _reds_official,
-    "vimeo": _vimeo,
-    "folders": _plain,
-}
