@@ -106,7 +106,7 @@ class FrameFolders(VideoData):
         count = min(SHOWN_FRAMES, (spans[:, 2] - spans[:, 1]).min() - 2 * self.margin)
         spans[:, 1] = (spans[:, 1] + spans[:, 2] - count) // 2 - self.margin
         spans[:, 2] = spans[:, 1] + count + 2 * self.margin
-        size = min(SHOWN_SIZE, *self._smallest(spans[:, 0])[1:])
+        size = min(SHOWN_SIZE, *self._smallest(spans[:, 0].tolist())[1:])
         plan = whole_clips(0, spans=spans, margin=self.margin, most=None)
         return self.on_after_batch_transfer(self._whole(size - size % self.degradation.scale)[plan], 0)
 
