@@ -26,12 +26,9 @@ class VideoWindows(VideoData):
     Args:
         load: opens or makes the videos, at first use.
         length: frames of a video.
-        train_videos: indices of the videos to train on.
-        test_videos: indices of the videos to test on; nothing is selected on them.
-        degradation: what makes a low-res window of a sharp one.
+        train_videos, test_videos, degradation, options: see :class:`VideoData`.
         frame_range: which of a video's frames to use: the first, and one past the last; None is all.
         cache_low_res: whether all frames are downsampled once and kept, in float32; else each time they are used.
-        options: see :class:`VideoData`; without loader processes is fastest, since a batch is one index operation.
 
     Raises:
         ValueError: a count that is out of range.
@@ -64,17 +61,14 @@ class VideoWindows(VideoData):
 
     @cached_property
     def videos(self) -> Videos:  # type: ignore[override]
-        """The videos and their identity, opened or made at first use."""
         return self._load()
 
     @cached_property
     def train_size(self) -> tuple[int, int, int]:  # type: ignore[override]
-        """(C, H, W) of all frames."""
         return self._frames().shape[2:]
 
     @cached_property
     def test_size(self) -> tuple[int, int, int]:  # type: ignore[override]
-        """(C, H, W) of all frames."""
         return self.train_size
 
     def train_dataloader(self) -> DataLoader[HighResBatch]:
@@ -84,11 +78,10 @@ class VideoWindows(VideoData):
 
     def val_dataloader(self) -> DataLoader[HighResBatch]:
         """One fixed window of each held-out or test video, or the whole video for a network that takes clips."""
-        if self.takes == "window":
-            starts, window, at_once = self.starts, self._window, EVAL_BATCH
+        if self.takes == "clip":
+            plan, window, at_once = partial(fixed_windows, starts=1), self._whole, self._videos_at_once
         else:
-            starts, window, at_once = 1, self._whole, self._videos_at_once
-        plan = partial(fixed_windows, starts=starts)
+            plan, window, at_once = partial(fixed_windows, starts=self.starts), self._window, EVAL_BATCH
         return self._windows(plan, window, self.val_videos, at_once * self._devices())
 
     def test_dataloader(self) -> DataLoader[HighResBatch]:
@@ -96,7 +89,6 @@ class VideoWindows(VideoData):
         return self._windows(whole_videos, self._whole, self.test_videos, self._videos_at_once * self._devices())
 
     def test_windows(self, videos: int) -> Batch:
-        """Return the first test videos as they are tested, one after the other."""
         plan = whole_videos(0, videos=self.test_videos[:videos])
         return self.on_after_batch_transfer(self._dataset(self._whole)[plan], 0)
 

@@ -34,27 +34,22 @@ class VideoData(pl.LightningDataModule):
     frames of a video one after the other, under one blur.
 
     Attributes:
-        frames: of a window or clip in training.
-        batch_size: windows or clips per training step, over all devices.
+        frames, batch_size: of a window or clip in training; of these per training step, over all devices.
         margin: frames at each end of a tested video, or piece of one, that are not scored.
         train_margin: frames at each end of a window or clip in training that have no target.
         videos: the videos' identity.
-        train_size: (C, H, W) of the smallest frames that training and validation take.
-        test_size: (C, H, W) of the smallest frames that tests take.
+        train_size, test_size: (C, H, W) of the smallest frames that training and validation take, and that tests take.
         frame_range: which of a video's frames are used: the first, and one past the last.
         scored: those of them that a test scores.
 
     Args:
-        train_videos: indices of the videos to train on.
-        test_videos: indices of the videos to test on; nothing is selected on them.
+        train_videos, test_videos: indices of the videos to train on, and to test on; nothing is selected on the latter.
         degradation: what makes a low-res window of a sharp one.
         takes: what the network takes: ``window`` or ``clip``.
         val_videos: how many of the training videos to hold out and validate on; 0 validates on the test videos.
         seed: draws the training windows, together with the epoch and the video.
-        frames: of a window, an odd number.
-        batch_size: windows per step, over all devices.
-        clip_frames: of a training clip.
-        clip_batch_size: clips per step, over all devices.
+        frames, batch_size: of a window, an odd number; windows per step, over all devices.
+        clip_frames, clip_batch_size: of a training clip; clips per step, over all devices.
         unscored_frames: frames at each end of a test clip that are given and not scored.
         num_workers: loader processes.
 

@@ -1,11 +1,10 @@
 """Loading by whole batches.
 
-PyTorch's usual way asks a dataset for one sample at a time and collates them. Here the sampler is a batch sampler: for
-each step it yields the index of a whole batch, and ``dataset[index]`` makes that batch in one NumPy operation, which is
-why the ``DataLoader`` has ``batch_size=None``. An index is a NamedTuple of columns, one row per window: which video,
-which first frame, how blurred. The columns of a whole epoch are its *plan*, a pure function of seed and epoch, so that
-neither workers, nor devices, nor a resume can change which windows are seen: a device takes every ``world_size``-th row
-of each batch, and a resumed training enters the plan at the batch where it left.
+For each step the sampler yields the index of a whole batch, a NamedTuple of columns with one row per window (which
+video, which first frame, how blurred), and ``dataset[index]`` makes that batch in one NumPy operation; hence
+``batch_size=None``. The columns of a whole epoch are its *plan*, a pure function of seed and epoch, so that neither
+workers, nor devices, nor a resume can change which windows are seen: a device takes every ``world_size``-th row of each
+batch, and a resumed training enters the plan at the batch where it left.
 """
 
 from collections.abc import Callable, Iterator
@@ -61,10 +60,9 @@ class PlanSampler(Sampler[Plan], Generic[Plan]):
         self.entered_at = (0, 0)  # an epoch, and its first batch where a checkpoint was saved within it
         rows = len(plan(0)[0])
         if not repeat and (min(rows, batch_size) < world_size or 0 < rows % batch_size < world_size):
-            raise ValueError(
-                f"{rows} windows in batches of {batch_size} leave some of {world_size} devices nothing to do in a "
-                "batch: change data.batch_size, the number of videos, or trainer.devices"
-            )
+            idle = f"leave some of {world_size} devices nothing to do in a batch"
+            advice = "change data.batch_size, the number of videos, or trainer.devices"
+            raise ValueError(f"{rows} windows in batches of {batch_size} {idle}: {advice}")
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch, also after a resume."""

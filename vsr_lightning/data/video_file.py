@@ -16,11 +16,10 @@ class VideoFile(VideoWindows):
     """Videos of one size and length: the first ones train, the last ones test.
 
     Args:
-        degradation: what makes a low-res window of a sharp one.
         path: a ``.npy`` file, (N, T, H, W) or in RGB (N, T, H, W, 3), uint8; opened memory-mapped.
         test_videos: how many of the last videos to test on.
         train_videos: how many of the first to train on; None is all others.
-        options: see :class:`VideoWindows`.
+        degradation, rest: see :class:`VideoWindows`.
 
     Raises:
         FileNotFoundError: there is no file.
@@ -28,12 +27,7 @@ class VideoFile(VideoWindows):
     """
 
     def __init__(
-        self,
-        degradation: Degradation,
-        path: str | Path,
-        test_videos: int,
-        train_videos: int | None = None,
-        **options: Any,
+        self, degradation: Degradation, path: str | Path, test_videos: int, train_videos: int | None = None, **rest: Any
     ) -> None:
         frames = open_videos(Path(path))
         videos, length = frames.shape[:2]
@@ -42,7 +36,7 @@ class VideoFile(VideoWindows):
         check_number("data.train_videos", train_videos, 1, videos - test_videos)
         load = partial(_identified, frames, Path(path))
         test = range(videos - test_videos, videos)
-        super().__init__(load, length, range(train_videos), test, degradation, **options)
+        super().__init__(load, length, range(train_videos), test, degradation, **rest)
 
 
 def open_videos(path: Path) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Which frames are seen when: pure functions of (seed, epoch, video), so nothing else can change them."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,7 @@ def _draw(seed: tuple[int, ...], video: np.ndarray, starts: int) -> WindowPlan:
     return WindowPlan(video, start[video], blur_level[video])
 
 
+@dataclass(eq=False)
 class WindowDataset(Dataset[HighResBatch]):
     """Cuts a whole batch of windows out of the videos in one index operation.
 
@@ -60,16 +62,11 @@ class WindowDataset(Dataset[HighResBatch]):
         first_video: index of the first of these videos.
     """
 
-    def __init__(
-        self,
-        videos: np.ndarray,
-        window: tuple[int, int],
-        first_frame: int = 0,
-        low_res: torch.Tensor | None = None,
-        first_video: int = 0,
-    ) -> None:
-        self.videos, self.window, self.first_frame = videos, window, first_frame
-        self.low_res, self.first_video = low_res, first_video
+    videos: np.ndarray
+    window: tuple[int, int]
+    first_frame: int = 0
+    low_res: torch.Tensor | None = None
+    first_video: int = 0
 
     def __getitem__(self, plan: WindowPlan) -> HighResBatch:
         frames, margin = self.window

@@ -33,8 +33,7 @@ class ClipFolders:
         parts: the split.
         clips: each by its index.
         gray: whether frames are read as luminance; else as RGB.
-        name: short, for tables.
-        description: one sentence for ``run.json``.
+        name, description: for tables, and one sentence for ``run.json``.
         checksum: MD5 over the split, and over path and size of each frame in use.
     """
 
@@ -56,10 +55,8 @@ class ClipFolders:
         path = self.root / clip.folder / clip.files[frame]
         with _opened(path) as image:
             if (image.height, image.width) != clip.size:
-                raise ValueError(
-                    f"{path} is {image.height}x{image.width}, the first frame there {clip.size[0]}x{clip.size[1]}: "
-                    "give a clip folder of data.root frames of one size"
-                )
+                sizes = f"{image.height}x{image.width}, the first frame there {clip.size[0]}x{clip.size[1]}"
+                raise ValueError(f"{path} is {sizes}: give a clip folder of data.root frames of one size")
             pixels = np.array(image.crop(box).convert("L" if self.gray else "RGB"))
         return torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)
 
@@ -82,10 +79,8 @@ def open_clips(root: Path, parts: Parts, gray: bool, name: str) -> ClipFolders:
         with _opened(root / folder / files[number][0]) as image:
             clips[number] = Clip(folder, files[number], (image.height, image.width))
     split = " and ".join(f"{len(numbered)} clips to {part}" for part, numbered in parts.items())
-    description = (
-        f"{name} in {root}, {'grey' if gray else 'RGB'}: {split}, {sum(map(len, files.values())):,} frames; "
-        "the checksum is over the split and the frames' paths and sizes"
-    )
+    found = f"{name} in {root}, {'grey' if gray else 'RGB'}: {split}, {sum(map(len, files.values())):,} frames"
+    description = f"{found}; the checksum is over the split and the frames' paths and sizes"
     return ClipFolders(root, parts, clips, gray, f"{name} {checksum[:8]}", description, checksum)
 
 

@@ -23,8 +23,7 @@ class Crops(NamedTuple):
         start: (n,) int, index of the window's first frame.
         frames: (n,) int, number of frames.
         blur_level: (n,) float32 in [0, 1), where the window's sigma lies in the range of blur widths.
-        top: (n,) float32 in [0, 1), the crop's position between the highest and the lowest possible one.
-        left: (n,) float32 in [0, 1), its position between the leftmost and the rightmost one.
+        top, left: (n,) float32 in [0, 1), the crop's place between the highest and lowest, leftmost and rightmost one.
         transform: (n,) int, a sum: 1 flips left and right, 2 flips top and bottom, 4 transposes.
     """
 

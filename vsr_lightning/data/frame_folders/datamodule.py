@@ -28,7 +28,6 @@ class FrameFolders(VideoData):
     frames with a whole window are scored; for one that takes clips, all but ``unscored_frames`` at each end.
 
     Args:
-        degradation: what makes a low-res window of a sharp one.
         root: folder of the set.
         layout: see :func:`vsr_lightning.data.frame_folders.splits.find_split`.
         train_videos: how many of the training clips to use, the first ones; None is all.
@@ -40,7 +39,7 @@ class FrameFolders(VideoData):
             for a network that takes windows, those around the fourth.
         test_frames: frames scored at once; None is a whole clip.
         windows_per_clip: random windows or clips of each training folder per epoch.
-        options: see :class:`VideoData`.
+        degradation, options: see :class:`VideoData`.
 
     Raises:
         FileNotFoundError: a folder or a list is missing.
@@ -76,10 +75,9 @@ class FrameFolders(VideoData):
         self.crop, self.flips, self.test_frames, self.windows_per_clip = crop, flips, test_frames, windows_per_clip
         self.videos = open_clips(Path(root), parts, gray, layout)
         self._check_crop()
-        self._spans = {
-            video: (video, *self._used_frames(frame_range, len(clip.files), clip.folder))
-            for video, clip in self.videos.clips.items()
-        }
+        self._windows = CropDataset(self.videos, self.train_margin, crop, degradation.scale)
+        used = partial(self._used_frames, frame_range)
+        self._spans = {i: (i, *used(len(clip.files), clip.folder)) for i, clip in self.videos.clips.items()}
         _, first, stop = self._spans[self.test_videos[0]]  # those of other clips may differ
         self.frame_range, self.scored = (first, stop), range(first + self.margin, stop - self.margin)
         self.train_size = self._smallest([*self.train_videos, *self.val_videos], crop)
@@ -90,12 +88,12 @@ class FrameFolders(VideoData):
         transforms = (8 if self.crop else 4) if self.flips else 1  # whole frames would change their shape
         spans, windows = self._of(self.train_videos), self.windows_per_clip
         plan = partial(training_crops, seed=self.seed, spans=spans, windows=windows, transforms=transforms)
-        return self._loader(self._windows(), partial(plan, frames=self.frames), self.batch_size, repeat=False)
+        return self._loader(self._windows, partial(plan, frames=self.frames), self.batch_size, repeat=False)
 
     def val_dataloader(self) -> DataLoader[HighResBatch]:
         """One fixed window of each held-out or test clip."""
         plan = partial(fixed_crops, spans=self._of(self.val_videos), frames=self.frames)
-        return self._loader(self._windows(), plan, self.batch_size)
+        return self._loader(self._windows, plan, self.batch_size)
 
     def test_dataloader(self) -> DataLoader[HighResBatch]:
         """All frames of each test clip that can be scored, one clip or a piece of it per batch and device."""
@@ -112,9 +110,6 @@ class FrameFolders(VideoData):
         plan = whole_clips(0, spans=spans, margin=self.margin, most=None)
         return self.on_after_batch_transfer(self._whole(size - size % self.degradation.scale)[plan], 0)
 
-    def _windows(self) -> CropDataset:
-        return CropDataset(self.videos, self.train_margin, self.crop, self.degradation.scale)
-
     def _whole(self, crop: int | None) -> CropDataset:
         return CropDataset(self.videos, self.margin, crop, self.degradation.scale)
 
@@ -127,14 +122,13 @@ class FrameFolders(VideoData):
         return np.array([self._spans[number] for number in videos])
 
     def _check_crop(self) -> None:
-        if self.crop is None:
+        if (crop := self.crop) is None:
             return
-        if self.crop % (scale := self.degradation.scale):
-            raise ValueError(f"data.crop={self.crop} can't be divided by data.degradation.scale={scale}")
+        if crop % (scale := self.degradation.scale):
+            raise ValueError(f"data.crop={crop} can't be divided by data.degradation.scale={scale}")
         for folder, _, (height, width) in self.videos.clips.values():
-            if self.crop > min(height, width):
-                size = f"{height}x{width}"
-                raise ValueError(f"data.crop={self.crop} is larger than the frames of {folder}, {size}: lower it")
+            if crop > min(height, width):
+                raise ValueError(f"data.crop={crop} is larger than the frames of {folder}, {height}x{width}: lower it")
 
 
 def _parts(root: Path, layout: str, train_videos: int | None, test_videos: int | None) -> Parts:
@@ -142,10 +136,8 @@ def _parts(root: Path, layout: str, train_videos: int | None, test_videos: int |
     train, test = find_split(layout, root)
     if not test:
         if test_videos is None:
-            raise ValueError(
-                f"data.root={root} has no train.txt and test.txt, each a clip folder a line: put them there, or say "
-                "with data.test_videos how many of the last clips to test on"
-            )
+            advice = "put them there, or say with data.test_videos how many of the last clips to test on"
+            raise ValueError(f"data.root={root} has no train.txt and test.txt, each a clip folder a line: {advice}")
         check_number("data.test_videos", test_videos, 1, len(train) - 1)
         train, test = train[:-test_videos], train[-test_videos:]
     if not train:

@@ -15,11 +15,9 @@ class MovingMNIST(VideoWindows):
     """Moving MNIST: videos 0 to 7,999 train, 8,000 to 9,999 test.
 
     Args:
-        degradation: what makes a low-res window of a sharp one.
         source, root, download, generator_seed, cache: see :func:`vsr_lightning.data.moving_mnist.source.load_videos`.
-        train_videos: how many of the 8,000 to use.
-        test_videos: how many of the 2,000 to use.
-        options: see :class:`VideoWindows`.
+        train_videos, test_videos: how many of the 8,000, and of the 2,000, to use.
+        degradation, options: see :class:`VideoWindows`.
 
     Raises:
         ValueError: a count that is out of range.

@@ -17,15 +17,11 @@ from vsr_lightning.utils.files import write_text
 log = logging.getLogger(__name__)
 GENERATED = (generated.VIDEOS, generated.FRAMES, generated.SIZE, generated.SIZE)
 SOURCES = ("auto", "published", "generated")
+Ranges = tuple[range, ...]
 
 
 def load_videos(
-    source: str,
-    root: str | Path,
-    used: tuple[range, ...],
-    seed: int = 0,
-    download: bool = True,
-    cache: str | Path | None = None,
+    source: str, root: str | Path, used: Ranges, seed: int = 0, download: bool = True, cache: str | Path | None = None
 ) -> Videos:
     """Open or make the videos.
 
@@ -54,11 +50,8 @@ def load_videos(
         if source == "published":
             advice = f"put the published file at {path}, allow data.download=true, or choose data.source=generated"
             raise OSError(f"{error}: {advice}") from error
-        log.warning(
-            "DATA: the published Moving MNIST can't be had (%s); using videos GENERATED from scikit-learn's digits "
-            "instead. data.source=published makes this an error.",
-            error,
-        )
+        what = "DATA: the published Moving MNIST can't be had (%s); using videos GENERATED from scikit-learn's digits"
+        log.warning(f"{what} instead. data.source=published makes this an error.", error)
         return _generated(used, seed, cache)
 
 
@@ -73,7 +66,7 @@ def _published(path: Path) -> Videos:
 
 
 @lru_cache(maxsize=1)  # the jobs of a sweep share one process, and the set can be 0.8 GB
-def _generated(used: tuple[range, ...], seed: int, cache: str | Path | None) -> Videos:
+def _generated(used: Ranges, seed: int, cache: str | Path | None) -> Videos:
     if cache is not None:
         frames = _cached(Path(cache), used, seed)
     else:  # calloc hands out untouched pages for free: rows that are not filled take no memory
@@ -83,7 +76,7 @@ def _generated(used: tuple[range, ...], seed: int, cache: str | Path | None) -> 
     return Videos(frames, "generated", description, _md5(frames, used))
 
 
-def _cached(folder: Path, used: tuple[range, ...], seed: int) -> np.ndarray:
+def _cached(folder: Path, used: Ranges, seed: int) -> np.ndarray:
     """Map the set's file; the first process that needs it makes it, others wait. A damaged one is made anew."""
     name = "_".join(["generated", str(seed), *(f"{part.start}-{part.stop}" for part in used)])
     path, known = folder / f"{name}.npy", folder / f"{name}.md5"
@@ -104,12 +97,12 @@ def _cached(folder: Path, used: tuple[range, ...], seed: int) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
-def _fill(frames: np.ndarray, used: tuple[range, ...], seed: int) -> None:
+def _fill(frames: np.ndarray, used: Ranges, seed: int) -> None:
     for part in used:
         frames[part.start : part.stop] = generated.generate(part, seed)
 
 
-def _md5(frames: np.ndarray, used: tuple[range, ...]) -> str:
+def _md5(frames: np.ndarray, used: Ranges) -> str:
     md5 = hashlib.md5(usedforsecurity=False)
     for part in used:
         md5.update(np.ascontiguousarray(frames[part.start : part.stop]).data)
