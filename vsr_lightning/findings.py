@@ -4,8 +4,8 @@ python -m vsr_lightning.findings                          # docs/findings.md and
 python -m vsr_lightning.findings runs/findings_*          # keep these runs first, and draw their predictions, too
 """
 
-import argparse
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 from vsr_lightning.launch.cli import print_any_character
@@ -17,17 +17,11 @@ PAGES, KEPT = (Path("docs/findings.md"), Path("README.md")), Path("docs/runs")
 def main() -> None:
     """Read the command line and print where things are."""
     print_any_character()
-    parser = argparse.ArgumentParser(
-        prog="python -m vsr_lightning.findings", description="Fill the tables and figures of pages from runs."
-    )
+    about = "Fill the tables and figures of pages from runs."
+    parser = ArgumentParser("python -m vsr_lightning.findings", description=about)
     parser.add_argument("runs", nargs="*", type=Path, help="folders of runs to keep and draw (default: none, as kept)")
-    parser.add_argument(
-        "--page",
-        nargs="+",
-        type=Path,
-        default=PAGES,
-        help=f"markdown with marks (default: {' and '.join(map(str, PAGES))})",
-    )
+    pages = f"markdown with marks (default: {' and '.join(map(str, PAGES))})"
+    parser.add_argument("--page", nargs="+", type=Path, default=PAGES, help=pages)
     parser.add_argument("--kept", type=Path, default=KEPT, help=f"where small files of runs are kept (default: {KEPT})")
     arguments = parser.parse_args()
     from vsr_lightning.reporting.findings import write_findings  # here, so that --help needs no PyTorch

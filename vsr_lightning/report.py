@@ -4,8 +4,8 @@ python -m vsr_lightning.report runs/TIME_sweep
 python -m vsr_lightning.report runs/TIME_sweep runs/OTHER_sweep --output report
 """
 
-import argparse
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 from vsr_lightning.launch.cli import print_any_character
@@ -16,21 +16,16 @@ from vsr_lightning.utils.errors import one_line
 def main() -> None:
     """Read the command line and print where the report is."""
     print_any_character()
-    parser = argparse.ArgumentParser(
-        prog="python -m vsr_lightning.report", description="Tables, figures and one page from sweeps."
-    )
+    parser = ArgumentParser("python -m vsr_lightning.report", description="Tables, figures and one page from sweeps.")
     parser.add_argument("sweep", nargs="+", type=Path, help="folder of a sweep, or any folder with runs below it")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help=f"folder of the report (default: {REPORT_FOLDER} in the sweep; of several, {REPORT_FOLDER} here)",
-    )
+    default = f"{REPORT_FOLDER} in the sweep; of several, {REPORT_FOLDER} here"
+    parser.add_argument("--output", type=Path, help=f"folder of the report (default: {default})")
     arguments = parser.parse_args()
     from vsr_lightning.reporting.report import write_report  # here, so that --help needs no PyTorch
 
     try:
-        default = arguments.sweep[0] / REPORT_FOLDER if len(arguments.sweep) == 1 else Path(REPORT_FOLDER)
-        page = write_report(arguments.sweep, arguments.output or default)
+        place = arguments.sweep[0] if len(arguments.sweep) == 1 else Path()
+        page = write_report(arguments.sweep, arguments.output or place / REPORT_FOLDER)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {one_line(error, folder='--output')}")
     print(f"report: {page}")

@@ -40,8 +40,7 @@ class Arguments:
     def resume(self) -> Path | None:
         """Let Hydra go on in the folder that ``resume=`` names, or finds where it is ``auto``; return that folder.
 
-        Raises:
-            ValueError: it is no folder, or not one that this command can go on with.
+        One that this command can't go on with is a ValueError, from :func:`check_resumable`.
         """
         given = [entry for entry in self.overrides if entry.startswith("resume=")]
         if not given or "resume" not in OmegaConf.load(CONF / f"{self.command}.yaml"):

@@ -21,11 +21,7 @@ def refuse_reuse(folder: Path) -> None:
 
 
 def claim(folder: Path, cfg: DictConfig) -> None:
-    """Save the config in a job's folder, as Hydra would (``hydra.output_subdir``) before anything is checked.
-
-    Raises:
-        RefusedError: the folder holds a run already, which is not to be resumed.
-    """
+    """Save the config in a job's folder, unless :func:`refuse_reuse` does; Hydra would save before it is checked."""
     if not cfg.get("resume"):
         refuse_reuse(folder)
     path, hydra = folder / HYDRA_FILE, HydraConfig.get()
@@ -37,11 +33,7 @@ def claim(folder: Path, cfg: DictConfig) -> None:
 
 
 def check_resumable(folder: Path, command: str, sweep: bool) -> None:
-    """Refuse a folder that a command, such as ``train``, can't go on with.
-
-    Raises:
-        ValueError: it is no folder, or holds no run of the command, with ``sweep`` no sweep of it.
-    """
+    """Raise ValueError if a path is no folder, or holds no run (with ``sweep`` no sweep) of a command."""
     if not folder.is_dir():
         raise ValueError(f"resume={folder} is no folder: give a run's, or with -m a sweep's, or auto")
     names = {path.name for path in folder.iterdir()}
