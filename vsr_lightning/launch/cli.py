@@ -113,4 +113,4 @@ def _stopped(cfg: DictConfig, stop: BaseException) -> int:
 class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to whatever ``sys.stdout`` is at the moment: the progress bar redirects it to print above itself."""
 
-    stream = property(lambda self: sys.stdout, lambda self, stream: None)  # type: ignore[assignment]
+    stream = property(lambda self: sys.stdout, lambda self, stream: None)  # type: ignore[assignment,override]

@@ -85,7 +85,6 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
     """
     if lock := lock_folder(folder):
         lock.release()  # the first process takes it
-    whole = OmegaConf.merge({"hydra": HydraConfig.get()}, cfg)
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # error.txt has it in fewer words
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
@@ -94,7 +93,7 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
     handlers = {signum: signal.getsignal(signum) for signum in STOPS}
     with tempfile.TemporaryDirectory(prefix="vsr_lightning_") as shared:
         job, error = Path(shared, JOB_FILE), Path(shared, ERROR_FILE)
-        OmegaConf.save(whole, job)
+        OmegaConf.save(OmegaConf.merge({"hydra": HydraConfig.get()}, cfg), job)
         try:
             elastic_launch(config, sys.executable)("-m", "vsr_lightning.launch.processes", str(job))
         except SignalException as stopped:

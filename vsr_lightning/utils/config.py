@@ -21,9 +21,7 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 
 def load_group(group: str, name: str) -> DictConfig:
     """Return ``conf/GROUP/NAME.yaml`` with its interpolations unresolved."""
-    cfg = OmegaConf.load(CONF / group / f"{name}.yaml")
-    assert isinstance(cfg, DictConfig)
-    return cfg
+    return cast(DictConfig, OmegaConf.load(CONF / group / f"{name}.yaml"))
 
 
 def one_name(text: object) -> str:
