@@ -21,8 +21,7 @@ def main(cfg: DictConfig) -> None:
     try:
         print("\n".join(predict_video(cfg, tuple(HydraConfig.get().overrides.task))))
     except Exception as error:  # no error.txt: this command has no folder of its own
-        message = one_line(error, "predict", folder="output", memory="tile or clip_frames")
-        raise SystemExit(f"error: {message}") from error
+        raise SystemExit("error: " + one_line(error, "predict", "output", "tile or clip_frames")) from error
 
 
 if __name__ == "__main__":

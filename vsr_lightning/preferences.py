@@ -4,7 +4,10 @@ python -m vsr_lightning.preferences
 python -m vsr_lightning.preferences frames=200 features=[bundled,my_weights.safetensors]
 """
 
+from pathlib import Path
+
 import hydra
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from vsr_lightning.launch.cli import record_errors, run_cli
@@ -15,10 +18,6 @@ from vsr_lightning.utils.config import CONF
 @record_errors
 def main(cfg: DictConfig) -> None:
     """Print the table, and leave it with a picture in the run's folder."""
-    from pathlib import Path
-
-    from hydra.utils import instantiate
-
     from vsr_lightning.data.moving_mnist.generated import TRAIN, VIDEOS  # here, so that --help needs no PyTorch
     from vsr_lightning.feature_network.equal_psnr import write_preferences
     from vsr_lightning.utils.checks import check_number

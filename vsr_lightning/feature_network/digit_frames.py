@@ -68,12 +68,10 @@ def fixed_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FrameP
     return _plan(rng, frames, digits, warp, np.full((frames, 2), INK), 0.5)
 
 
-def _plan(
-    rng: np.random.Generator, n: int, digits: range, warp: np.ndarray, ink: np.ndarray, share: float
-) -> FramePlan:
+def _plan(rng: np.random.Generator, n: int, digits: range, warp: np.ndarray, ink: np.ndarray, rate: float) -> FramePlan:
     level = rng.random((n, len(DISTORTIONS))) * (rng.random((n, len(DISTORTIONS))) < 0.5)
     level[:, DISTORTIONS.index("resample")] = level[:, DISTORTIONS.index("resample")] > 0
-    level *= rng.random((n, 1)) < share
+    level *= rng.random((n, 1)) < rate
     digit, corner = rng.integers(digits.start, digits.stop, (n, 2)), rng.integers(0, SIZE - DIGIT + 1, (n, 2, 2))
     seed = rng.integers(2**63, size=n)
     return FramePlan(digit, corner, warp, ink.astype(np.float32), level.astype(np.float32), seed)
@@ -147,9 +145,8 @@ class DigitFrames(pl.LightningDataModule):
         self.train_digits, self.held_out = range(known - TEST_DIGITS), range(known - TEST_DIGITS, known)
 
     def train_dataloader(self) -> DataLoader[DrawnFrames]:
-        return self._loader(
-            partial(training_frames, seed=self.seed, frames=self.train_frames, digits=self.train_digits)
-        )
+        plan = partial(training_frames, seed=self.seed, frames=self.train_frames, digits=self.train_digits)
+        return self._loader(plan)
 
     def val_dataloader(self) -> DataLoader[DrawnFrames]:
         return self._loader(partial(fixed_frames, seed=0, frames=self.val_frames, digits=self.held_out))

@@ -84,8 +84,7 @@ class Recognition(pl.LightningModule):
         self.provenance: dict[str, Any] = {}
 
     def training_step(self, batch: DigitBatch, batch_idx: int) -> Tensor:
-        logits, level = self._outputs(batch)
-        loss = self._loss(logits, level, batch)
+        logits, _, loss = self._outputs(batch)
         self._log("train", {"loss": loss.detach(), "accuracy": _hits(logits, batch.digits).mean()}, len(logits))
         return loss
 
@@ -102,18 +101,17 @@ class Recognition(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["provenance"] = self.provenance
 
-    def _outputs(self, batch: DigitBatch) -> tuple[Tensor, Tensor]:
-        logits, level = self.network(batch.images.to(memory_format=torch.channels_last))
-        return logits.float(), level.float()
-
-    def _loss(self, logits: Tensor, level: Tensor, batch: DigitBatch) -> Tensor:
+    def _outputs(self, batch: DigitBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logits of the digits, the distortion levels, and the loss."""
+        outputs = self.network(batch.images.to(memory_format=torch.channels_last))
+        logits, level = (output.float() for output in outputs)
         halves = F.one_hot(batch.digits, DIGITS).float().mean(1)
-        return F.cross_entropy(logits, halves) + LEVEL_WEIGHT * F.mse_loss(level, batch.level)
+        return logits, level, F.cross_entropy(logits, halves) + LEVEL_WEIGHT * F.mse_loss(level, batch.level)
 
     def _score(self, stage: str, batch: DigitBatch) -> None:
-        logits, level = self._outputs(batch)
+        logits, level, loss = self._outputs(batch)
         error = (level - batch.level).abs().mean()
-        self._log(stage, {"loss": self._loss(logits, level, batch), "level_error": error}, len(logits))
+        self._log(stage, {"loss": loss, "level_error": error}, len(logits))
         hits, distorted = _hits(logits, batch.digits), batch.level.any(1)
         parts = {"accuracy": hits.new_ones(len(hits), dtype=torch.bool), "sharp": ~distorted, "distorted": distorted}
         for name, part in parts.items():

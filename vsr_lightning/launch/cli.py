@@ -112,9 +112,4 @@ def _stopped(cfg: DictConfig, stop: BaseException) -> int:
 class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to whatever ``sys.stdout`` is at the moment: the progress bar redirects it to print above itself."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self):  # type: ignore[no-untyped-def,override]
-        return sys.stdout
+    stream = property(lambda self: sys.stdout, lambda self, stream: None)  # type: ignore[assignment,override]

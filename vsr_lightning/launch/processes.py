@@ -1,8 +1,8 @@
 """One job on several devices of this machine: one process per device, started and watched from here.
 
-Lightning would start the command itself again in each process. In a sweep each of them would then run the whole sweep,
-and go on to the next job by itself when one fails (facebookresearch/hydra#2070, Lightning-AI/pytorch-lightning#18175).
-So PyTorch's elastic launcher starts one job at a time, and ends all of its processes when one fails.
+Lightning would start the command again in each process, which in a sweep would then run the whole sweep, and go on by
+itself when another fails (facebookresearch/hydra#2070, Lightning-AI/pytorch-lightning#18175). PyTorch's elastic
+launcher starts one job at a time, and ends all of its processes when one fails.
 """
 
 import contextlib
@@ -44,8 +44,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 def processes_to_start(cfg: DictConfig, job: Job) -> int:
     """Return how many processes the job needs that nobody has started yet; 0 if it can run right here.
 
-    Raises:
-        ValueError: several machines without a launcher that spans them, or a sweep under one.
+    Several machines without a launcher that spans them, or a sweep under one, are a ValueError.
     """
     if cfg.trainer.devices in (1, "1") and cfg.trainer.num_nodes == 1:
         return 0
@@ -66,10 +65,9 @@ def processes_to_start(cfg: DictConfig, job: Job) -> int:
 
 
 def take_a_gpu() -> None:
-    """In a worker of joblib's, leave one GPU visible: the one with the worker's number.
+    """In a worker of joblib's, leave one GPU visible: the one with the worker's number, which only its name has.
 
-    Hydra's launcher hands joblib no initializer, and a worker's number stands nowhere but in its process's name. The
-    job's number would not do: jobs take different times, so that two of them would come to share a GPU.
+    The job's number would not do: jobs take different times, so that two of them would come to share a GPU.
     """
     worker = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
     if worker and (count := torch.cuda.device_count()) > 1:
@@ -87,7 +85,6 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
     """
     if lock := lock_folder(folder):
         lock.release()  # the first process takes it
-    whole = OmegaConf.merge({"hydra": HydraConfig.get()}, cfg)
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # error.txt has it in fewer words
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
@@ -96,7 +93,7 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
     handlers = {signum: signal.getsignal(signum) for signum in STOPS}
     with tempfile.TemporaryDirectory(prefix="vsr_lightning_") as shared:
         job, error = Path(shared, JOB_FILE), Path(shared, ERROR_FILE)
-        OmegaConf.save(whole, job)
+        OmegaConf.save(OmegaConf.merge({"hydra": HydraConfig.get()}, cfg), job)
         try:
             elastic_launch(config, sys.executable)("-m", "vsr_lightning.launch.processes", str(job))
         except SignalException as stopped:
@@ -104,9 +101,10 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
         except ChildFailedError as failed:
             # the others were ended with SIGTERM when one failed
             exitcodes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
-            rank = min(exitcodes, key=lambda rank: _stopped_by(exitcodes[rank]) in STOPS)
-            if (signum := _stopped_by(exitcodes[rank])) in STOPS:
-                raise Interrupted(signum) from None
+            signums = {rank: -code if code < 0 else code - 128 for rank, code in exitcodes.items()}
+            rank = min(signums, key=lambda rank: signums[rank] in STOPS)
+            if signums[rank] in STOPS:
+                raise Interrupted(signums[rank]) from None
             text = error.read_text(encoding="utf-8") if error.exists() else "it left no traceback"
             last = text.strip().splitlines()[-1]
             if exitcodes[rank] == REFUSED:
@@ -119,10 +117,6 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
         finally:
             for signum, handler in handlers.items():
                 signal.signal(signum, handler)
-
-
-def _stopped_by(exitcode: int) -> int:
-    return -exitcode if exitcode < 0 else exitcode - 128
 
 
 def main(path: Path) -> None:
