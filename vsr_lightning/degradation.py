@@ -125,9 +125,8 @@ def gaussian_blur(frames: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     if kernel_size == 1:
         return frames
     half = kernel_size // 2
-    # softmax of the exponents: a Gaussian that adds up to 1
     exponents = _exponents(half, frames.device, frames.dtype) / sigma.to(frames.dtype).square()
-    weights = torch.softmax(exponents, 0)[..., None, None, None]
+    weights = torch.softmax(exponents, 0)[..., None, None, None]  # a Gaussian that adds up to 1
     padded = F.pad(frames.flatten(1, 2), (half,) * 4, mode="reflect")
     return _correlate(_correlate(padded, weights, 2), weights, 3).view_as(frames)
 

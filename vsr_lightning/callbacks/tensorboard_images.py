@@ -61,9 +61,8 @@ class TensorBoardImages(pl.Callback):
     def _show(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epochs: int) -> None:
         if not (writers := _writers(trainer)):
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
         if self.batch is None:
-            self.batch = data.test_windows(self.videos)
+            self.batch = trainer.datamodule.test_windows(self.videos)  # type: ignore[attr-defined]
         batch = Batch(*(part.to(pl_module.device) for part in self.batch))
         with torch.no_grad():
             columns = side_by_side(batch.select_targets(batch.low_res), *batch.align(pl_module(batch.low_res)))

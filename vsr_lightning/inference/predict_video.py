@@ -63,8 +63,7 @@ def frame_rate(value: object) -> Fraction:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:
-        allowed = "give more than 0, such as 25 or 30000/1001, or null for the input's rate"
-        raise ValueError(f"fps={value} is out of range: {allowed}")
+        raise ValueError(f"fps={value} is out of range: give more than 0, such as 25 or 30000/1001, or null")
     return rate
 
 

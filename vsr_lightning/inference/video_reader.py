@@ -121,13 +121,12 @@ def _open_folder(path: Path) -> Video:
 
 def _open_gif(path: Path) -> Video:
     with Image.open(path) as image:
-        shape: tuple[int, ...] = (image.height, image.width)
+        size = (image.height, image.width)
         frames = [(_colored(frame), frame.info.get("duration", 0)) for frame in ImageSequence.Iterator(image)]
-    if color := any(colored for colored, _ in frames):
-        shape = (*shape, 3)
+    color = any(colored for colored, _ in frames)
     milliseconds = sum(duration for _, duration in frames)
     fps = Fraction(1000 * len(frames), milliseconds) if milliseconds else None
-    return Video(path, shape, len(frames), fps, partial(_gif_frames, path, color))
+    return Video(path, (*size, *[3] * color), len(frames), fps, partial(_gif_frames, path, color))
 
 
 def _gif_frames(path: Path, color: bool) -> Iterator[np.ndarray]:

@@ -26,16 +26,13 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: Rate, first: int 
 
     Without a suffix it is a folder of PNG frames. ``.npy`` and PNG are exact, GIF is where the frames are grey: in
     colour each frame has a palette of 256. The file or folder is whole or not there.
+    FileExistsError where there is something of that name, ValueError for another suffix or other frames.
 
     Args:
         path: where.
         frames: (H, W) grey or (H, W, 3) colour each, uint8.
         fps: frames a second of a ``.gif`` or ``.mp4``.
         first: number of the first PNG frame.
-
-    Raises:
-        FileExistsError: there is something of that name.
-        ValueError: another suffix, or other frames.
     """
     check_output(path)
     frames = iter(frames)

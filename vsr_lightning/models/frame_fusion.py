@@ -14,10 +14,8 @@ MAP_WIDTH = 256  # a frame's features are reshaped to (rows, 256); 32 rows at th
 class FrameFusion(Network):
     """Frame-fusion CNN; ``widths=(32, 128, 512)`` is the paper's text, ``(8, 32)`` with one pool its Fig. 1.
 
-    ValueError for sizes that don't fit each other.
-
     Args:
-        widths: channels after each convolution of the encoder.
+        widths: channels after each convolution of the encoder; ValueError for sizes that don't fit each other.
         pools: whether a 2x2 max pool follows it.
         frames: of a window.
         low_res: height and width of the low-res frames.

@@ -84,8 +84,7 @@ class Recurrent(Network):
 
     def _propagate(self, blocks: nn.Module, frames: Sequence[Tensor], flows: Sequence[Tensor]) -> list[Tensor]:
         """Return each frame's features, in the order given; ``flows`` lead from each frame after the first one back."""
-        batch, _, height, width = frames[0].shape
-        features = frames[0].new_zeros(batch, self.width, height, width)
+        features = frames[0].new_zeros(len(frames[0]), self.width, *frames[0].shape[-2:])
         found = []
         for number, frame in enumerate(frames):
             if number:

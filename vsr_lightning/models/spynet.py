@@ -29,9 +29,8 @@ class SPyNet(nn.Module):
         widths = (2 * channels + 2, width, 2 * width, width, max(width // 2, 1))
         self.levels = nn.ModuleList()
         for _ in range(levels):
-            layers: list[nn.Module] = []
-            for before, after in itertools.pairwise(widths):
-                layers += [nn.Conv2d(before, after, kernel, padding=kernel // 2), nn.ReLU()]
+            pairs = itertools.pairwise(widths)
+            layers = [layer for pair in pairs for layer in (nn.Conv2d(*pair, kernel, padding=kernel // 2), nn.ReLU())]
             last = init_near_zero(nn.Conv2d(widths[-1], 2, kernel, padding=kernel // 2))
             self.levels.append(nn.Sequential(*layers, last))
 
