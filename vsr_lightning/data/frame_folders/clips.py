@@ -29,9 +29,7 @@ class ClipFolders:
     """The clips in use, and what they are.
 
     Attributes:
-        root: the folder above.
-        parts: the split.
-        clips: each by its index.
+        root, parts, clips: the folder above, the split, and each clip by its index.
         gray: whether frames are read as luminance; else as RGB.
         name, description: for tables, and one sentence for ``run.json``.
         checksum: MD5 over the split, and over path and size of each frame in use.
