@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 Parts = Mapping[str, Sequence[tuple[int, str]]]  # train and test -> index and folder of each clip in use
-Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 class Clip(NamedTuple):
@@ -43,8 +42,8 @@ class ClipFolders:
     description: str
     checksum: str
 
-    def read(self, number: int, frame: int, box: Box) -> torch.Tensor:
-        """Return a part of a frame, (C, height, width) uint8; PNG has to be decoded whole for it.
+    def read(self, number: int, frame: int, box: tuple[int, int, int, int]) -> torch.Tensor:
+        """Return the box (left, top, right, bottom) of a frame, (C, height, width) uint8; PNG is decoded whole for it.
 
         Raises:
             ValueError: the file is damaged, or of another size than the clip's first frame.
