@@ -59,16 +59,13 @@ class Batch(NamedTuple):
 
 
 class Degradation:
-    """Downsampling, then blur, as in the paper's section 3.1.
+    """Downsampling, then blur, as in the paper's section 3.1; ValueError where an argument is out of range.
 
     Args:
         scale: factor between high-res and low-res.
         interpolation: ``bicubic`` (the text) or ``bilinear`` (the published code), both with anti-aliasing.
         kernel_size: of the blur, odd; 1 leaves it out.
         sigma: lowest and highest blur width, in low-res pixels; the published code draws from U(0.1, 2.0).
-
-    Raises:
-        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -77,8 +74,7 @@ class Degradation:
         if scale < 1:
             raise ValueError(f"data.degradation.scale={scale} is out of range: choose at least 1")
         if interpolation not in ("bicubic", "bilinear"):
-            unknown = f"data.degradation.interpolation={interpolation} is unknown"
-            raise ValueError(f"{unknown}: choose one of bicubic, bilinear")
+            raise ValueError(f"data.degradation.interpolation={interpolation}: choose one of bicubic, bilinear")
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"data.degradation.kernel_size={kernel_size} is not an odd number of at least 1")
         if not isinstance(sigma, Sequence) or len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
@@ -89,8 +85,8 @@ class Degradation:
     def __call__(self, frames: Tensor, blur_level: Tensor) -> Tensor:
         """Degrade (B, T, C, H, W) windows or clips, uint8 or float in [0, 1], to (B, T, C, h, w), float in [0, 1].
 
-        ``blur_level``, (B,) in [0, 1), says where each window's sigma lies in the range. Frames of another range, or of
-        a size that ``scale`` does not divide, raise ValueError.
+        ``blur_level``, (B,) in [0, 1), says where in its range each window's sigma lies. ValueError for frames of
+        another range, or of a size that ``scale`` does not divide.
         """
         return self.blur(self.downsample(frames), blur_level)
 

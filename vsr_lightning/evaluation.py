@@ -17,9 +17,7 @@ from vsr_lightning.runs.trained import TrainedModel, load_run
 def evaluate(cfg: DictConfig, job: Job) -> str:
     """Score what the config names; leave the tables, ``metrics.json`` and ``frames.csv`` in the job's folder.
 
-    Args:
-        cfg: ``conf/evaluate.yaml`` as composed.
-        job: where the files go; of its overrides, those of ``data`` and ``module`` replace the trained run's own.
+    ``cfg`` is ``conf/evaluate.yaml`` as composed; the job's overrides of ``data`` and ``module`` replace the run's own.
 
     Raises:
         OSError: a file is missing.

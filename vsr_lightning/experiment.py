@@ -45,11 +45,7 @@ class Job:
 def train(data: VideoData, module: SuperResolution, trainer: Trainer, ckpt_path: str | None = None) -> dict[str, float]:
     """Fit a network unless it has nothing to learn, and score the last epoch's weights on all test windows.
 
-    Args:
-        data: the videos.
-        module: the network and its loss.
-        trainer: how, and for how long.
-        ckpt_path: checkpoint to go on from; one with nothing left to train is scored as it is.
+    Training goes on from the checkpoint ``ckpt_path``; one with nothing left to train is scored as it is.
 
     Returns:
         ``loss`` and the mean of each metric over the frames of the test videos.

@@ -21,13 +21,8 @@ def main() -> None:
         prog="python -m vsr_lightning.findings", description="Fill the tables and figures of pages from runs."
     )
     parser.add_argument("runs", nargs="*", type=Path, help="folders of runs to keep and draw (default: none, as kept)")
-    parser.add_argument(
-        "--page",
-        nargs="+",
-        type=Path,
-        default=PAGES,
-        help=f"markdown with marks (default: {' and '.join(map(str, PAGES))})",
-    )
+    marked = f"markdown with marks (default: {' and '.join(map(str, PAGES))})"
+    parser.add_argument("--page", nargs="+", type=Path, default=PAGES, help=marked)
     parser.add_argument("--kept", type=Path, default=KEPT, help=f"where small files of runs are kept (default: {KEPT})")
     arguments = parser.parse_args()
     from vsr_lightning.reporting.findings import write_findings  # here, so that --help needs no PyTorch

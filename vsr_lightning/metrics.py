@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,11 @@ from vsr_lightning.losses.metric_losses import alexnet_path, ssim
 SSIM_WINDOW = 11
 PIXELS_AT_ONCE = 80 * 64**2
 DESCRIBED = ("title", "higher_is_better", "about", "shown", "form")  # what a record keeps of a metric
+Scores = dict[str, Tensor]  # (B,) by the metric's name
 MAX_DB = 100.0  # identical frames have no finite PSNR, and one infinite frame would swallow the mean
+
+_bundled = cache(lambda device: Perceptual("bundled").to(device))
+_lpips = cache(lambda to: LearnedPerceptualImagePatchSimilarity("alex", reduction="none", normalize=True).to(to))
 
 
 @dataclass(frozen=True)
@@ -42,16 +46,7 @@ class Metric:
         return self.shown == "report"
 
 
-class Scoring(TypedDict):
-    """What of a frame ``psnr`` and ``ssim`` look at, see :func:`frame_scores`."""
-
-    luminance: bool
-    crop_border: int
-
-
-def frame_scores(
-    prediction: Tensor, target: Tensor, luminance: bool = False, crop_border: int = 0
-) -> dict[str, Tensor]:
+def frame_scores(prediction: Tensor, target: Tensor, luminance: bool = False, crop_border: int = 0) -> Scores:
     """Score each frame.
 
     Args:
@@ -87,9 +82,7 @@ def frame_scores(
     }
 
 
-def in_parts(
-    score: Callable[[Tensor, Tensor], dict[str, Tensor]], prediction: Tensor, target: Tensor
-) -> dict[str, Tensor]:
+def in_parts(score: Callable[[Tensor, Tensor], Scores], prediction: Tensor, target: Tensor) -> Scores:
     """Return ``score`` of each frame, computed on some frames at a time: large ones would not fit all at once."""
     some = frames_at_once(target)
     parts = [score(*part) for part in zip(prediction.split(some), target.split(some), strict=True)]
@@ -104,11 +97,7 @@ def frames_at_once(frames: Tensor) -> int:
 def studio_luminance(images: Tensor) -> Tensor:
     """Luminance of RGB as MATLAB's ``rgb2ycbcr`` has it (ITU-R BT.601): black is 16/255 and white 235/255.
 
-    Args:
-        images: (B, 3, H, W) in [0, 1]; grey ones, (B, 1, H, W), are luminance already and stay as they are.
-
-    Returns:
-        (B, 1, H, W), not rounded.
+    (B, 3, H, W) in [0, 1] -> (B, 1, H, W), not rounded; gray images, (B, 1, H, W), are luminance already and stay.
     """
     if images.shape[1] == 1:
         return images
@@ -116,22 +105,16 @@ def studio_luminance(images: Tensor) -> Tensor:
     return (65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255
 
 
-def score_frames(metrics: Mapping[str, Metric], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Score each frame by those of the metrics that have a function and what it needs, in full precision.
+def score_frames(metrics: Mapping[str, Metric], prediction: Tensor, target: Tensor) -> Scores:
+    """Score each frame by those of the named metrics that have a function and what it needs, in full precision.
 
-    Args:
-        metrics: by name.
-        prediction: (B, 1 or 3, H, W); clamped to [0, 1] here.
-        target: (B, 1 or 3, H, W) in [0, 1].
-
-    Returns:
-        (B,) by each metric's name.
+    (B, 1 or 3, H, W) in [0, 1] each, the prediction clamped to that here -> (B,) by each metric's name.
 
     Raises:
         ValueError: a metric returned another shape.
     """
 
-    def score(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def score(prediction: Tensor, target: Tensor) -> Scores:
         prediction, target = prediction.float().clamp(0, 1), target.float()
         scores = {}
         for name, metric in metrics.items():
@@ -149,14 +132,9 @@ def score_frames(metrics: Mapping[str, Metric], prediction: Tensor, target: Tens
 def temporal_error(prediction: Tensor, target: Tensor, video: Tensor, frame: Tensor) -> Tensor:
     """Mean over pixels of ``|(p[t] - p[t-1]) - (y[t] - y[t-1])|``, predictions clamped: errors that come and go.
 
-    Args:
-        prediction: (N, C, H, W), the frames of a video one after the other.
-        target: (N, C, H, W) in [0, 1].
-        video: (N,) index of the video that each frame belongs to.
-        frame: (N,) index of the frame within its video.
-
-    Returns:
-        (N,) in [0, 2], lower is better; NaN for a frame that does not follow the one given before it in a video.
+    (N, C, H, W) each, the target in [0, 1], the frames of a video one after the other; ``video`` and ``frame``, (N,)
+    each, are the indices of each frame's video and of the frame within it -> (N,) in [0, 2], lower is better; NaN for
+    a frame that does not follow the one given before it in a video.
     """
     error = prediction.float().clamp(0, 1) - target.float()
     changes = error.diff(dim=0).abs().flatten(1).mean(1)
@@ -169,22 +147,12 @@ def vgg_distance(prediction: Tensor, target: Tensor) -> Tensor:
     return _bundled(prediction.device).distances(prediction, target)
 
 
-@lru_cache
-def _bundled(device: torch.device) -> Perceptual:
-    return Perceptual("bundled").to(device)
-
-
 def lpips(prediction: Tensor, target: Tensor) -> Tensor:
     """LPIPS (Zhang et al. 2018) of torchmetrics with AlexNet, shape (B,)."""
     metric = _lpips(prediction.device)
     scores: Tensor = metric(*(images.expand(-1, 3, -1, -1) for images in (prediction, target))).reshape(len(target))
     metric.reset()  # it would keep every frame's score
     return scores
-
-
-@lru_cache
-def _lpips(device: torch.device) -> LearnedPerceptualImagePatchSimilarity:
-    return LearnedPerceptualImagePatchSimilarity("alex", reduction="none", normalize=True).to(device)
 
 
 def _haarpsi(prediction: Tensor, target: Tensor) -> Tensor:  # Reisenhofer et al. 2018

@@ -12,7 +12,7 @@ from torchmetrics import MeanMetric
 
 from vsr_lightning.degradation import Batch
 from vsr_lightning.losses import SumOfTerms
-from vsr_lightning.metrics import METRICS, Metric, Scoring, frame_scores, in_parts, score_frames, temporal_error
+from vsr_lightning.metrics import METRICS, Metric, frame_scores, in_parts, score_frames, temporal_error
 from vsr_lightning.runs.migrate import upgrade_weights
 from vsr_lightning.utils.checks import check_number
 from vsr_lightning.utils.optimizer import make_optimizer
@@ -53,7 +53,7 @@ class SuperResolution(pl.LightningModule):
         if not isinstance(luminance, bool):
             raise ValueError(f"module.luminance={luminance} is unknown: choose true or false")
         check_number("module.crop_border", crop_border, 0)
-        self.scoring: Scoring = {"luminance": luminance, "crop_border": crop_border}
+        self.scoring: dict[str, Any] = {"luminance": luminance, "crop_border": crop_border}
         self.metrics = {**METRICS, **(metrics or {})}
         # channels last: the order in which convolutions are fastest, on CPUs too; shapes and values stay
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
@@ -77,9 +77,7 @@ class SuperResolution(pl.LightningModule):
     def check_sizes(self, train_size: Sequence[int], test_size: Sequence[int]) -> None:
         """Refuse frames that are too small for a metric, before a training is over and only then scored.
 
-        Args:
-            train_size: (C, H, W) of the smallest frames in training and validation.
-            test_size: the same of tests.
+        Both sizes are (C, H, W) of the smallest frames: those of training and validation, and those of tests.
 
         Raises:
             ValueError: a metric can't score such frames.

@@ -1,8 +1,4 @@
-"""The procedure of the paper's published code, and what it makes of Table 1.
-
-The code (ChadWeatherly/COSC_6398_VSR) compares a prediction in 0..1 with a target in 0..255, and divides scores summed
-over a video's frames by the number of videos. ``experiment=published_code`` does the same; nothing else uses this.
-"""
+"""The procedure of the paper's published code (ChadWeatherly/COSC_6398_VSR), and what it makes of Table 1."""
 
 from collections.abc import Sequence
 from typing import Any

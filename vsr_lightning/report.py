@@ -20,11 +20,8 @@ def main() -> None:
         prog="python -m vsr_lightning.report", description="Tables, figures and one page from sweeps."
     )
     parser.add_argument("sweep", nargs="+", type=Path, help="folder of a sweep, or any folder with runs below it")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help=f"folder of the report (default: {REPORT_FOLDER} in the sweep; of several, {REPORT_FOLDER} here)",
-    )
+    where = f"folder of the report (default: {REPORT_FOLDER} in the sweep; of several, {REPORT_FOLDER} here)"
+    parser.add_argument("--output", type=Path, help=where)
     arguments = parser.parse_args()
     from vsr_lightning.reporting.report import write_report  # here, so that --help needs no PyTorch
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
 
 from vsr_lightning.runs.frames import Rows, write_frames
 
@@ -20,16 +19,14 @@ class FrameScores(pl.Callback):
         self.path = Path(path)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.batches: list[dict[str, Tensor]] = []
+        self.rows: Rows = []
 
     def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
-        self.batches.append({name: values.cpu() for name, values in outputs.items()})
+        columns = [values.tolist() for values in outputs.values()]
+        self.rows += [dict(zip(outputs, values, strict=True)) for values in zip(*columns, strict=True)]
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        names = list(self.batches[0])
-        columns = [torch.cat([batch[name] for batch in self.batches]).tolist() for name in names]
-        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-        parts: list[Rows] = [[row for row in rows if row["video"] >= 0]] * trainer.world_size
+        parts: list[Rows] = [[row for row in self.rows if row["video"] >= 0]] * trainer.world_size
         if trainer.world_size > 1:
             torch.distributed.all_gather_object(parts, parts[0])
         if trainer.is_global_zero:

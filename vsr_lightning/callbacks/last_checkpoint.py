@@ -10,8 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
@@ -32,10 +32,7 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         dirpath: folder of ``last.ckpt``; the checkpoint before it is kept until the run has finished.
-        every_n_steps: steps between checkpoints within an epoch; None saves none there.
-
-    Raises:
-        ValueError: ``every_n_steps`` is no whole number above zero.
+        every_n_steps: steps between checkpoints within an epoch, at least 1 (or ValueError); None saves none there.
     """
 
     def __init__(self, dirpath: str, every_n_steps: int | None = None) -> None:
@@ -45,16 +42,14 @@ class LastCheckpoint(Checkpoint):
         self.signum: int | None = None
         self.table = ""
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, CSVLogger):
                 for row in csv.DictReader(io.StringIO(self.table)):
                     values: dict[str, Tensor | float] = {name: float(value) for name, value in row.items() if value}
                     logger.log_metrics(values, step=int(values.pop("step")))
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Let ``best`` know its record in a run's folder that was moved: it forgets those of another folder."""
         here = self.path.parent.resolve()
         if trainer.ckpt_path and Path(trainer.ckpt_path).resolve().parent == here:
@@ -62,11 +57,11 @@ class LastCheckpoint(Checkpoint):
                 if "dirpath" in state:
                     checkpoint["callbacks"][name] = _moved(state, state["dirpath"], str(here))
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _handle_signals(self._on_signal)  # Lightning puts the handlers back that were there before
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: object, batch_idx: int
     ) -> None:
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return  # the epoch's end comes right after, or gradients are still being accumulated
@@ -76,14 +71,14 @@ class LastCheckpoint(Checkpoint):
         if stop:
             raise Interrupted(stop)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if stop := self._signal(trainer):
             raise Interrupted(stop)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save(trainer)
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.on_train_epoch_start(trainer, pl_module)
         _handle_signals(_stop_now)  # the training is over and saved
 
@@ -102,7 +97,7 @@ class LastCheckpoint(Checkpoint):
         if len(state_dict["generators"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state_dict["generators"])
 
-    def _save(self, trainer: pl.Trainer) -> None:
+    def _save(self, trainer: Trainer) -> None:
         for logger in trainer.loggers:
             logger.save()
             if isinstance(logger, CSVLogger) and trainer.is_global_zero:  # elsewhere, it has no file
@@ -116,7 +111,7 @@ class LastCheckpoint(Checkpoint):
         self.signum = signum
         log.warning("stopping after this step and saving a checkpoint to resume from (signal again to stop at once)")
 
-    def _signal(self, trainer: pl.Trainer) -> int | None:
+    def _signal(self, trainer: Trainer) -> int | None:
         if trainer.world_size == 1:
             return self.signum
         # all processes must stop after the same step, or some would wait for the others for ever

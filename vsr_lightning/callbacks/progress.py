@@ -16,14 +16,12 @@ class ProgressBar(RichProgressBar):
     """Lightning's bar, which counts epochs from 1 here, and leaves out ``v_num``, a version cut to four letters."""
 
     def refresh(self, hard: bool = False) -> None:
-        """Draw the bars; Lightning calls this after each change."""
         if self.trainer.training and self.progress and self.train_progress_bar_id is not None:
             epoch, epochs = self.trainer.current_epoch + 1, self.trainer.max_epochs or 0
             self.train_progress_bar.description = f"Epoch {epoch}/{epochs}" if epochs > 0 else f"Epoch {epoch}"
         super().refresh(hard)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """Return what stands beside the bar."""
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 

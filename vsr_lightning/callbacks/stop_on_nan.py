@@ -14,8 +14,7 @@ NAN_CHECK_EVERY = 50  # steps on a GPU: reading a value there makes the CPU wait
 class StopOnNaN(pl.Callback):
     """Stop with a FloatingPointError before a loss that is not finite reaches a checkpoint."""
 
-    def __init__(self) -> None:
-        self.finite: Tensor | None = None
+    finite: Tensor | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.finite = None

@@ -36,7 +36,7 @@ class TensorBoardImages(pl.Callback):
         self._draw(trainer, {f"{_loss(pl_module)} loss/training": "train/loss"})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        scores = {_tag(metric): f"val/{name}" for name, metric in _metrics(pl_module).items()}
+        scores = {f"validation/{metric.title}": f"val/{name}" for name, metric in _metrics(pl_module).items()}
         self._draw(trainer, {f"{_loss(pl_module)} loss/validation": "val/loss"} | scores)
         self._show(trainer, pl_module, trainer.current_epoch + 1)
 
@@ -70,10 +70,12 @@ class TensorBoardImages(pl.Callback):
         columns["error"] = (columns["prediction"] - columns["truth"]).abs()
         middle, first = batch.middle_frames(), batch.video.flatten() == batch.video.flatten()[0]
         picture = grid({kind: images[middle] for kind, images in columns.items()})
-        clip = gif(strip({kind: images[first] for kind, images in columns.items()}))
+        clip = Summary.Image(encoded_image_string=gif(strip({kind: images[first] for kind, images in columns.items()})))
+        value = Summary.Value(tag=f"clip/{', '.join(columns)}", image=clip)  # add_video would need moviepy
         for writer in writers:
             writer.add_image(f"test videos/{', '.join(columns)}", picture, epochs)
-            _add_clip(writer, f"clip/{', '.join(columns)}", clip, epochs)
+            file: Any = writer.file_writer  # open, since the picture was written
+            file.add_summary(Summary(value=[value]), epochs)
 
 
 def layout(loss: str, metrics: Mapping[str, Metric]) -> dict[str, dict[str, list[Any]]]:
@@ -81,7 +83,7 @@ def layout(loss: str, metrics: Mapping[str, Metric]) -> dict[str, dict[str, list
 
     A loss has a chart of its own, training and validation in it: the scales of two losses have nothing in common.
     """
-    tags = {f"{metric.title}, validation": re.escape(_tag(metric)) for metric in metrics.values()}
+    tags = {f"{metric.title}, validation": re.escape(f"validation/{metric.title}") for metric in metrics.values()}
     return {
         "Losses of the sweep": {loss: ["Multiline", [f"{re.escape(loss)} loss/.*"]]},
         "Scores of the sweep": {title: ["Multiline", [f"{tag}$"]] for title, tag in tags.items()},
@@ -109,10 +111,6 @@ def _metrics(module: pl.LightningModule, test: bool = False) -> dict[str, Metric
     return {name: metric for name, metric in known.items() if metric.compared and (test or not metric.test_only)}
 
 
-def _tag(metric: Metric) -> str:
-    return f"validation/{metric.title}"
-
-
 def _loss(module: pl.LightningModule) -> str:
     return str((getattr(module, "provenance", None) or {}).get("loss") or "the")
 
@@ -120,10 +118,3 @@ def _loss(module: pl.LightningModule) -> str:
 def _writers(trainer: pl.Trainer) -> list[SummaryWriter]:
     loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
     return [logger.experiment for logger in loggers] if trainer.is_global_zero else []
-
-
-def _add_clip(writer: SummaryWriter, tag: str, clip: bytes, step: int) -> None:
-    # add_video would need moviepy to write the same bytes
-    value = Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=clip))
-    file: Any = writer.file_writer  # open, since a picture was written just before
-    file.add_summary(Summary(value=[value]), step)

@@ -60,15 +60,15 @@ class VideoWindows(VideoData):
         self._low_res: dict[range, torch.Tensor] = {}
 
     @cached_property
-    def videos(self) -> Videos:  # type: ignore[override]  # at first use
+    def videos(self) -> Videos:  # type: ignore[override]
         return self._load()
 
     @cached_property
-    def train_size(self) -> tuple[int, int, int]:  # type: ignore[override]  # at first use
+    def train_size(self) -> tuple[int, int, int]:  # type: ignore[override]
         return self._frames().shape[2:]
 
     @cached_property
-    def test_size(self) -> tuple[int, int, int]:  # type: ignore[override]  # at first use
+    def test_size(self) -> tuple[int, int, int]:  # type: ignore[override]
         return self.train_size
 
     def train_dataloader(self) -> DataLoader[HighResBatch]:

@@ -69,26 +69,18 @@ def fixed_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FrameP
 
 
 def _plan(
-    rng: np.random.Generator, frames: int, digits: range, warp: np.ndarray, ink: np.ndarray, distorted: float
+    rng: np.random.Generator, n: int, digits: range, warp: np.ndarray, ink: np.ndarray, share: float
 ) -> FramePlan:
-    level = rng.random((frames, len(DISTORTIONS))) * (rng.random((frames, len(DISTORTIONS))) < 0.5)
+    level = rng.random((n, len(DISTORTIONS))) * (rng.random((n, len(DISTORTIONS))) < 0.5)
     level[:, DISTORTIONS.index("resample")] = level[:, DISTORTIONS.index("resample")] > 0
-    level *= rng.random((frames, 1)) < distorted
-    return FramePlan(
-        digit=rng.integers(digits.start, digits.stop, (frames, 2)),
-        corner=rng.integers(0, SIZE - DIGIT + 1, (frames, 2, 2)),
-        warp=warp,
-        ink=ink.astype(np.float32),
-        level=level.astype(np.float32),
-        seed=rng.integers(2**63, size=frames),
-    )
+    level *= rng.random((n, 1)) < share
+    digit, corner = rng.integers(digits.start, digits.stop, (n, 2)), rng.integers(0, SIZE - DIGIT + 1, (n, 2, 2))
+    seed = rng.integers(2**63, size=n)
+    return FramePlan(digit, corner, warp, ink.astype(np.float32), level.astype(np.float32), seed)
 
 
 def draw_glyphs(digit: Tensor, warp: Tensor, ink: Tensor) -> Tensor:
-    """Draw digits with sharp anti-aliased edges, (n, 28, 28) uint8, of :class:`FramePlan`'s columns for one digit.
-
-    The identity and ``INK`` give :func:`generated.digits`.
-    """
+    """Draw digits with sharp anti-aliased edges, (n, 28, 28) uint8; the identity and ``INK`` leave them as they are."""
     small, _ = handwriting()
     large, fine = enlarge(small[digit]).float(), 4 * DIGIT
     theta = F.pad(warp * (fine / large.shape[-1]), (0, 1))
@@ -110,12 +102,7 @@ class DrawnDigits(Dataset[DrawnFrames]):
                 np.maximum(window, glyph, out=window)
         _, labels = handwriting()
         drawn = [np.random.default_rng(seed).standard_normal((1, SIZE, SIZE), np.float32) for seed in plan.seed]
-        return DrawnFrames(
-            torch.from_numpy(frames),
-            torch.from_numpy(labels[plan.digit]),
-            torch.from_numpy(plan.level),
-            torch.from_numpy(np.stack(drawn)),
-        )
+        return DrawnFrames(*map(torch.from_numpy, (frames, labels[plan.digit], plan.level, np.stack(drawn))))
 
 
 def distort(images: Tensor, level: Tensor, drawn: Tensor) -> Tensor:
@@ -160,8 +147,9 @@ class DigitFrames(pl.LightningDataModule):
         self.train_digits, self.held_out = range(known - TEST_DIGITS), range(known - TEST_DIGITS, known)
 
     def train_dataloader(self) -> DataLoader[DrawnFrames]:
-        plan = partial(training_frames, seed=self.seed, frames=self.train_frames, digits=self.train_digits)
-        return self._loader(plan)
+        return self._loader(
+            partial(training_frames, seed=self.seed, frames=self.train_frames, digits=self.train_digits)
+        )
 
     def val_dataloader(self) -> DataLoader[DrawnFrames]:
         return self._loader(partial(fixed_frames, seed=0, frames=self.val_frames, digits=self.held_out))

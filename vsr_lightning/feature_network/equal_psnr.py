@@ -34,10 +34,7 @@ def write_preferences(data: MovingMNIST, features: Sequence[str], seed: int, fol
         data: its test videos are used.
         features: names or files of feature networks; ``imagenet`` joins them where its weights are cached.
         seed: draws the noise, and the strokes that go missing.
-        folder: where ``preferences.md`` and ``distortions.png`` go.
-
-    Returns:
-        The table as markdown.
+        folder: where ``preferences.md``, which is returned as well, and ``distortions.png`` go.
     """
     windows = fixed_windows(0, videos=data.test_videos, starts=FRAMES)
     sharp = to_unit_range(torch.from_numpy(data.videos.frames[windows.video, windows.start][:, None]))
@@ -79,10 +76,7 @@ def distort_to_equal_psnr(sharp: Tensor, generator: torch.Generator) -> dict[str
 def at_psnr(distort: Callable[[Tensor], Tensor], sharp: Tensor, psnr: Tensor) -> Tensor:
     """Distort (B, C, H, W) images in [0, 1], each by the level in [0, 1] that gives it its PSNR of (B,), in dB.
 
-    ``distort`` makes images of (B,) levels; the error must grow with the level.
-
-    Raises:
-        ValueError: no level gives an image that PSNR.
+    ``distort`` makes images of (B,) levels; the error must grow with them, and one must give the PSNR (ValueError).
     """
     low, high = torch.zeros_like(psnr), torch.ones_like(psnr)
     for _ in range(HALVINGS):

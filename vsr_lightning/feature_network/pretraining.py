@@ -24,11 +24,7 @@ WEIGHTS_FILE, CARD_FILE = "digits.safetensors", "digits.md"
 
 
 def pretrain(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> None:
-    """Train what the config describes; leave weights, card and ``run.json`` in ``folder``.
-
-    Raises:
-        ValueError: a value is out of range, or the folder holds a run already.
-    """
+    """Train what the config describes; leave weights, card and ``run.json`` in ``folder``."""
     about = {"network": "vgg19", "seed": cfg.seed, "overrides": list(overrides)}
     with recorded(folder, cfg, about) as record:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -50,12 +46,7 @@ def pretrain(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> 
 
 
 def check_recipe(path: str, config: dict[str, Any]) -> None:
-    """Refuse a checkpoint of another recipe, or of a finished one: its cycle of rates was laid out for that.
-
-    Raises:
-        FileNotFoundError: there is no file.
-        ValueError: it does not load, was not made by this command, is finished, or which key differs.
-    """
+    """Refuse a checkpoint of another recipe or of a finished one (ValueError): its cycle of rates was laid out so."""
     checkpoint = load_checkpoint(path)
     origin = checkpoint.get("provenance", {})
     if "width" not in origin.get("config", {}):
@@ -74,11 +65,8 @@ def export(network: VGG19, path: Path) -> dict[str, Any]:
     if not all(torch.isfinite(value).all() for value in state.values()):
         raise ValueError("a folded weight is beyond half precision: train with a lower optimizer.lr")
     write_bytes(path, save(state))
-    return {
-        "sha256": sha256(path),
-        "checksum": load_features(str(path)).checksum,
-        "parameters": sum(value.numel() for value in state.values()),
-    }
+    parameters = sum(value.numel() for value in state.values())
+    return {"sha256": sha256(path), "checksum": load_features(str(path)).checksum, "parameters": parameters}
 
 
 def model_card(record: dict[str, Any]) -> str:

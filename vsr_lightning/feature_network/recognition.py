@@ -1,6 +1,6 @@
 """VGG-19 that learns to read the two digits of a frame, and how distorted it is: the bundled feature network."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vsr_lightning.feature_network.digit_frames import DISTORTIONS, DigitBatch
 from vsr_lightning.losses.vgg import LAYERS, Normalize
-from vsr_lightning.utils.optimizer import make_optimizer
+from vsr_lightning.utils.optimizer import OptimizerFactory, make_optimizer
 
 DIGITS = 10
 LEVEL_WEIGHT = 1.0  # of the levels' squared error beside the digits' cross-entropy
@@ -25,10 +25,7 @@ class VGG19(nn.Module):
     every block, so that the first layers, which see small details, learn to notice sharpness.
 
     Args:
-        width: factor on the 64 to 512 channels.
-
-    Raises:
-        ValueError: a width that leaves no channel.
+        width: factor on the 64 to 512 channels, from one channel, 1/64, to 4 (else ValueError).
     """
 
     def __init__(self, width: float = 0.25) -> None:
@@ -80,12 +77,7 @@ class Recognition(pl.LightningModule):
         scheduler: optimizer and ``total_steps`` -> schedule, stepped every step.
     """
 
-    def __init__(
-        self,
-        network: VGG19,
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
-        scheduler: Callable[..., Any],
-    ) -> None:
+    def __init__(self, network: VGG19, optimizer: OptimizerFactory, scheduler: Callable[..., Any]) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # trains half as fast again on a CPU
         self.optimizer, self.scheduler = optimizer, scheduler

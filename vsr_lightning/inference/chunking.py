@@ -22,11 +22,8 @@ class WindowChunks:
     Args:
         frames: of a window, odd.
         temporal_padding: ``crop`` leaves ``frames // 2`` frames out at each end; ``replicate`` repeats the first and
-            the last frame.
+            the last frame; anything else is a ValueError.
         at_once: windows of a chunk.
-
-    Raises:
-        ValueError: unknown ``temporal_padding``.
     """
 
     frames: int = 5
@@ -65,10 +62,8 @@ class ClipChunks:
 
     Args:
         frames: the most frames of a chunk; a video up to that long is taken whole.
-        context: frames that neighboring chunks share on each side of a cut; each prediction is kept once.
-
-    Raises:
-        ValueError: the context leaves nothing of a chunk.
+        context: frames that neighboring chunks share on each side of a cut; each prediction is kept once. ValueError
+            where they leave nothing of a chunk.
     """
 
     frames: int = 30

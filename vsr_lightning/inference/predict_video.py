@@ -1,6 +1,6 @@
 """What the command ``predict`` does: read a video, make it low-res if asked, super-resolve it, write it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from torch import Tensor
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.images import side_by_side, strip, to_uint8
 from vsr_lightning.inference import Video, check_output, open_video, write_video
-from vsr_lightning.inference.super_resolve import in_unit_range, super_resolve
+from vsr_lightning.inference.super_resolve import Finish, in_unit_range, super_resolve
 from vsr_lightning.metrics import frame_scores
 from vsr_lightning.models import Network
 from vsr_lightning.runs.trained import load_run
@@ -23,15 +23,10 @@ FPS = Fraction(10)  # where neither the user nor the input says
 
 
 def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]:
-    """Super-resolve ``cfg.input`` to ``cfg.output``; return what to print.
+    """Super-resolve ``cfg.input`` to ``cfg.output``, of ``conf/predict.yaml`` as composed; return what to print.
 
-    Args:
-        cfg: ``conf/predict.yaml`` as composed.
-        overrides: what was given on the command line, to refuse what a run decides.
-
-    Raises:
-        OSError: a file is missing, or would be overwritten.
-        ValueError: a value is out of range, or the video does not fit the network.
+    ``overrides`` are those of the command line: what a run decides is refused. OSError where a file is missing or would
+    be overwritten, ValueError where a value is out of range or the video does not fit the network.
     """
     for key in ("input", "output"):
         if cfg[key] is None:
@@ -93,12 +88,7 @@ def _model(cfg: DictConfig, overrides: tuple[str, ...]) -> _Model:
 
 
 def _predicted(
-    cfg: DictConfig,
-    model: _Model,
-    frames: Iterable[Tensor],
-    size: tuple[int, ...],
-    length: int | None,
-    finish: Callable[[Tensor], Tensor] = in_unit_range,
+    cfg: DictConfig, model: _Model, frames: Iterable[Tensor], size: tuple[int, ...], length: int | None, finish: Finish
 ) -> Iterator[Tensor]:
     """Check that frames of ``size``, (height, width), fit the network, and super-resolve them."""
     height, width = model.network.size or size
@@ -120,31 +110,28 @@ def _first(cfg: DictConfig, model: _Model) -> int:
 def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, output: Path, comparison: Path) -> list[str]:
     """Degrade a sharp video, predict it, show and score the prediction and bicubic upsampling beside the truth."""
     if not 0 <= cfg.blur_level <= 1:
-        allowed = "choose a place in data.degradation.sigma, 0 to 1"
-        raise ValueError(f"blur_level={cfg.blur_level} is out of range: {allowed}")
+        raise ValueError(f"blur_level={cfg.blur_level} is out of range: choose 0, the lowest sigma, to 1, the highest")
     degradation = instantiate(model.data.degradation)
     given = to_unit_range(torch.stack([*map(as_tensor, video)])).float()
-    height, width = (size - size % degradation.scale for size in given.shape[-2:])
+    whole_height, whole_width = given.shape[-2:]
+    height, width = (size - size % degradation.scale for size in (whole_height, whole_width))
     sharp = given[..., :height, :width]
     low_res = degradation(sharp[None], torch.tensor([float(cfg.blur_level)]))[0]
-    prediction = torch.stack([*_predicted(cfg, model, low_res, tuple(low_res.shape[-2:]), len(low_res))])
-    cut = (len(sharp) - len(prediction)) // 2
-    kept = slice(cut, cut + len(prediction))
+    prediction = torch.stack([*_predicted(cfg, model, low_res, tuple(low_res.shape[-2:]), len(low_res), in_unit_range)])
+    first = _first(cfg, model)
+    kept = slice(first, first + len(prediction))
     columns = side_by_side(low_res[kept], prediction, sharp[kept])
     clip = strip(columns).repeat_interleave(2, -1).repeat_interleave(2, -2)
-    shape = write_video(output, map(as_array, to_uint8(prediction)), fps, _first(cfg, model))
+    shape = write_video(output, map(as_array, to_uint8(prediction)), fps, first)
     write_video(comparison, map(as_array, to_uint8(clip)), fps)
     lines = [_summary(shape, model, output)]
     if sharp.shape != given.shape:
-        lines.append(f"cropped from {_size(given)} to {_size(sharp)}, which scale {degradation.scale} divides")
+        sizes = f"{whole_width}x{whole_height} to {width}x{height}"
+        lines.append(f"cropped from {sizes}, which scale {degradation.scale} divides")
     for kind in ("bicubic", "prediction"):
         scores = frame_scores(columns[kind], sharp[kept])
         lines.append(f"{kind}: psnr {scores['psnr'].mean():.2f} dB, ssim {scores['ssim'].mean():.3f}")
     return [*lines, f"{', '.join(columns)} side by side: {comparison}"]
-
-
-def _size(video: Tensor) -> str:
-    return f"{video.shape[-1]}x{video.shape[-2]}"
 
 
 def _summary(shape: tuple[int, ...], model: _Model, output: Path) -> str:

@@ -16,6 +16,7 @@ from vsr_lightning.models import Network
 
 CHUNK = 64  # windows at once, if frames are small
 PIXELS = 2**18  # low-res pixels of the windows at once, if frames are large: a few hundred MB at 64 channels
+Finish = Callable[[Tensor], Tensor]
 LONG = 1000  # frames of 64x64 pixels, or as much work, from which on a progress bar is shown
 
 
@@ -36,11 +37,12 @@ def super_resolve(
     tile: int | None = None,
     tile_overlap: int = 16,
     length: int | None = None,
-    finish: Callable[[Tensor], Tensor] = in_unit_range,
+    finish: Finish = in_unit_range,
 ) -> Iterator[Tensor]:
-    """Predict a video frame by frame, in chunks of frames and tiles of these, which bound the memory.
+    """Predict a video frame by frame, (C, H, W) each, in chunks of frames and tiles of these, which bound the memory.
 
     A progress bar is shown if it may take long. ``torch.stack([*super_resolve(network, video)])`` is the whole video.
+    ValueError where an argument is out of range, or the video has fewer frames than a window.
 
     Args:
         network: see :class:`vsr_lightning.models.Network`; frames go to the device of its parameters.
@@ -48,17 +50,11 @@ def super_resolve(
         frames: of a window, odd; for networks that take windows.
         temporal_padding: see :class:`WindowChunks`.
         clip_frames: frames of a chunk, for networks that take clips; see :class:`ClipChunks`.
-        clip_overlap: frames of context on each side of a cut between chunks.
+        clip_overlap: its frames of context.
         tile: largest height and width taken at once, in low-res pixels; None is whole frames.
         tile_overlap: low-res pixels of surroundings of a tile.
         length: number of frames, for the progress bar; None if unknown.
-        finish: what is kept of the prediction of a tile, (T, C, H, W).
-
-    Returns:
-        Frames, (C, H, W) each; by default float in [0, 1] on the CPU.
-
-    Raises:
-        ValueError: an argument is out of range, or the video has fewer frames than a window.
+        finish: what is kept of the prediction of a tile, (T, C, H, W); by default float in [0, 1] on the CPU.
     """
     video = iter(video)
     first = next(video)

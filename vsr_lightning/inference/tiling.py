@@ -45,8 +45,7 @@ def tiles(height: int, width: int, tile: int | None, overlap: int = 16) -> list[
     if tile is None:
         return [Tile((0, height), (0, width), 0)]
     if tile < 1 or overlap < 0:
-        allowed = "choose a tile of at least 1, and an overlap of at least 0"
-        raise ValueError(f"tile={tile} and tile_overlap={overlap}: {allowed}")
+        raise ValueError(f"tile={tile} and tile_overlap={overlap}: choose a tile of at least 1, an overlap from 0")
     return [Tile(*sides, overlap) for sides in product(parts(height, tile), parts(width, tile))]
 
 

@@ -104,7 +104,8 @@ def _open_npy(path: Path) -> Video:
 
 
 def _open_folder(path: Path) -> Video:
-    files = sorted((file for file in path.iterdir() if file.suffix.lower() == ".png"), key=_number)
+    pictures = (file for file in path.iterdir() if file.suffix.lower() == ".png")
+    files = sorted(pictures, key=lambda file: ([*map(int, re.findall(r"\d+", file.stem))], file.name))
     sizes: set[tuple[int, ...]] = set()
     color = False
     for file in files:
@@ -116,10 +117,6 @@ def _open_folder(path: Path) -> Video:
     _check_sizes(path, sizes)
     shape = (*next(iter(sizes), ()), *[3] * color)
     return Video(path, shape, len(files), None, lambda: (_pixels(Image.open(file), color) for file in files))
-
-
-def _number(file: Path) -> tuple[list[int], str]:
-    return [int(digits) for digits in re.findall(r"\d+", file.stem)], file.name
 
 
 def _open_gif(path: Path) -> Video:

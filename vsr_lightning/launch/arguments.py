@@ -38,11 +38,7 @@ class Arguments:
         return cls(flags, [_readable(entry, known.multirun) for entry in known.overrides], command, known.multirun)
 
     def resume(self) -> Path | None:
-        """Let Hydra go on in the folder that ``resume=`` names, or finds where it is ``auto``; return that folder.
-
-        Raises:
-            ValueError: it is no folder, or not one that this command can go on with.
-        """
+        """Let Hydra go on in the folder of ``resume=``, and return it; ValueError if this command can't go on there."""
         given = [entry for entry in self.overrides if entry.startswith("resume=")]
         if not given or "resume" not in OmegaConf.load(CONF / f"{self.command}.yaml"):
             return None
@@ -51,16 +47,16 @@ class Arguments:
         if chosen == "auto":
             if any(entry.startswith(f"{key}=") for entry in self.overrides):
                 return None  # that folder, whether something was started there or not
-            chosen = newest(self.overrides, self.command, self.sweep)
-            if not chosen:
+            if chosen := newest(self.overrides, self.command, self.sweep):
+                self.overrides.append(f"resume={_quoted(str(chosen))}")
+            else:
                 print("resume=auto: no earlier start of this command was found; this is the first", file=sys.stderr)
-                return None
-            self.overrides.append(f"resume={_quoted(str(chosen))}")
         if not chosen:
             return None
-        check_resumable(Path(str(chosen)), self.command, self.sweep)
-        self.overrides.insert(0, f"{key}={_quoted(str(chosen))}")
-        return Path(str(chosen))
+        folder = Path(str(chosen))
+        check_resumable(folder, self.command, self.sweep)
+        self.overrides.insert(0, f"{key}={_quoted(str(folder))}")
+        return folder
 
     def leave_files_to_the_first(self) -> None:
         """Give a process that torchrun or srun started no log file, and a folder that nobody looks at."""

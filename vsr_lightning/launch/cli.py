@@ -73,12 +73,11 @@ def record_errors(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], N
             if rank() == 0:
                 claim(folder, cfg)
             job(cfg)
-        except (KeyboardInterrupt, Interrupted) as stop:
+        except (KeyboardInterrupt, Interrupted, SystemExit) as end:
+            stop = end.__context__ if isinstance(end, SystemExit) else end  # Lightning exits on Ctrl-C
+            if not isinstance(stop, KeyboardInterrupt | Interrupted):
+                raise
             raise SystemExit(_stopped(cfg, stop)) from None
-        except SystemExit as end:
-            if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's way to end on Ctrl-C
-                raise SystemExit(_stopped(cfg, end.__context__)) from None
-            raise
         except BaseException as error:
             refused = isinstance(error, RefusedError)
             path = folder.with_name(f"{folder.name}.{ERROR_FILE}") if refused else folder / ERROR_FILE

@@ -14,20 +14,15 @@ SWEEP_FILE, HYDRA_FILE = "multirun.yaml", ".hydra/hydra.yaml"  # what a sweep an
 WRITTEN_TO = ("dirpath", "path", "save_dir")
 
 
-def refuse_reuse(folder: Path) -> None:
-    """Raise :class:`RefusedError` for a folder in which something was started already."""
-    if any((folder / name).exists() for name in (SWEEP_FILE, HYDRA_FILE, "run.json")):
+def refuse_reuse(folder: Path, cfg: DictConfig) -> None:
+    """Raise :class:`RefusedError` for a folder in which something was started already, unless ``cfg`` resumes it."""
+    if not cfg.get("resume") and any((folder / name).exists() for name in (SWEEP_FILE, HYDRA_FILE, "run.json")):
         raise RefusedError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
 
 
 def claim(folder: Path, cfg: DictConfig) -> None:
-    """Save the config in a job's folder, as Hydra would (``hydra.output_subdir``) before anything is checked.
-
-    Raises:
-        RefusedError: the folder holds a run already, which is not to be resumed.
-    """
-    if not cfg.get("resume"):
-        refuse_reuse(folder)
+    """Save the config in a job's folder, unless it is refused; Hydra itself (``hydra.output_subdir``) would not ask."""
+    refuse_reuse(folder, cfg)
     path, hydra = folder / HYDRA_FILE, HydraConfig.get()
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
@@ -37,11 +32,7 @@ def claim(folder: Path, cfg: DictConfig) -> None:
 
 
 def check_resumable(folder: Path, command: str, sweep: bool) -> None:
-    """Refuse a folder that a command, such as ``train``, can't go on with.
-
-    Raises:
-        ValueError: it is no folder, or holds no run of the command, with ``sweep`` no sweep of it.
-    """
+    """Raise ValueError unless it is a folder with a run, or a sweep, of a command such as ``train``, or empty."""
     if not folder.is_dir():
         raise ValueError(f"resume={folder} is no folder: give a run's, or with -m a sweep's, or auto")
     names = {path.name for path in folder.iterdir()}
@@ -65,11 +56,9 @@ def newest(overrides: list[str], command: str, sweep: bool) -> Path | None:
 
 def check_inside(cfg: DictConfig, folder: Path) -> None:
     """Refuse a job of a sweep that would write outside its folder (ValueError)."""
-    places = {"output_dir": cfg.output_dir}
-    for group in ("callbacks", "logger"):
-        for name, part in (cfg[group] or {}).items():
-            places |= {f"{group}.{name}.{key}": part[key] for key in WRITTEN_TO if part and part.get(key)}
-    for key, place in places.items():
+    parts = {f"{group}.{name}": part for group in ("callbacks", "logger") for name, part in (cfg[group] or {}).items()}
+    places = {f"{at}.{key}": part[key] for at, part in parts.items() for key in WRITTEN_TO if part and part.get(key)}
+    for key, place in {"output_dir": cfg.output_dir, **places}.items():
         if not Path(place).resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{key}={place} leads out of the job's folder {folder}: leave it as it is in a sweep")
 

@@ -8,7 +8,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vsr_lightning.launch.folders import refuse_reuse
-from vsr_lightning.utils.config import load_group
+from vsr_lightning.utils.config import CONF
 from vsr_lightning.utils.errors import ERROR_FILE, one_line
 
 
@@ -21,8 +21,7 @@ class SweepFolder(Callback):
         try:
             if subdir.is_absolute() or ".." in subdir.parts:
                 raise ValueError(f"hydra.sweep.subdir={subdir} leads out of the sweep's folder: choose a name in it")
-            if not config.get("resume"):
-                refuse_reuse(folder)
+            refuse_reuse(folder, config)
         except ValueError as error:  # Hydra would turn it into a warning
             sys.exit(f"error: {error}")
         for path in folder.glob(f"*.{ERROR_FILE}"):
@@ -73,9 +72,11 @@ def score_bicubic(folder: Path) -> None:
         done.append(test_key(record))
         place = folder / ("bicubic" if len(done) == 1 else f"bicubic_{len(done)}")
         place.mkdir(exist_ok=True)
-        cfg: Any = OmegaConf.load(path / ".hydra" / "config.yaml")
-        cfg.update(output_dir=str(place), model=load_group("model", "bicubic"), loss=load_group("loss", "mse"))
+        cfg = OmegaConf.load(path / ".hydra" / "config.yaml")
+        assert isinstance(cfg, DictConfig)
+        cfg.update(model=OmegaConf.load(CONF / "model/bicubic.yaml"), loss=OmegaConf.load(CONF / "loss/mse.yaml"))
         cfg.update(ckpt_path=None, init_from=None, resume=str(place) if (place / RUN_FILE).exists() else None)
+        cfg.output_dir = str(place)
         cfg.model.takes = record["data"]["takes"]
         cfg.trainer.update(devices=1, num_nodes=1, strategy="auto")  # it runs in this process
         run_job(cfg, Job(place, model="bicubic", loss="", sweep=True))

@@ -114,9 +114,7 @@ class _GradientInParts(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, prediction: Tensor, target: Tensor, distances: Callable[[Tensor, Tensor], Tensor], parts: int
-    ) -> Tensor:
+    def forward(ctx: Any, prediction: Tensor, target: Tensor, distances: Callable[..., Tensor], parts: int) -> Tensor:
         values, gradients = [], []
         for x, y in zip(prediction.detach().chunk(parts), target.chunk(parts), strict=True):
             with torch.enable_grad():

@@ -92,11 +92,8 @@ def load_features(name: str) -> Features:
         except (OSError, ValueError) as error:
             if name == "imagenet":
                 raise
-            log.warning(
-                "FEATURES: VGG-19's ImageNet weights can't be had (%s); the perceptual loss uses the BUNDLED network "
-                "instead, a small one trained on digits. features=imagenet makes this an error.",
-                error,
-            )
+            instead = "the BUNDLED network, a small one trained on digits. features=imagenet makes this an error."
+            log.warning("FEATURES: VGG-19's ImageNet weights can't be had (%s); the loss uses %s", error, instead)
     if name in ("bundled", "auto"):
         try:
             verify(BUNDLED, sha256_prefix=BUNDLED_SHA256)
@@ -132,9 +129,7 @@ def _read(path: Path) -> Layers:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
-        raise ValueError(
-            f"{path} is not a readable state dict of tensors: damaged, or not what its name says"
-        ) from error
+        raise ValueError(f"{path} is not a readable state dict of tensors, or not what its name says") from error
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
     layers, before = {}, 3

@@ -4,14 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from vsr_lightning.models.blocks import (
-    ResidualBlock,
-    bicubic_upsample,
-    check_fit,
-    conv3x3,
-    init_near_zero,
-    upsampler,
-)
+from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, conv3x3, init_near_zero, upsampler
 from vsr_lightning.models.network import Network
 
 KERNEL, PADDING = 3, 1
@@ -24,16 +17,13 @@ class Deformable(Network):
     frames, as in TDAN (Tian et al. 2020) at one scale. Any frame size.
 
     Args:
-        width: channels, a multiple of ``groups``.
+        width: channels, a multiple of ``groups`` (or ValueError).
         features: residual blocks on each frame by itself.
         blocks: residual blocks after fusion.
         groups: of channels that move together.
         frames: of a window.
-        scale: factor between low-res and high-res, 2 or 4.
+        scale: factor between low-res and high-res, 2 or 4 (or ValueError).
         channels: of a frame, 1 is gray, 3 RGB.
-
-    Raises:
-        ValueError: another scale, or a width that can't be grouped.
     """
 
     def __init__(
@@ -75,14 +65,10 @@ class Deformable(Network):
         pairs = torch.cat([features, middle[:, None, self.channels :].expand_as(features)], 2).flatten(0, 1)
         aligned = self._aligned(features.flatten(0, 1), self.offsets(pairs))
         fused = self.fusion(torch.relu(aligned).unflatten(0, features.shape[:2]).flatten(1, 2))
-        missing: Tensor = self.up(fused + self.blocks(fused))
-        return missing + bicubic_upsample(middle[:, : self.channels], self.scale)
+        return self.up(fused + self.blocks(fused)) + bicubic_upsample(middle[:, : self.channels], self.scale)
 
     def _aligned(self, features: Tensor, offsets_and_mask: Tensor) -> Tensor:
         offsets, weights = offsets_and_mask.float().split([2 * self.samples, self.samples], 1)
         layer, mask = self.align, 2 * weights.sigmoid()
         with torch.autocast(features.device.type, enabled=False):  # half a pixel is lost in half precision
-            sampled: Tensor = deform_conv2d(
-                features.float(), offsets, layer.weight, layer.bias, 1, KERNEL // 2, 1, mask
-            )
-        return sampled
+            return deform_conv2d(features.float(), offsets, layer.weight, layer.bias, 1, PADDING, 1, mask)

@@ -14,6 +14,8 @@ MAP_WIDTH = 256  # a frame's features are reshaped to (rows, 256); 32 rows at th
 class FrameFusion(Network):
     """Frame-fusion CNN; ``widths=(32, 128, 512)`` is the paper's text, ``(8, 32)`` with one pool its Fig. 1.
 
+    ValueError for sizes that don't fit each other.
+
     Args:
         widths: channels after each convolution of the encoder.
         pools: whether a 2x2 max pool follows it.
@@ -24,9 +26,6 @@ class FrameFusion(Network):
         output: ``linear``, or ``sigmoid``, which the published code has after the linear layer.
         init: ``kaiming`` keeps the signal's size up to the linear layer; ``torch`` is PyTorch's default, under which
             it shrinks and the fusion's last ReLU can starve (docs/reproduction.md, "What the recipe leaves open").
-
-    Raises:
-        ValueError: sizes that don't fit each other.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class FrameFusion(Network):
             for layer in (*self.encoder, *self.fusion):
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                    nn.init.zeros_(layer.bias)
+                    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
             nn.init.normal_(self.head.weight, std=0.1 * features**-0.5)  # starts near black, not as noise
             nn.init.zeros_(self.head.bias)
 
@@ -80,10 +79,8 @@ class FrameFusion(Network):
 
     def encode(self, frames: Tensor) -> Tensor:
         """(N, channels, h, w) -> (N, rows, 256), each frame for itself: in a video it serves all its windows."""
-        encoded: Tensor = self.encoder(frames)
-        return encoded
+        return self.encoder(frames)
 
     def fuse(self, encoded: Tensor) -> Tensor:
         """(B, frames, rows, 256) -> (B, channels, H, W)."""
-        fused: Tensor = self.output(self.head(self.fusion(encoded).flatten(1)))
-        return fused.unflatten(1, self.output_shape)
+        return self.output(self.head(self.fusion(encoded).flatten(1))).unflatten(1, self.output_shape)

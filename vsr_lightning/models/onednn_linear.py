@@ -12,10 +12,8 @@ ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_li
 class Linear(nn.Linear):
     """``nn.Linear``, with its three products by oneDNN in float32 on a CPU; same numbers up to the order of the sums.
 
-    PyTorch uses MKL here, which takes twice the time for few rows on processors other than Intel's: 13.8, 15.8 and
-    19.3 ms for the output, the input's and the weight's gradient of Fig. 1's layer, against 6.9, 8.5 and 9.6 ms
-    (docs/performance.md). The operator below is the one that PyTorch's compiler uses; the public way to oneDNN copies
-    the gradient, and lowers the sum of the three from 44.7 to 34.6 ms only.
+    PyTorch uses MKL here, which takes twice the time for few rows on processors other than Intel's. The operator below
+    is the one that PyTorch's compiler uses; the public way to oneDNN copies the gradient (docs/performance.md).
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -23,8 +21,7 @@ class Linear(nn.Linear):
         plain = input.dtype == torch.float32 and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
         if not (ONEDNN and plain):
             return super().forward(input)
-        result: Tensor = _ByOneDNN.apply(input, self.weight, self.bias)
-        return result
+        return _ByOneDNN.apply(input, self.weight, self.bias)
 
 
 class _ByOneDNN(torch.autograd.Function):
@@ -46,5 +43,4 @@ class _ByOneDNN(torch.autograd.Function):
 
 
 def _product(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
-    return result
+    return torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")

@@ -23,18 +23,15 @@ class Recurrent(Network):
     Args:
         width: channels.
         blocks: residual blocks each way.
-        scale: factor between low-res and high-res, 2 or 4.
+        scale: factor between low-res and high-res, 2 or 4 (or ValueError).
         channels: of a frame, 1 is gray, 3 RGB.
         coupled: whether the way forward sees what the way back found, as in the same paper's IconVSR; then its features
             alone are upsampled.
         flow_levels: of the pyramid in which flow is estimated.
         flow_width: channels of its convolutions, at most twice as many.
         flow_kernel: size of its convolutions, odd.
-        weights: a published checkpoint of BasicVSR to start from; see :mod:`vsr_lightning.models.basicvsr_weights`.
-
-    Raises:
-        ValueError: another scale, or weights that do not fit.
-        FileNotFoundError: there are no such weights.
+        weights: a published checkpoint of BasicVSR to start from; see
+            :func:`vsr_lightning.models.basicvsr_weights.read_weights`, also for its errors.
     """
 
     takes = "clip"
@@ -83,8 +80,7 @@ class Recurrent(Network):
 
     def _upsample(self, features: Tensor, frames: Tensor) -> Tensor:
         base = F.interpolate(frames, scale_factor=self.scale, mode="bilinear", align_corners=False)
-        missing: Tensor = self.up(self.fusion(features.contiguous(memory_format=torch.channels_last)))
-        return base + missing
+        return base + self.up(self.fusion(features.contiguous(memory_format=torch.channels_last)))
 
     def _propagate(self, blocks: nn.Module, frames: Sequence[Tensor], flows: Sequence[Tensor]) -> list[Tensor]:
         """Return each frame's features, in the order given; ``flows`` lead from each frame after the first one back."""

@@ -16,11 +16,8 @@ class ResidualFusion(Network):
         width: channels of the blocks.
         blocks: how many, two convolutions each.
         frames: of a window.
-        scale: factor between low-res and high-res, 2 or 4.
+        scale: factor between low-res and high-res, 2 or 4 (or ValueError).
         channels: of a frame, 1 is gray, 3 RGB.
-
-    Raises:
-        ValueError: another scale.
     """
 
     def __init__(self, width: int = 64, blocks: int = 6, frames: int = 5, scale: int = 2, channels: int = 1) -> None:
@@ -34,5 +31,5 @@ class ResidualFusion(Network):
         """(B, frames, channels, h, w) -> (B, channels, H, W); not bounded, the scores clamp."""
         check_fit(low_res, self.channels, self.frames)
         features = self.first(low_res.flatten(1, 2))
-        missing: Tensor = self.up(features + self.blocks(features))
-        return missing + bicubic_upsample(low_res[:, low_res.shape[1] // 2], self.scale)
+        middle = low_res[:, low_res.shape[1] // 2]
+        return self.up(features + self.blocks(features)) + bicubic_upsample(middle, self.scale)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from vsr_lightning.reporting.curves import Curve, read_curves
+from vsr_lightning.reporting.curves import read_curves
 from vsr_lightning.reporting.results import Condition, Group
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: seen by all
@@ -35,7 +35,9 @@ def curves_figure(group: Group) -> Figure | None:
             for epochs, values in seeds:
                 axes.plot(epochs, values, style, color=color, linewidth=0.8, alpha=0.35)
             if seeds:
-                epochs, mean = _mean_curve(seeds)
+                by_epoch = [dict(zip(*seed, strict=True)) for seed in seeds]
+                epochs = sorted(set.intersection(*(set(known) for known, _ in seeds)))  # that all have
+                mean = [np.mean([seed[epoch] for seed in by_epoch]) for epoch in epochs]
                 axes.plot(epochs, mean, style, color=color, marker=".", label=name)
         axes.set(title=label, xlabel="epoch", ylabel=f"loss, mean of {len(runs)} seed{'s' * (len(runs) > 1)}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -104,14 +106,5 @@ def _over_a_weight(conditions: Sequence[Condition]) -> list[list[Condition]]:
             ((key, weight),) = weights
             rest = (part for part in condition.swept if not part.startswith(f"{key}="))
             curves.setdefault((condition.results[0].record["model"], key, *rest), []).append((weight, condition))
-    ordered = (sorted(curve, key=lambda place: place[0]) for curve in curves.values() if len(curve) > 1)
-    return [[condition for _, condition in curve] for curve in ordered]
-
-
-def _mean_curve(seeds: list[Curve]) -> Curve:
-    by_epoch: dict[int, list[float]] = {}
-    for epochs, values in seeds:
-        for epoch, value in zip(epochs, values, strict=True):
-            by_epoch.setdefault(epoch, []).append(value)
-    epochs = sorted(epoch for epoch, values in by_epoch.items() if len(values) == len(seeds))  # that all have
-    return epochs, [float(np.mean(by_epoch[epoch])) for epoch in epochs]
+    several = [curve for curve in curves.values() if len(curve) > 1]
+    return [[condition for _, condition in sorted(curve, key=lambda place: place[0])] for curve in several]

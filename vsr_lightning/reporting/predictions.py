@@ -65,12 +65,7 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
 
 
 def load_data(result: Result) -> Any:
-    """Return a run's data module, for what its network takes.
-
-    Raises:
-        OSError: the data are missing.
-        ValueError: they are not those that the run saw.
-    """
+    """Return a run's data module; OSError where the data are missing, ValueError where the run saw others."""
     record = result.record
     data = instantiate(OmegaConf.create(record["config"]["data"]), takes=record["data"]["takes"])
     if data.videos.checksum != record["data"]["checksum"]:

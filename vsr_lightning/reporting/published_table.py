@@ -22,9 +22,9 @@ def compared(groups: Sequence[Group]) -> Section | None:
     published = next((runs for runs in trained if runs and "psnr_published" in runs[0].record["scores"]), None)
     if published is None:
         return None
-    data = test_key(published[0].record)["data"]
+    name = test_key(published[0].record)["data"]
     others = (runs for runs in trained if runs and "psnr_published" not in runs[0].record["scores"])
-    corrected = next((runs for runs in others if test_key(runs[0].record)["data"] == data), [])
+    corrected = next((runs for runs in others if test_key(runs[0].record)["data"] == name), [])
     rows = []
     for loss, (psnr, ssim) in PAPER.items():
         db = f"{psnr:.2f}", _mean(published, loss, "psnr_published"), _mean(corrected, loss, "psnr")
@@ -32,22 +32,15 @@ def compared(groups: Sequence[Group]) -> Section | None:
         rows.append(dict(zip(COLUMNS, (loss, *db, f"{ssim:.3e}", *of_ssim), strict=True)))
     text = [EXPLANATION]
     try:
-        rows += _constants(published[0])
+        data, frames = load_data(published[0]), published[0].record["config"]["module"]["frames"]
+        for value, scores in [(value, score_constant(data, value, frames)) for value in (0.0, 1.0)]:
+            found = (f"{scores['psnr_published']:.2f}", NONE, NONE, f"{scores['ssim_published']:.3e}", NONE)
+            rows.append(dict(zip(COLUMNS, (f"(a picture that is {value:.0f} everywhere)", NONE, *found), strict=True)))
     except Exception as error:  # the data may be elsewhere by now
         text.append(f"The rows of empty pictures are missing: {one_line(error)}.")
     if not corrected:
         text.append("The corrected column is empty: name a sweep of the paper's experiment on the same data as well.")
     return Section("published_procedure", "What the paper's Table 1 shows", text, rows)
-
-
-def _constants(result: Result) -> list[dict[str, str]]:
-    data = load_data(result)
-    rows = []
-    for value in (0.0, 1.0):
-        scores = score_constant(data, value, result.record["config"]["module"]["frames"])
-        found = (f"{scores['psnr_published']:.2f}", NONE, NONE, f"{scores['ssim_published']:.3e}", NONE)
-        rows.append(dict(zip(COLUMNS, (f"(a picture that is {value:.0f} everywhere)", NONE, *found), strict=True)))
-    return rows
 
 
 def _mean(results: Sequence[Result], loss: str, score: str, form: str = ".2f") -> str:

@@ -48,7 +48,12 @@ def write_page(folder: Path, title: str, summary: Sequence[str], sections: Seque
     pictures = {section.name: png(section.figure) for section in sections if section.figure}
     files = {f"{name}.png": picture for name, picture in pictures.items()}
     files |= {f"{part.name}.csv": csv_text(part.numbers or part.rows).encode() for part in sections if part.rows}
-    files["report.md"] = to_markdown(title, summary, sections).encode()
+    parts = [f"# {title}", *summary]
+    for section in sections:
+        parts += [f"## {section.title}", *section.text]
+        parts += [markdown(section.rows)] if section.rows else []
+        parts += [f"![{section.alt}]({section.name}.png)"] if section.figure else []
+    files["report.md"] = ("\n\n".join(parts) + "\n").encode()
     for name in (folder / WRITTEN).read_text().splitlines() if (folder / WRITTEN).exists() else ():
         if name not in files:
             (folder / name).unlink(missing_ok=True)
@@ -60,16 +65,6 @@ def write_page(folder: Path, title: str, summary: Sequence[str], sections: Seque
     page = environment.get_template("page.html.jinja")
     write_text(folder / PAGE_FILE, page.render(title=title, summary=summary, sections=sections, pictures=inline))
     return folder / PAGE_FILE
-
-
-def to_markdown(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
-    """Return the report as markdown, its pictures as links to the files beside it."""
-    parts = [f"# {title}", *summary]
-    for section in sections:
-        parts += [f"## {section.title}", *section.text]
-        parts += [markdown(section.rows)] if section.rows else []
-        parts += [f"![{section.alt}]({section.name}.png)"] if section.figure else []
-    return "\n\n".join(parts) + "\n"
 
 
 def png(figure: Figure) -> bytes:

@@ -105,11 +105,7 @@ class Group:
 
 
 def read_results(folders: Iterable[Path]) -> list[Result]:
-    """Return the runs below the folders, each once.
-
-    Raises:
-        FileNotFoundError: a folder is missing or holds no run.
-    """
+    """Return the runs below the folders, each once; FileNotFoundError where a folder is missing or holds no run."""
     results: dict[Path, Result] = {}
     for folder in folders:
         runs = [(path, record) for path, record in read_runs(folder) if "model" in record]

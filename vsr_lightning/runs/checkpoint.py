@@ -88,9 +88,7 @@ def check_checkpoint(path: str, module: SuperResolution, record: dict[str, Any],
 def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
     """Start from another run's weights, whatever it was trained under; return where they come from.
 
-    Raises:
-        FileNotFoundError: there is no file.
-        ValueError: it does not load, or its weights have other names or shapes.
+    Errors are those of :func:`load_checkpoint`, and ValueError for weights of other names or shapes.
     """
     checkpoint = load_checkpoint(path, "init_from")
     _check_fit(f"init_from={path}", checkpoint, module)

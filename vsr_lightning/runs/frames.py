@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vsr_lightning.runs.migrate import upgrade_columns
+from vsr_lightning.runs.migrate import SCORES
 from vsr_lightning.utils.files import write_text
 
 FRAMES_FILE = "frames.csv"
@@ -23,5 +23,5 @@ def write_frames(path: Path, rows: Rows) -> None:
 def read_frames(path: Path) -> dict[str, np.ndarray]:
     """Return ``frames.csv`` as columns: ``video`` and ``frame`` (int), and each score (float), all of one length."""
     table = np.genfromtxt(path, delimiter=",", names=True, ndmin=1)
-    columns = upgrade_columns({name: table[name] for name in table.dtype.names or ()})
+    columns = {SCORES.get(name, name): table[name] for name in table.dtype.names or ()}
     return {name: column.astype(int) if name in ("video", "frame") else column for name, column in columns.items()}

@@ -45,15 +45,8 @@ def _declare_takes(record: dict[str, Any]) -> None:
 
 def upgrade_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
     """Return a state dict with today's names."""
-    return {
-        re.sub(r"^model\.(back|forth)\.", lambda old: f"model.{TRUNKS[old[1]]}.", name): value
-        for name, value in weights.items()
-    }
-
-
-def upgrade_columns(frames: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of ``frames.csv`` under today's names."""
-    return _renamed(frames, SCORES)
+    old = re.compile(r"(?<=^model\.)(back|forth)(?=\.)")
+    return {old.sub(lambda found: TRUNKS[found[0]], name): value for name, value in weights.items()}
 
 
 def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

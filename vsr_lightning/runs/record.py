@@ -33,12 +33,8 @@ def recorded(
 ) -> Iterator[dict[str, Any]]:
     """Keep the record of a run: lock its folder, and at its end, however that comes, write ``file``.
 
-    Args:
-        folder: the run's.
-        cfg: its config, recorded as given.
-        about: what else is known of it at the start.
-        file: name of the record.
-        before: the record of an earlier start, which a resumed run goes on with; without, the folder must hold none.
+    ``about`` is what is known of it at the start beside ``cfg``. A resumed run goes on with ``before``, the record of
+    an earlier start; without one, the folder must hold none.
 
     Raises:
         ValueError: ``seed``, ``trainer.max_epochs`` or ``trainer.limit_test_batches`` is out of range.
@@ -97,11 +93,7 @@ def _check_values(cfg: DictConfig) -> None:
 
 
 def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> dict[str, Any]:
-    """Return what a run works with.
-
-    That is the identity of ``data``, of the ``features`` of the loss (None if it has none) and of ``metric_features``,
-    ``scoring`` (what PSNR and SSIM look at), ``device`` and ``precision``.
-    """
+    """Return what a run works with, also what PSNR and SSIM look at; ``features`` is None for a loss without any."""
     degradation, features = data.degradation, getattr(module.loss, "features", None)
     return {
         "data": {

@@ -15,19 +15,12 @@ from vsr_lightning.runs.record import RUN_FILE, read_record
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a run left.
+    """What a run left."""
 
-    Attributes:
-        record: the run's ``run.json``, or the part of it that a checkpoint carries.
-        checkpoint: file of the weights; None for a network without any.
-        weights: their values by name, as :class:`vsr_lightning.module.SuperResolution` names them.
-        epochs: number of epochs that they were trained for.
-    """
-
-    record: dict[str, Any]
-    checkpoint: Path | None
-    weights: dict[str, Tensor]
-    epochs: int
+    record: dict[str, Any]  # the run's ``run.json``, or the part of it that a checkpoint carries
+    checkpoint: Path | None  # file of the weights; None for a network without any
+    weights: dict[str, Tensor]  # by name, as :class:`vsr_lightning.module.SuperResolution` names them
+    epochs: int  # that the weights were trained for
 
     @property
     def config(self) -> DictConfig:

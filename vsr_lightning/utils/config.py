@@ -13,17 +13,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 _PACKAGE = Path(__file__).parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # installed, or a checkout
-
-
-def load_group(group: str, name: str) -> DictConfig:
-    """Return ``conf/GROUP/NAME.yaml`` with its interpolations unresolved."""
-    cfg = OmegaConf.load(CONF / group / f"{name}.yaml")
-    assert isinstance(cfg, DictConfig)
-    return cfg
 
 
 def one_name(text: object) -> str:
@@ -46,7 +39,6 @@ class ConfigFolders(SearchPathPlugin):
     """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add the folder, and store ``loss_terms``."""
         here = Path("conf").resolve()
         if here.is_dir() and here != CONF.resolve():
             search_path.append("vsr_lightning", f"file://{here}")

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import socket
 import threading
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,9 +21,7 @@ STALL_SECONDS = 30.0
 def download(url: str, path: Path, *, md5: str | None = None, sha256_prefix: str | None = None) -> None:
     """Fetch ``url`` to ``path``, once for all processes; it appears only whole and with the right checksum.
 
-    Raises:
-        OSError: the host can't be reached within seconds, the transfer breaks or stalls, the checksum differs,
-            or ``path`` can't be written.
+    OSError says that the host can't be reached in seconds, the transfer fails or stalls, or the checksum differs.
     """
     if path.exists():
         return
@@ -71,15 +70,13 @@ def reachable(url: str, seconds: float = CONNECT_SECONDS) -> bool:
     answer: list[bool] = []
 
     def connect() -> None:
-        try:
+        with suppress(OSError):
             port = parts.port or {"http": 80, "https": 443}[parts.scheme]
             socket.create_connection((parts.hostname, port), timeout=seconds).close()
             answer.append(True)
-        except OSError:
-            answer.append(False)
 
     # A thread, because a name look-up without a network can hang for minutes and takes no time-out.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(seconds)
-    return bool(answer and answer[0])
+    return bool(answer)

@@ -18,6 +18,6 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write beside ``path``, then rename."""
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.part")
     part.write_bytes(content)
     os.replace(part, path)

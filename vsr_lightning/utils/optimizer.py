@@ -6,20 +6,16 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter],
-    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-    scheduler: Callable[..., Any] | None,
-    total_steps: int | None = None,
+    parameters: Iterable[nn.Parameter], optimizer: OptimizerFactory, scheduler: Any, total_steps: int | None = None
 ) -> Any:
-    """Return what ``configure_optimizers`` returns.
+    """Return what ``configure_optimizers`` returns; ValueError if optimizer or scheduler does not accept its keys.
 
-    The scheduler takes the optimizer, and its schedule is stepped every epoch; given the ``total_steps`` of the whole
-    training, it takes these too, and its schedule is stepped every step.
-
-    Raises:
-        ValueError: one of the two does not accept its keys.
+    The scheduler, if any, takes the optimizer, and its schedule is stepped every epoch; given the ``total_steps`` of
+    the whole training, it takes these too, and its schedule is stepped every step.
     """
     kind = "optimizer"
     try:
