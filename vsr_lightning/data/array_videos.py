@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.data.loader import HighResBatch
 from vsr_lightning.data.videos import Videos
-from vsr_lightning.data.windows import WindowDataset, WindowPlan, fixed_windows, training_windows, whole_videos
+from vsr_lightning.data.windows import WindowDataset, fixed_windows, training_windows, whole_videos
 from vsr_lightning.degradation import Batch, Degradation
 
 DOWNSAMPLED_AT_ONCE = 100  # videos
@@ -73,29 +73,25 @@ class VideoWindows(VideoData):
 
     def train_dataloader(self) -> DataLoader[HighResBatch]:
         """One random window or clip of each training video."""
-        plan = partial(training_windows, seed=self.seed, starts=self.starts)
-        return self._windows(plan, self._window, self.train_videos, self.batch_size, repeat=False)
+        plan = partial(training_windows, seed=self.seed, videos=self.train_videos, starts=self.starts)
+        return self._loader(self._dataset(self._window, self.train_videos), plan, self.batch_size, repeat=False)
 
     def val_dataloader(self) -> DataLoader[HighResBatch]:
         """One fixed window of each held-out or test video, or the whole video for a network that takes clips."""
+        starts, window, at_once = self.starts, self._window, EVAL_BATCH
         if self.takes == "clip":
-            plan, window, at_once = partial(fixed_windows, starts=1), self._whole, self._videos_at_once
-        else:
-            plan, window, at_once = partial(fixed_windows, starts=self.starts), self._window, EVAL_BATCH
-        return self._windows(plan, window, self.val_videos, at_once * self._devices())
+            starts, window, at_once = 1, self._whole, self._videos_at_once
+        plan = partial(fixed_windows, videos=self.val_videos, starts=starts)
+        return self._loader(self._dataset(window, self.val_videos), plan, at_once * self._devices())
 
     def test_dataloader(self) -> DataLoader[HighResBatch]:
         """All frames of each test video that can be scored: 16 of twenty in windows of five."""
-        return self._windows(whole_videos, self._whole, self.test_videos, self._videos_at_once * self._devices())
+        plan, at_once = partial(whole_videos, videos=self.test_videos), self._videos_at_once * self._devices()
+        return self._loader(self._dataset(self._whole, self.test_videos), plan, at_once)
 
     def test_windows(self, videos: int) -> Batch:
         plan = whole_videos(0, videos=self.test_videos[:videos])
         return self.on_after_batch_transfer(self._dataset(self._whole)[plan], 0)
-
-    def _windows(
-        self, plan: Callable[..., WindowPlan], window: tuple[int, int], videos: range, batch: int, repeat: bool = True
-    ) -> DataLoader[HighResBatch]:
-        return self._loader(self._dataset(window, videos), partial(plan, videos=videos), batch, repeat)
 
     def _dataset(self, window: tuple[int, int], videos: range | None = None) -> WindowDataset:
         frames = self._frames()

@@ -103,8 +103,7 @@ class VideoData(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: HighResBatch, dataloader_idx: int) -> Batch:
         """Degrade on the device: each frame once, before clips are cut into windows."""
-        downsampled = batch.frames.is_floating_point()
-        low_res = batch.frames if downsampled else self.degradation.downsample(batch.frames)
+        low_res = batch.frames if batch.frames.is_floating_point() else self.degradation.downsample(batch.frames)
         blurred = self.degradation.blur(low_res, batch.blur_level)
         degraded = Batch(blurred, to_unit_range(batch.target), batch.video, batch.frame)
         return degraded.windows(self.frames) if self.takes == "window" else degraded

@@ -86,8 +86,7 @@ class PlanLoader(DataLoader[Served]):
     Args:
         dataset: makes a batch of this device's share of a plan's rows, in one go.
         plan, batch_size, repeat: see :class:`PlanSampler`.
-        num_workers: processes.
-        trainer: whose devices share the batches, and whose progress counts.
+        num_workers, trainer: processes; whose devices share the batches, and whose progress counts.
     """
 
     sampler: PlanSampler[Any]

@@ -16,8 +16,7 @@ class WindowPlan(NamedTuple):
     """A list of windows: arrays of equal length n.
 
     Attributes:
-        video: (n,) int, index of the video.
-        start: (n,) int, index of the window's first frame.
+        video, start: (n,) int, index of the video, and of the window's first frame.
         blur_level: (n,) float32 in [0, 1), where the window's sigma lies in the range of blur widths.
     """
 

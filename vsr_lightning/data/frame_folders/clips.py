@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 Parts = Mapping[str, Sequence[tuple[int, str]]]  # train and test -> index and folder of each clip in use
-Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 class Clip(NamedTuple):
@@ -29,9 +28,7 @@ class ClipFolders:
     """The clips in use, and what they are.
 
     Attributes:
-        root: the folder above.
-        parts: the split.
-        clips: each by its index.
+        root, parts, clips: the folder above, the split, and each clip by its index.
         gray: whether frames are read as luminance; else as RGB.
         name, description: for tables, and one sentence for ``run.json``.
         checksum: MD5 over the split, and over path and size of each frame in use.
@@ -45,8 +42,8 @@ class ClipFolders:
     description: str
     checksum: str
 
-    def read(self, number: int, frame: int, box: Box) -> torch.Tensor:
-        """Return a part of a frame, (C, height, width) uint8; PNG has to be decoded whole for it.
+    def read(self, number: int, frame: int, box: tuple[int, int, int, int]) -> torch.Tensor:
+        """Return the box (left, top, right, bottom) of a frame, (C, height, width) uint8; PNG is decoded whole for it.
 
         Raises:
             ValueError: the file is damaged, or of another size than the clip's first frame.

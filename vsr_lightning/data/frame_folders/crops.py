@@ -19,9 +19,7 @@ class Crops(NamedTuple):
     """A list of windows: arrays of equal length n.
 
     Attributes:
-        video: (n,) int, index of the clip.
-        start: (n,) int, index of the window's first frame.
-        frames: (n,) int, number of frames.
+        video, start, frames: (n,) int, index of the clip and of the window's first frame, and number of frames.
         blur_level: (n,) float32 in [0, 1), where the window's sigma lies in the range of blur widths.
         top, left: (n,) float32 in [0, 1), the crop's place between the highest and lowest, leftmost and rightmost one.
         transform: (n,) int, a sum: 1 flips left and right, 2 flips top and bottom, 4 transposes.

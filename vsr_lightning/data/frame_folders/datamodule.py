@@ -74,8 +74,13 @@ class FrameFolders(VideoData):
             frame_range = (SEPTUPLET_TARGET - self.margin, SEPTUPLET_TARGET + self.margin + 1)
         self.crop, self.flips, self.test_frames, self.windows_per_clip = crop, flips, test_frames, windows_per_clip
         self.videos = open_clips(Path(root), parts, gray, layout)
-        self._check_crop()
+        if crop and crop % degradation.scale:
+            raise ValueError(f"data.crop={crop} can't be divided by data.degradation.scale={degradation.scale}")
+        for folder, _, (height, width) in self.videos.clips.values():
+            if crop and crop > min(height, width):
+                raise ValueError(f"data.crop={crop} is larger than the frames of {folder}, {height}x{width}: lower it")
         self._windows = CropDataset(self.videos, self.train_margin, crop, degradation.scale)
+        self._whole = partial(CropDataset, self.videos, self.margin, multiple=degradation.scale)
         used = partial(self._used_frames, frame_range)
         self._spans = {i: (i, *used(len(clip.files), clip.folder)) for i, clip in self.videos.clips.items()}
         _, first, stop = self._spans[self.test_videos[0]]  # those of other clips may differ
@@ -98,7 +103,7 @@ class FrameFolders(VideoData):
     def test_dataloader(self) -> DataLoader[HighResBatch]:
         """All frames of each test clip that can be scored, one clip or a piece of it per batch and device."""
         plan = partial(whole_clips, spans=self._of(self.test_videos), margin=self.margin, most=self.test_frames)
-        return self._loader(self._whole(None), plan, self._devices())
+        return self._loader(self._whole(crop=None), plan, self._devices())
 
     def test_windows(self, videos: int) -> Batch:
         """Return the center of the picture of at most five scored frames, the middle ones, of the first test clips."""
@@ -108,10 +113,7 @@ class FrameFolders(VideoData):
         spans[:, 2] = spans[:, 1] + count + 2 * self.margin
         size = min(SHOWN_SIZE, *self._smallest(spans[:, 0].tolist())[1:])
         plan = whole_clips(0, spans=spans, margin=self.margin, most=None)
-        return self.on_after_batch_transfer(self._whole(size - size % self.degradation.scale)[plan], 0)
-
-    def _whole(self, crop: int | None) -> CropDataset:
-        return CropDataset(self.videos, self.margin, crop, self.degradation.scale)
+        return self.on_after_batch_transfer(self._whole(crop=size - size % self.degradation.scale)[plan], 0)
 
     def _smallest(self, videos: Sequence[int], crop: int | None = None) -> tuple[int, int, int]:
         sizes = zip(*(self.videos.clips[video].size for video in videos), strict=True)
@@ -120,15 +122,6 @@ class FrameFolders(VideoData):
 
     def _of(self, videos: Sequence[int]) -> np.ndarray:
         return np.array([self._spans[number] for number in videos])
-
-    def _check_crop(self) -> None:
-        if (crop := self.crop) is None:
-            return
-        if crop % (scale := self.degradation.scale):
-            raise ValueError(f"data.crop={crop} can't be divided by data.degradation.scale={scale}")
-        for folder, _, (height, width) in self.videos.clips.values():
-            if crop > min(height, width):
-                raise ValueError(f"data.crop={crop} is larger than the frames of {folder}, {height}x{width}: lower it")
 
 
 def _parts(root: Path, layout: str, train_videos: int | None, test_videos: int | None) -> Parts:

@@ -57,12 +57,11 @@ def load_videos(
 
 def _published(path: Path) -> Videos:
     frames, md5 = published.open_published(path), checksum(path)
-    name, description = "published", f"the published Moving MNIST, {path}"
-    if md5 != published.MD5:
-        log.warning("DATA: %s has MD5 %s: it is not the published Moving MNIST (%s)", path, md5, published.MD5)
-        name = f"file {md5[:8]}"
-        description = f"{path}, in the published layout but not the published file (MD5 {published.MD5})"
-    return Videos.of_file(frames, name, description, md5, path)
+    if md5 == published.MD5:
+        return Videos.of_file(frames, "published", f"the published Moving MNIST, {path}", md5, path)
+    log.warning("DATA: %s has MD5 %s: it is not the published Moving MNIST (%s)", path, md5, published.MD5)
+    description = f"{path}, in the published layout but not the published file (MD5 {published.MD5})"
+    return Videos.of_file(frames, f"file {md5[:8]}", description, md5, path)
 
 
 @lru_cache(maxsize=1)  # the jobs of a sweep share one process, and the set can be 0.8 GB
