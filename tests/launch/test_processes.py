@@ -75,7 +75,7 @@ def one(tmp_path_factory):
 def test_a_sweep_on_two_processes_is_the_sweep_on_one(tmp_path, one):
     out = run(tmp_path, *TRAIN, "-m", *TINY, *TWO, "loss=mse,perceptual", "hydra.sweep.dir=sweep")
     sweep = tmp_path / "sweep"
-    assert out.count("| run ") == 1
+    assert out.count("scores.md") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
     jobs = sorted(path.parent.name for path in one.glob("*/run.json"))
     assert sorted(path.parent.name for path in sweep.glob("*/run.json")) == jobs
