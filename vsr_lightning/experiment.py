@@ -130,9 +130,10 @@ def _refuse_another(before: dict[str, Any], now: dict[str, Any], folder: Path) -
 
 @rank_zero_only
 def _save_places(cfg: DictConfig, folder: Path) -> None:
-    """Save the config with the places of files as they are now; bicubic at the end of a moved sweep reads it."""
-    if (saved := folder / ".hydra" / "config.yaml").exists():
-        OmegaConf.save(cfg, saved)
+    """Save the config with the places of files where they were moved; bicubic at the end of a moved sweep reads it."""
+    saved, places = folder / ".hydra" / "config.yaml", OmegaConf.merge(cfg, {"resume": None})
+    if saved.exists() and OmegaConf.load(saved) != places:
+        OmegaConf.save(places, saved)
 
 
 def _resume(folder: Path, module: SuperResolution, trainer: Trainer, record: dict[str, Any]) -> str | None:

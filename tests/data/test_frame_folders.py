@@ -410,7 +410,7 @@ def test_a_sweep_on_reds_ends_with_scores_of_each_frame_and_a_report(reds, vsr, 
         False,
     ]  # a piece's first frame
     page = (tmp_path / "sweep" / "report" / "report.md").read_text()
-    assert "Mean over 20 frames, 20x20 pixels of each, of 4 test videos" in page
+    assert "Mean over 20 frames of 20x20 pixels, from 4 test videos" in page
     assert "Left out" not in page
 
 

@@ -46,7 +46,9 @@ class Result:
     @cached_property
     def hyperparameters(self) -> dict[str, str]:
         """Every key of its config that could make it another training, and its value."""
-        key = training_key(self.record.get("config") or {})
+        config = self.record.get("config") or {}
+        weights = (config.get("loss") or {}).get("terms") or {}  # 0 is a weight too, where a sweep is over it
+        key = training_key(config) | {f"loss.terms.{name}": weight for name, weight in weights.items()}
         return {name: str(value) for name, value in key.items() if not NO_CONDITION.fullmatch(name)}
 
 
