@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of each file that it has read
+logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it reports each file that it has read
 Curve = tuple[list[int], list[float]]  # epochs from 1, values
 
 
