@@ -55,5 +55,5 @@ def test_the_installed_command_runs_from_an_empty_folder(installed, tmp_path):
     command = [sys.executable, "-m", "vsr_lightning.train", *TINY, "trainer.max_epochs=1"]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "| frame_fusion_fig1 " in done.stdout
+    assert "frame_fusion_fig1_mse_seed0" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

@@ -51,7 +51,7 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
     values: dict[str, list[dict[str, float]]] = {}
     for condition in track(group.conditions, f"predictions of group {group.name}"):
         for result in filter(lambda result: result.finished, condition.results):
-            prediction, why = _attempt(_predict, result, videos, batches)
+            prediction, why = _attempt(_predict_shared, result, videos, batches)
             if prediction is None:
                 missing.append(f"{result.path.name} is left out: {why}.")
                 continue
@@ -73,10 +73,14 @@ def load_data(result: Result) -> Any:
     return data
 
 
+def load_test_batch(result: Result, videos: int) -> Batch:
+    """Return the first test videos of a run's data, as its network takes them."""
+    return load_data(result).test_windows(videos)
+
+
 @torch.no_grad()
-def _predict(result: Result, videos: int, batches: dict[tuple[str, int], Batch]) -> Tensor:
-    """Return a run's predictions (N, C, H, W) as a loss sees them, not clamped, of a batch that is loaded once."""
-    batch = _test_batch(result, videos, batches)
+def predict(result: Result, batch: Batch) -> Tensor:
+    """Return a run's predictions (N, C, H, W) as a loss sees them, not clamped."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = load_run(result.path).network().to(device)
     at_once = max(1, frames_at_once(batch.target) * len(batch.target) // len(batch.frames))
@@ -87,8 +91,12 @@ def _predict(result: Result, videos: int, batches: dict[tuple[str, int], Batch])
 def _test_batch(result: Result, videos: int, batches: dict[tuple[str, int], Batch]) -> Batch:
     takes = result.record["data"]["takes"], result.record["data"]["frames"]
     if takes not in batches:
-        batches[takes] = load_data(result).test_windows(videos)
+        batches[takes] = load_test_batch(result, videos)
     return batches[takes]
+
+
+def _predict_shared(result: Result, videos: int, batches: dict[tuple[str, int], Batch]) -> Tensor:
+    return predict(result, _test_batch(result, videos, batches))
 
 
 def _attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, str]:
