@@ -44,7 +44,7 @@ def benchmark(imagenet_size: Features, repeats: int) -> Iterator[Row]:
 
 
 def whole_sweep(features: Features, overrides: tuple[str, ...], most: float) -> Row:
-    """Time a sweep over both losses, all sixteen taps, from the shell prompt to its table and report."""
+    """Time a sweep over both losses, all sixteen layers, from the shell prompt to its table and report."""
     with tempfile.TemporaryDirectory() as folder:
         network = torchvision_network(features).cpu()
         save_file({f"features.{key}": value for key, value in network.state_dict().items()}, Path(folder, WEIGHTS))
@@ -72,7 +72,7 @@ def convolution_rate(images: int, repeats: int) -> float:
 
 
 def utilisation(features: Features, batch: int, steps: int, rate: float, repeats: int, least: float | None) -> Row:
-    """Compare a perceptual step's operations a second (five taps, fig1, trainer=fast) with the convolutions' rate.
+    """Compare a perceptual step's operations a second (five layers, fig1, trainer=fast) with the convolutions' rate.
 
     Only the floor's operations count, so that work which could be left out does not raise the figure.
     """

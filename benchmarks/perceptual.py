@@ -17,10 +17,10 @@ BATCH = 20
 
 
 def benchmark(imagenet_size: Features, repeats: int) -> Iterator[Row]:
-    """Measure five and sixteen taps at a batch of 20 frames of 64x64; all three give the same number."""
+    """Measure five and sixteen layers at a batch of 20 frames of 64x64; all three give the same number."""
     network = torchvision_network(imagenet_size).to(DEVICE)
     prediction, target = torch.rand(2, BATCH, 1, 64, 64, device=DEVICE)
-    for layers, name in (("published", "5 taps"), ("all", "16 taps")):
+    for layers, name in (("published", "5 layers"), ("all", "16 layers")):
         tapped = LAYER_PRESETS[layers]
         ours = Perceptual(imagenet_size, layers).to(DEVICE)
         piqs = piq.ContentLoss(

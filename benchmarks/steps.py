@@ -151,7 +151,7 @@ def benchmark(imagenet_size: Features, repeats: int) -> Iterator[Row]:
         seconds = measure(network, nn.MSELoss(), nn.MSELoss(), None, LIGHT_STEPS, repeats)
         yield from _rows(f"{network}, mse", seconds, 25 if fig1 else None, None, 1.15)
         for layers, number in (("published", 5), ("all", 16)):
-            name = f"{network}, perceptual, imagenet-size, {number} taps"
+            name = f"{network}, perceptual, imagenet-size, {number} layers"
             loss, hooked = Perceptual(imagenet_size, layers), HookedLoss(tapped, LAYER_PRESETS[layers]).to(DEVICE)
             seconds = measure(network, loss, hooked, bare, HEAVY_STEPS, repeats)
             hooked.remove()

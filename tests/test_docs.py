@@ -276,3 +276,11 @@ def test_the_readmes_example_is_that_of_the_page_on_extending():
     for language in ("python", "yaml"):
         (example,) = _blocks(README, language)
         assert all(line in page for line in example.splitlines())  # which has a docstring besides
+
+
+def test_the_results_of_the_readme_are_those_that_the_findings_print():
+    table = README.read_text().split("## Results\n\n")[1].split("\n\n")[0]
+    cells = re.findall(r"(?<=\| )\d+\.\d+(?: ± \d+\.\d+)?(?= \|)", table)
+    assert len(cells) == 16
+    findings = (ROOT / "docs" / "findings.md").read_text()
+    assert not [cell for cell in cells if not re.search(rf"\| {re.escape(cell)} +\|", findings)]

@@ -12,6 +12,7 @@ from vsr_lightning.experiment import Job, make_module, make_trainer, score
 from vsr_lightning.reporting.score_table import Run, write_table
 from vsr_lightning.runs.record import describe, recorded
 from vsr_lightning.runs.trained import TrainedModel, load_run
+from vsr_lightning.utils.config import overridden
 
 
 def evaluate(cfg: DictConfig, job: Job) -> str:
@@ -27,7 +28,7 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
     about: dict[str, Any] = {"model": job.model, "loss": "", "overrides": list(job.overrides)}
     rows: list[Run] = []
     if trained:
-        changes = [item for item in job.overrides if _key(item)[0] in ("data", "module")]
+        changes = [item for item in job.overrides if overridden(item).split(".")[0] in ("data", "module")]
         cfg = with_own_config(cfg, trained, job.overrides)
         about = {key: trained.record[key] for key in ("model", "loss")}
         about["overrides"] = [*trained.record.get("overrides", []), *changes]
@@ -57,8 +58,8 @@ def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str
     ValueError where that is the network or the loss.
     """
     own = trained.config
-    for group, *rest in map(_key, overrides):
-        key = ".".join([group, *rest])
+    for key in map(overridden, overrides):
+        group = key.split(".")[0]
         if group in ("model", "loss"):
             raise ValueError(f"{key}= is given by the run: leave it out, or leave out run= and ckpt=")
         if group in ("data", "module"):
@@ -72,7 +73,3 @@ def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str
         cfg.module.metrics = OmegaConf.merge(cfg.module.get("metrics") or {}, further)
     cfg.trainer.precision = cfg.trainer.precision or own.trainer.precision
     return cfg
-
-
-def _key(override: str) -> list[str]:
-    return override.lstrip("+~").partition("=")[0].partition("@")[0].split(".")

@@ -8,15 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from vsr_lightning.launch.cli import print_any_character
-from vsr_lightning.utils.errors import one_line
-
 PAGES, KEPT = (Path("docs/findings.md"), Path("README.md")), Path("docs/runs")
 
 
 def main() -> None:
     """Read the command line and print where things are."""
-    print_any_character()
     parser = argparse.ArgumentParser(
         prog="python -m vsr_lightning.findings", description="Fill the tables and figures of pages from runs."
     )
@@ -25,8 +21,11 @@ def main() -> None:
     parser.add_argument("--page", nargs="+", type=Path, default=PAGES, help=marked)
     parser.add_argument("--kept", type=Path, default=KEPT, help=f"where small files of runs are kept (default: {KEPT})")
     arguments = parser.parse_args()
-    from vsr_lightning.reporting.findings import write_findings  # here, so that --help needs no PyTorch
+    from vsr_lightning.launch.cli import print_any_character  # here, so that --help needs neither Hydra nor PyTorch
+    from vsr_lightning.reporting.findings import write_findings
+    from vsr_lightning.utils.errors import one_line
 
+    print_any_character()
     try:
         print("\n".join(write_findings(arguments.runs, arguments.page, arguments.kept)))
     except (OSError, ValueError) as error:

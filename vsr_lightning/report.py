@@ -8,14 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from vsr_lightning.launch.cli import print_any_character
 from vsr_lightning.reporting import REPORT_FOLDER
-from vsr_lightning.utils.errors import one_line
 
 
 def main() -> None:
     """Read the command line and print where the report is."""
-    print_any_character()
     parser = argparse.ArgumentParser(
         prog="python -m vsr_lightning.report", description="Tables, figures and one page from sweeps."
     )
@@ -23,8 +20,11 @@ def main() -> None:
     where = f"folder of the report (default: {REPORT_FOLDER} in the sweep; of several, {REPORT_FOLDER} here)"
     parser.add_argument("--output", type=Path, help=where)
     arguments = parser.parse_args()
-    from vsr_lightning.reporting.report import write_report  # here, so that --help needs no PyTorch
+    from vsr_lightning.launch.cli import print_any_character  # here, so that --help needs neither Hydra nor PyTorch
+    from vsr_lightning.reporting.report import write_report
+    from vsr_lightning.utils.errors import one_line
 
+    print_any_character()
     try:
         default = arguments.sweep[0] / REPORT_FOLDER if len(arguments.sweep) == 1 else Path(REPORT_FOLDER)
         page = write_report(arguments.sweep, arguments.output or default)

@@ -88,6 +88,18 @@ def test_a_video_is_predicted_as_its_windows_are(monkeypatch, network, temporal_
     torch.testing.assert_close(prediction, expected, rtol=0, atol=1e-6)
 
 
+class Encoded(Bicubic):
+    """Bicubic, with a method of its own that is called like one half of what a split network has."""
+
+    def encode(self, frames):
+        return 0 * frames
+
+
+def test_a_network_is_split_only_where_it_has_both_halves():
+    video = torch.rand(6, 1, 8, 8)
+    assert torch.equal(_all(Encoded(), video), _all(Bicubic(), video))
+
+
 def test_each_frame_of_a_chunk_is_encoded_once(monkeypatch):
     network, seen = _network(), []
     monkeypatch.setattr(

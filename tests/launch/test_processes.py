@@ -110,7 +110,7 @@ def test_torchrun_starts_the_processes_of_one_run(tmp_path, one):
 @pytest.mark.slow
 def test_torchrun_around_a_sweep_is_refused(tmp_path):
     out = run(tmp_path, *TORCHRUN, *TRAIN, "-m", *TINY, *TWO, code=1)
-    assert "-m under torchrun or srun would run the sweep once a process" in out
+    assert "-m under torchrun or srun would run the sweep once per process" in out
 
 
 @pytest.mark.slow

@@ -32,7 +32,9 @@ class Videos:
     @classmethod
     def of_array(cls, frames: np.ndarray, name: str, description: str) -> "Videos":
         """Return videos that no file holds; their checksum is of the frames."""
-        return cls(frames, name, description, hashlib.md5(frames.tobytes(), usedforsecurity=False).hexdigest())
+        return cls(
+            frames, name, description, hashlib.md5(np.ascontiguousarray(frames).data, usedforsecurity=False).hexdigest()
+        )
 
     @classmethod
     def of_file(cls, frames: np.ndarray, name: str, description: str, checksum: str, path: Path) -> "Videos":

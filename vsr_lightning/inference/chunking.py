@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +35,10 @@ class WindowChunks:
         if self.temporal_padding not in ("crop", "replicate"):
             raise ValueError(f"temporal_padding={self.temporal_padding} is unknown: choose one of crop, replicate")
 
-    def predict(self, network: nn.Module, frames: Tensor) -> Tensor:
+    def predict(self, network: Any, frames: Tensor) -> Tensor:
         """(T, C, h, w) -> (T - frames + 1, C, H, W)."""
-        encode, fuse = getattr(network, "encode", nn.Identity()), getattr(network, "fuse", network)
+        split = hasattr(network, "encode") and hasattr(network, "fuse")
+        encode, fuse = (network.encode, network.fuse) if split else (nn.Identity(), network)
         windows = encode(frames).unfold(0, self.frames, 1).movedim(-1, 1)
         return check_prediction(fuse(windows), "window")
 

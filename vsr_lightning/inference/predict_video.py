@@ -18,6 +18,7 @@ from vsr_lightning.inference.super_resolve import Finish, in_unit_range, super_r
 from vsr_lightning.metrics import frame_scores
 from vsr_lightning.models import Network
 from vsr_lightning.runs.trained import load_run
+from vsr_lightning.utils.config import overridden
 
 FPS = Fraction(10)  # where neither the user nor the input says
 
@@ -79,7 +80,7 @@ def _model(cfg: DictConfig, overrides: tuple[str, ...]) -> _Model:
         if not (published := cfg.model.get("weights")) and any(True for _ in network.parameters()):
             raise ValueError("a network needs its weights: give run=FOLDER or ckpt=FILE instead of model=")
         return _Model(network, cfg.data, published or "bicubic")
-    if theirs := [override for override in overrides if override.startswith(("data", "model"))]:
+    if theirs := [it for it in overrides if overridden(it).split(".")[0] in ("data", "model")]:
         raise ValueError(f"{theirs[0]} is the run's own affair: leave it out, or leave out run= and ckpt=")
     trained = load_run(cfg.run, cfg.ckpt)
     name = f"{trained.record['model']} under {trained.record['loss']}, {trained.epochs} epochs"

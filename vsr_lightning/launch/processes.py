@@ -57,7 +57,9 @@ def processes_to_start(cfg: DictConfig, job: Job) -> int:
         return 0
     if "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1:
         if job.sweep:
-            raise ValueError("-m under torchrun or srun would run the sweep once a process: use trainer.devices= alone")
+            raise ValueError(
+                "-m under torchrun or srun would run the sweep once per process: use trainer.devices= alone"
+            )
         return 0
     if trainer.num_nodes > 1:
         raise ValueError(f"trainer.num_nodes={trainer.num_nodes} needs torchrun or srun to start the other machines")

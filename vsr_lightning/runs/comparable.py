@@ -138,7 +138,7 @@ def commit_name(record: Mapping[str, Any]) -> str:
 
 
 def scored_part(record: Mapping[str, Any]) -> str:
-    """Return what of a frame a run's PSNR and SSIM looked at, in words."""
+    """Return, in words, which part of each frame PSNR and SSIM of a run were computed on."""
     scoring = record.get("scoring") or {}
     parts = ["luminance only (BT.601, 16 to 235)"] if scoring.get("luminance") else []
     parts += [f"without {crop_border} pixels at each side"] if (crop_border := scoring.get("crop_border")) else []

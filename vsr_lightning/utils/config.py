@@ -19,6 +19,11 @@ _PACKAGE = Path(__file__).parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # installed, or a checkout
 
 
+def overridden(override: str) -> str:
+    """Return the key or group that an override is of, such as ``data.frames`` of ``++data.frames=7``."""
+    return OverridesParser.create().parse_override(override).key_or_group
+
+
 def one_name(text: object) -> str:
     """Return the text as one part of a path: a value such as ``seed=../x`` can't lead out of the folder."""
     return re.sub(r"[^\w.,=+-]", "_", str(text))

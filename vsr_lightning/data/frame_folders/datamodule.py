@@ -130,7 +130,9 @@ def _parts(root: Path, layout: str, train_videos: int | None, test_videos: int |
     if not test:
         if test_videos is None:
             advice = "put them there, or say with data.test_videos how many of the last clips to test on"
-            raise ValueError(f"data.root={root} has no train.txt and test.txt, each a clip folder a line: {advice}")
+            raise ValueError(
+                f"data.root={root} has no train.txt and test.txt, each with one clip folder per line: {advice}"
+            )
         check_number("data.test_videos", test_videos, 1, len(train) - 1)
         train, test = train[:-test_videos], train[-test_videos:]
     if not train:
