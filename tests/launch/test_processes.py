@@ -1,4 +1,4 @@
-"""Several processes a job: the real commands, since they start processes of their own."""
+"""Several processes for one job; where a signal or torchrun has to do with it, under the real command."""
 
 import json
 import os
@@ -72,10 +72,10 @@ def one(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_sweep_on_two_processes_is_the_sweep_on_one(tmp_path, one):
-    out = run(tmp_path, *TRAIN, "-m", *TINY, *TWO, "loss=mse,perceptual", "hydra.sweep.dir=sweep")
+def test_a_sweep_on_two_processes_is_the_sweep_on_one(tmp_path, one, capsys):
+    train_in(tmp_path, "-m", *TINY, *TWO, "loss=mse,perceptual", "hydra.sweep.dir=sweep")
     sweep = tmp_path / "sweep"
-    assert out.count("scores.md") == 1
+    assert capsys.readouterr().out.count("scores.md") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
     jobs = sorted(path.parent.name for path in one.glob("*/run.json"))
     assert sorted(path.parent.name for path in sweep.glob("*/run.json")) == jobs
@@ -86,16 +86,19 @@ def test_a_sweep_on_two_processes_is_the_sweep_on_one(tmp_path, one):
 
 
 @pytest.mark.slow
-def test_a_process_that_fails_ends_its_job_and_the_next_starts_clean(tmp_path, one):
+def test_a_process_that_fails_ends_its_job_and_the_next_starts_clean(tmp_path, one, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "failing.py").write_text(FAILING)
     (tmp_path / "conf/loss").mkdir(parents=True)
     (tmp_path / "conf/loss/failing.yaml").write_text("_target_: failing.FailsInOneProcess\n")
-    out = run(tmp_path, *TRAIN, "-m", *TINY, *TWO, "loss=failing,mse", "hydra.sweep.dir=sweep",
-              f"hydra.searchpath=[file://{tmp_path}/conf]", code=1)  # fmt: skip
+    with pytest.raises(SystemExit, match="1 of the jobs failed"):
+        train_in(tmp_path, "-m", *TINY, *TWO, "loss=failing,mse", "hydra.sweep.dir=sweep",
+                 f"hydra.searchpath=[file://{tmp_path}/conf]")  # fmt: skip
     failed, mse = (next((tmp_path / "sweep").glob(f"{number}_*")) for number in range(2))
     assert record(failed)["status"] == "failed"
     assert "the second process has had enough" in (failed / "error.txt").read_text()
-    assert "process 1 of 2 failed: RuntimeError: the second process has had enough" in out
+    said = "process 1 of 2 failed: RuntimeError: the second process has had enough"
+    assert said in capsys.readouterr().out
     assert_equal_scores(mse, next(one.glob("*_mse_*")))
 
 
@@ -115,8 +118,8 @@ def test_torchrun_around_a_sweep_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_stops_all_processes_of_a_run_which_can_go_on(tmp_path):
-    command = (*TRAIN, *TINY, *TWO, "trainer.max_epochs=16", "data.train_videos=30")
-    process, log = start(tmp_path, *command, "hydra.run.dir=run"), tmp_path / "run" / "train.log"
+    options = (*TINY, *TWO, "trainer.max_epochs=16", "data.train_videos=30")
+    process, log = start(tmp_path, *TRAIN, *options, "hydra.run.dir=run"), tmp_path / "run" / "train.log"
     while process.poll() is None and not (log.exists() and "epoch 3/16" in log.read_text()):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
@@ -124,8 +127,8 @@ def test_a_signal_stops_all_processes_of_a_run_which_can_go_on(tmp_path):
     assert process.returncode == 143, errors
     assert "resume=" in errors
     assert record(tmp_path / "run")["status"] == "interrupted"
-    run(tmp_path, *command, "resume=run")
-    run(tmp_path, *command, "hydra.run.dir=whole")
+    train_in(tmp_path, *options, "resume=run")
+    train_in(tmp_path, *options, "hydra.run.dir=whole")
     assert record(tmp_path / "run")["scores"] == record(tmp_path / "whole")["scores"]
     resumed, whole = (read_curves(tmp_path / name, ("train/loss", "train/psnr")) for name in ("run", "whole"))
     assert len(whole["train/psnr"][0]) == 16

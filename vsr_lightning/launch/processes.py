@@ -2,11 +2,12 @@
 
 Lightning would start the command again in each process, which in a sweep would then run the whole sweep, and go on by
 itself when another fails (facebookresearch/hydra#2070, Lightning-AI/pytorch-lightning#18175). PyTorch's elastic
-launcher starts one job at a time, and ends all of its processes when one fails.
+launcher starts one job at a time, and ends all of its processes when one fails. Where the system can fork, they come
+from a server that has imported PyTorch and has touched no GPU, so that the further jobs of a sweep start at once.
 """
 
 import contextlib
-import ctypes
+import json
 import logging
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 import uuid
 from pathlib import Path
@@ -25,6 +27,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -35,9 +38,7 @@ from vsr_lightning.launch.cli import print_any_character
 from vsr_lightning.runs.record import RUN_FILE, lock_folder, read_record, write_record
 from vsr_lightning.utils.errors import ERROR_FILE, Interrupted, ProcessFailedError, RefusedError
 
-PR_SET_PDEATHSIG = 1  # Linux, <sys/prctl.h>
 JOB_FILE = "job.yaml"  # the whole config, with Hydra's part
-REFUSED = 3  # exit code of a process that raised RefusedError
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -87,29 +88,32 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
     """
     if lock := lock_folder(folder):
         lock.release()  # the first process takes it
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # error.txt has it in fewer words
+    for library in ("torch.distributed.elastic", "torch.multiprocessing"):  # error.txt has it in fewer words
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    start_method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    multiprocessing.set_forkserver_preload([__name__])
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.2,
+        rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.2, start_method=start_method,
     )  # fmt: skip
     handlers = {signum: signal.getsignal(signum) for signum in STOPS}
     with tempfile.TemporaryDirectory(prefix="vsr_lightning_") as shared:
         job, error = Path(shared, JOB_FILE), Path(shared, ERROR_FILE)
         OmegaConf.save(OmegaConf.merge({"hydra": HydraConfig.get()}, cfg), job)
         try:
-            elastic_launch(config, sys.executable)("-m", "vsr_lightning.launch.processes", str(job))
+            elastic_launch(config, be_one_process)(job, Path.cwd())
         except SignalException as stopped:
             raise Interrupted(stopped.sigval) from None
         except ChildFailedError as failed:
-            # the others were ended with SIGTERM when one failed
-            exitcodes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
-            signums = {rank: -code if code < 0 else code - 128 for rank, code in exitcodes.items()}
-            rank = min(signums, key=lambda rank: signums[rank] in STOPS)
-            if signums[rank] in STOPS:
-                raise Interrupted(signums[rank]) from None
-            text = error.read_text(encoding="utf-8") if error.exists() else "it left no traceback"
+            rank, failure = failed.get_first_failure()
+            if error.exists():  # of the process that failed first; the launcher may have seen another one first
+                rank, refused, text = json.loads(error.read_text(encoding="utf-8"))
+            else:  # the others were ended with SIGTERM when one failed
+                if (signum := max(-failure.exitcode, failure.exitcode - 128)) in STOPS:
+                    raise Interrupted(signum) from None
+                refused, text = False, "it left no traceback"
             last = text.strip().splitlines()[-1]
-            if exitcodes[rank] == REFUSED:
+            if refused:
                 raise RefusedError(last) from None
             reason = f"process {rank} of {processes} failed: {last}"
             # the process that writes run.json may have been ended before it could say so
@@ -121,17 +125,19 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
                 signal.signal(signum, handler)
 
 
-def main(path: Path) -> None:
-    """Be one process of the job whose whole config is in the file."""
-    if sys.platform == "linux":  # nobody is to write on when the command is killed
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def be_one_process(path: Path, cwd: Path) -> None:
+    """Run the job whose whole config is in the file ``path``, as one of its processes, from the folder ``cwd``."""
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
     print_any_character()
     rank, processes = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    rank_zero_only.rank = rank  # Lightning set it when the server imported it
     setup_globals()
     hydra = OmegaConf.structured(HydraConf, flags={"struct": False})  # the type that HydraConfig asks for
     cfg = OmegaConf.merge({"hydra": hydra}, OmegaConf.load(path))
     assert isinstance(cfg, DictConfig)
     HydraConfig.instance().set_config(cfg)
+    os.chdir(cwd)
+    os.environ.update(cfg.hydra.job.env_set)  # the server has the environment of the first job
     if rank == 0:
         configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
@@ -145,9 +151,13 @@ def main(path: Path) -> None:
         refused = isinstance(error, RefusedError)
         with contextlib.suppress(FileExistsError), path.with_name(ERROR_FILE).open("x", encoding="utf-8") as file:
             # of the first that fails; the others only lose their connection
-            file.write(" ".join(str(error).split()) if refused else traceback.format_exc())
-        sys.exit(REFUSED if refused else 1)
+            json.dump([rank, refused, " ".join(str(error).split()) if refused else traceback.format_exc()], file)
+        sys.exit(1)
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+def _end_with_the_command() -> None:
+    """Wait for the end of the process that started this one: nobody is to write on when the command is killed."""
+    command = multiprocessing.parent_process()
+    assert command
+    command.join()
+    os._exit(1)
