@@ -5,8 +5,8 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import pytest
@@ -84,21 +84,28 @@ def test_the_slurm_preset_composes():
     assert "timeout_min: 720" in done.stdout
 
 
-def visible_gpu():
-    """Return what a worker of joblib's leaves visible of four GPUs, and how its process is called."""
-    processes.torch.cuda.device_count = lambda: 4
-    os.environ["CUDA_VISIBLE_DEVICES"] = "3,5,6,7"
-    processes.take_a_gpu()
-    time.sleep(0.5)  # that each worker gets a job
-    return os.environ["CUDA_VISIBLE_DEVICES"]
-
-
 def test_each_worker_of_joblibs_takes_a_gpu_of_its_own(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    @joblib.wrap_non_picklable_objects  # by value, so that the workers import nothing
+    def name():
+        import multiprocessing
+        import time
+
+        time.sleep(0.5)  # that each worker gets a job
+        return multiprocessing.current_process().name
+
     with joblib.parallel_config(backend="loky", n_jobs=2):
-        taken = joblib.Parallel()(joblib.delayed(visible_gpu)() for _ in range(2))
-    assert len(set(taken)) == 2
-    assert set(taken) < set("3567")
+        names = joblib.Parallel()(joblib.delayed(name)() for _ in range(2))
+    assert len(set(names)) == 2
+    monkeypatch.setattr(processes.torch.cuda, "device_count", lambda: 4)
+    taken = set()
+    for name in names:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6,7")
+        monkeypatch.setattr(processes.multiprocessing, "current_process", lambda name=name: SimpleNamespace(name=name))
+        processes.take_a_gpu()
+        taken.add(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert len(taken) == 2
+    assert taken < set("3567")
+    monkeypatch.undo()
     monkeypatch.setattr(processes.torch.cuda, "device_count", lambda: 4)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     processes.take_a_gpu()

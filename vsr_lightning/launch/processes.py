@@ -130,7 +130,7 @@ def be_one_process(path: Path, cwd: Path) -> None:
     threading.Thread(target=_end_with_the_command, daemon=True).start()
     print_any_character()
     rank, processes = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    rank_zero_only.rank = rank  # Lightning set it when the server imported it
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]  # Lightning set it when the server imported it
     setup_globals()
     hydra = OmegaConf.structured(HydraConf, flags={"struct": False})  # the type that HydraConfig asks for
     cfg = OmegaConf.merge({"hydra": hydra}, OmegaConf.load(path))
