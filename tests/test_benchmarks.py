@@ -6,7 +6,7 @@ import torch
 from benchmarks import gpu
 from benchmarks.measure import Laps, peak_bytes, side_by_side
 from benchmarks.rows import Row, faster, slower, table
-from tests.conftest import TINY
+from tests.support import TINY
 from vsr_lightning.losses.vgg import LAYERS
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY
+from tests.support import TINY
 from vsr_lightning.losses.vgg import BUNDLED
 
 ROOT = Path(__file__).parent.parent

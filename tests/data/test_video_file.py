@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import TINY
+from tests.support import TINY
 from vsr_lightning import evaluate
 from vsr_lightning.data import VideoFile
 from vsr_lightning.degradation import Degradation

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import PROCESSES, TINY
+from tests.support import PROCESSES, TINY
 from vsr_lightning import predict
 from vsr_lightning.data.moving_mnist import generated
 from vsr_lightning.data.moving_mnist.source import load_videos

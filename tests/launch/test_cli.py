@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import TINY
+from tests.support import TINY
 
 PUBLISHED = "data.source=published"
 BAD = {

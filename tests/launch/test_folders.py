@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.conftest import TINY
+from tests.support import TINY
 from vsr_lightning import evaluate, preferences, pretrain, train
 from vsr_lightning.launch.cli import run_cli
 

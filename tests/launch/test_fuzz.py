@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from tests.conftest import TINY
+from tests.support import TINY
 from vsr_lightning import experiment
 from vsr_lightning.runs.comparable import leaves
 from vsr_lightning.utils.config import CONF

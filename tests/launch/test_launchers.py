@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import joblib
 import pytest
 
-from tests.conftest import TINY, train_in
+from tests.support import TINY, train_in
 from vsr_lightning.launch import processes
 
 ROOT = Path(__file__).parents[2]

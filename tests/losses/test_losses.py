@@ -16,7 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
 from torchvision.models import alexnet
 
-from tests.conftest import assert_it_learns, compose_train
+from tests.support import assert_it_learns, compose_train
 from vsr_lightning.losses import FFT, LPIPS, PSNR, SSIM, Charbonnier, WeightedSum
 from vsr_lightning.losses.metric_losses import alexnet_path
 from vsr_lightning.models import Bicubic, FrameFusion, ResidualFusion

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from scipy.ndimage import map_coordinates
 from torchvision.transforms import InterpolationMode
 
-from tests.conftest import assert_it_learns, compose_train
+from tests.support import assert_it_learns, compose_train
 from vsr_lightning.models import Bicubic, Deformable, FrameFusion, Recurrent, ResidualFusion
 from vsr_lightning.models import onednn_linear as linear
 from vsr_lightning.models.basicvsr_weights import our_name

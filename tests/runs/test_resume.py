@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from tests.conftest import PROCESSES, TINY, train_in
+from tests.support import PROCESSES, TINY, train_in
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
 from vsr_lightning.runs.checkpoint import PREVIOUS
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import TINY
+from tests.support import TINY
 from vsr_lightning import experiment
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
 from vsr_lightning.launch.cli import run_cli

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from hydra.utils import get_object
 
-from tests.conftest import compose_train
+from tests.support import compose_train
 from vsr_lightning.utils.config import CONF
 
 
