@@ -15,6 +15,7 @@ from hydra._internal.hydra import Hydra
 from omegaconf import DictConfig
 
 from vsr_lightning.data.moving_mnist import published
+from vsr_lightning.launch import processes
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.losses.vgg import LAYERS, Features
 from vsr_lightning.module import SuperResolution
@@ -23,10 +24,8 @@ from vsr_lightning.utils import download
 from vsr_lightning.utils.config import CONF
 
 # where it can fork (not on Windows), a process has imported PyTorch when it starts
-PROCESSES = multiprocessing.get_context(
-    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-)
-PROCESSES.set_forkserver_preload(["vsr_lightning.experiment", "vsr_lightning.launch.processes"])
+PROCESSES = multiprocessing.get_context(processes.START_METHOD)
+PROCESSES.set_forkserver_preload([processes.__name__])
 
 # Hydra composes the whole config once more, 0.2 s in each of hundreds of commands, only to see whether it sets
 # hydra.mode, which ours does not

@@ -387,8 +387,8 @@ NETWORK = ("model=residual_fusion", "model.channels=3", "model.width=8", "model.
 
 
 def test_a_sweep_on_reds_ends_with_scores_of_each_frame_and_a_report(reds, vsr, tmp_path):
-    vsr("-m", *NETWORK, "trainer.limit_train_batches=1", "loss=mse,perceptual", "data=frames", f"data.root={reds}",
-        "data.crop=16", "module.crop_border=2", "data.test_frames=3", "module.luminance=true", "hydra.sweep.dir=sweep",
+    vsr("-m", *NETWORK, "loss=mse,perceptual", "data=frames", f"data.root={reds}", "data.crop=16",
+        "module.crop_border=2", "data.test_frames=3", "module.luminance=true", "hydra.sweep.dir=sweep",
         tiny=False)  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "sweep" / "scores.csv").open()))
     told = [(row["model"], row["status"], row["compare"]) for row in rows]

@@ -85,8 +85,7 @@ def test_the_slurm_preset_composes():
 
 
 def test_each_worker_of_joblibs_takes_a_gpu_of_its_own(monkeypatch):
-    @joblib.wrap_non_picklable_objects  # by value, so that the workers import nothing
-    def name():
+    def name():  # pickled by value, since it is local, so that the workers import nothing
         import multiprocessing
         import time
 
@@ -98,15 +97,14 @@ def test_each_worker_of_joblibs_takes_a_gpu_of_its_own(monkeypatch):
     assert len(set(names)) == 2
     monkeypatch.setattr(processes.torch.cuda, "device_count", lambda: 4)
     taken = set()
-    for name in names:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6,7")
-        monkeypatch.setattr(processes.multiprocessing, "current_process", lambda name=name: SimpleNamespace(name=name))
-        processes.take_a_gpu()
-        taken.add(os.environ["CUDA_VISIBLE_DEVICES"])
+    for worker in [SimpleNamespace(name=name) for name in names]:
+        with monkeypatch.context() as patch:
+            patch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6,7")
+            patch.setattr(processes.multiprocessing, "current_process", lambda worker=worker: worker)
+            processes.take_a_gpu()
+            taken.add(os.environ["CUDA_VISIBLE_DEVICES"])
     assert len(taken) == 2
     assert taken < set("3567")
-    monkeypatch.undo()
-    monkeypatch.setattr(processes.torch.cuda, "device_count", lambda: 4)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     processes.take_a_gpu()
     assert "CUDA_VISIBLE_DEVICES" not in os.environ

@@ -22,13 +22,15 @@ TRAIN = ("-m", "vsr_lightning.train")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 TWO = ("trainer=ddp", "trainer.devices=2")
 FAILING = """
+import os
+
 import torch
 from torch import nn
 
 class FailsInOneProcess(nn.Module):
     def forward(self, prediction, target):
         if torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
-            raise RuntimeError("the second process has had enough")
+            raise RuntimeError(f"the second process has had enough of {os.environ['JOB']}")
         return (prediction - target).square().mean()
 """
 
@@ -92,12 +94,13 @@ def test_a_process_that_fails_ends_its_job_and_the_next_starts_clean(tmp_path, o
     (tmp_path / "conf/loss").mkdir(parents=True)
     (tmp_path / "conf/loss/failing.yaml").write_text("_target_: failing.FailsInOneProcess\n")
     with pytest.raises(SystemExit, match="1 of the jobs failed"):
-        train_in(tmp_path, "-m", *TINY, *TWO, "loss=failing,mse", "hydra.sweep.dir=sweep",
+        train_in(tmp_path, "-m", *TINY, *TWO, "loss=l1,failing,mse", "hydra.sweep.dir=sweep",
+                 "+hydra.job.env_set.JOB=job ${hydra:job.num}",
                  f"hydra.searchpath=[file://{tmp_path}/conf]")  # fmt: skip
-    failed, mse = (next((tmp_path / "sweep").glob(f"{number}_*")) for number in range(2))
+    failed, mse = (next((tmp_path / "sweep").glob(f"{number}_*")) for number in (1, 2))
     assert record(failed)["status"] == "failed"
-    assert "the second process has had enough" in (failed / "error.txt").read_text()
-    said = "process 1 of 2 failed: RuntimeError: the second process has had enough"
+    assert "the second process has had enough of job 1" in (failed / "error.txt").read_text()
+    said = "process 1 of 2 failed: RuntimeError: the second process has had enough of job 1"
     assert said in capsys.readouterr().out
     assert_equal_scores(mse, next(one.glob("*_mse_*")))
 

@@ -9,7 +9,7 @@ from vsr_lightning.utils import download as module
 from vsr_lightning.utils.download import download, reachable
 
 CONTENT = bytes(range(256)) * 4096
-REAL_REACHABLE = reachable  # conftest takes the network away
+REAL_REACHABLE = reachable  # a fixture takes the network away
 
 
 class Server(BaseHTTPRequestHandler):

@@ -40,6 +40,7 @@ from vsr_lightning.utils.errors import ERROR_FILE, Interrupted, ProcessFailedErr
 
 JOB_FILE = "job.yaml"  # the whole config, with Hydra's part
 STOPS = (signal.SIGINT, signal.SIGTERM)
+START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 def processes_to_start(cfg: DictConfig, job: Job) -> int:
@@ -90,11 +91,10 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
         lock.release()  # the first process takes it
     for library in ("torch.distributed.elastic", "torch.multiprocessing"):  # error.txt has it in fewer words
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    start_method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     multiprocessing.set_forkserver_preload([__name__])
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.2, start_method=start_method,
+        rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.2, start_method=START_METHOD,
     )  # fmt: skip
     handlers = {signum: signal.getsignal(signum) for signum in STOPS}
     with tempfile.TemporaryDirectory(prefix="vsr_lightning_") as shared:
@@ -130,7 +130,7 @@ def be_one_process(path: Path, cwd: Path) -> None:
     threading.Thread(target=_end_with_the_command, daemon=True).start()
     print_any_character()
     rank, processes = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    rank_zero_only.rank = rank  # type: ignore[attr-defined]  # Lightning set it when the server imported it
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]  # set at import, in the server
     setup_globals()
     hydra = OmegaConf.structured(HydraConf, flags={"struct": False})  # the type that HydraConfig asks for
     cfg = OmegaConf.merge({"hydra": hydra}, OmegaConf.load(path))
@@ -149,9 +149,9 @@ def be_one_process(path: Path, cwd: Path) -> None:
         sys.exit(128 + stopped.signum)
     except BaseException as error:
         refused = isinstance(error, RefusedError)
+        said = json.dumps([rank, refused, " ".join(str(error).split()) if refused else traceback.format_exc()])
         with contextlib.suppress(FileExistsError), path.with_name(ERROR_FILE).open("x", encoding="utf-8") as file:
-            # of the first that fails; the others only lose their connection
-            json.dump([rank, refused, " ".join(str(error).split()) if refused else traceback.format_exc()], file)
+            file.write(said)  # of the first that fails; the others only lose their connection
         sys.exit(1)
 
 
