@@ -1,5 +1,6 @@
 """Joins one network, one loss, the scores and the optimiser; the only file that knows Lightning's training hooks."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import partial
 from math import prod
@@ -17,6 +18,7 @@ from vsr_lightning.runs.migrate import upgrade_weights
 from vsr_lightning.utils.checks import check_number
 from vsr_lightning.utils.optimizer import make_optimizer
 
+RESERVED = re.compile("video|frame|epoch|step|loss(_.*)?")  # columns beside the metrics, in frames.csv and metrics.csv
 ENOUGH = 64  # pixels a side on which a metric shows whether it can score frames
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
 
@@ -34,7 +36,7 @@ class SuperResolution(pl.LightningModule):
         metrics: further metrics by name, beside :data:`vsr_lightning.metrics.METRICS`.
 
     Raises:
-        ValueError: one of the last three is out of range.
+        ValueError: one of the last three is out of range, or a metric's name can't be that of a column.
     """
 
     def __init__(
@@ -48,6 +50,9 @@ class SuperResolution(pl.LightningModule):
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         super().__init__()
+        if wrong := [name for name in metrics or () if not name.isidentifier() or RESERVED.fullmatch(name)]:
+            rule = "letters, digits and _ that don't begin with a digit, and neither video, frame nor loss"
+            raise ValueError(f"module.metrics has {wrong[0]!r}, which can't name a column of scores: choose {rule}")
         if taken := sorted(METRICS.keys() & (metrics or {})):
             raise ValueError(f"module.metrics.{taken[0]} has the name of another metric: choose another name")
         if not isinstance(luminance, bool):
@@ -165,7 +170,7 @@ class SuperResolution(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the means of an unfinished epoch; the first device takes what all had."""
-        checkpoint["state_dict"] = upgrade_weights(checkpoint["state_dict"])
+        checkpoint["state_dict"] = upgrade_weights(checkpoint)
         for name, sums in checkpoint.get("sums", {}).items():
             total, frames = sums if self.global_rank == 0 else torch.zeros_like(sums)
             self._add("train", {name: total.new_empty(0)})  # torchmetrics warns of a mean without an update

@@ -74,6 +74,26 @@ def test_a_metric_cannot_take_the_name_of_another():
         SuperResolution(torch.nn.Identity(), torch.nn.MSELoss(), metrics={"psnr": METRICS["ssim"]})
 
 
+@pytest.mark.parametrize("name", ["video", "frame", "loss", "loss_fft", "my-metric", "2nd", "a b", ""])
+def test_a_metric_cannot_have_a_name_that_is_no_column_of_its_own(name):
+    with pytest.raises(ValueError, match=rf"module\.metrics has '{name}', which can't name a column of scores: choose"):
+        SuperResolution(torch.nn.Identity(), torch.nn.MSELoss(), metrics={name: METRICS["ssim"]})
+
+
+def test_a_users_metric_may_have_a_name_that_another_had_once(vsr, tmp_path):
+    fsim = "++module.metrics.flicker={_target_:vsr_lightning.metrics.Metric,title:mine,higher_is_better:true," + (
+        "shown:csv,function:{_target_:hydra.utils.get_method,path:vsr_lightning.metrics._haarpsi}}"
+    )
+    vsr(fsim, "trainer.max_epochs=1", "hydra.run.dir=sweep/0")
+    (result,) = read_results([tmp_path / "sweep"])
+    assert {"flicker", "temporal_error"} <= set(result.frames)
+    assert result.record["scores"]["flicker"] == pytest.approx(result.record["scores"]["haarpsi"])
+    assert "flicker" in result.record["config"]["module"]["metrics"]
+    write_table(tmp_path / "sweep")
+    assert "mine" in (tmp_path / "sweep" / "scores.csv").read_text().splitlines()[0]
+    assert "mine" not in (tmp_path / "sweep" / "scores.md").read_text()  # shown: csv
+
+
 def test_a_metric_chosen_by_its_config_is_scored_and_shown(vsr, tmp_path):
     vsr("metrics=fsim", "trainer.max_epochs=1", "hydra.run.dir=sweep/0")
     record = json.loads((tmp_path / "sweep" / "0" / "run.json").read_text())

@@ -12,7 +12,7 @@ from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.reporting.report import write_report
 from vsr_lightning.reporting.score_table import write_table
 from vsr_lightning.runs.frames import read_frames
-from vsr_lightning.runs.migrate import SCORES
+from vsr_lightning.runs.migrate import FORMAT, SCORES, upgrade_record, upgrade_weights
 from vsr_lightning.runs.record import read_runs
 from vsr_lightning.runs.trained import load_run
 
@@ -35,7 +35,7 @@ def test_an_old_run_scores_what_it_scored_then(name, by, tmp_path, monkeypatch):
     run_cli(main, "evaluate")
     scores = json.loads(Path("scores/metrics.json").read_text())["scores"]
     assert scores == pytest.approx(_scores(name), abs=1e-4)
-    now, then = read_frames(Path("scores/frames.csv")), read_frames(OLD / name / "frames.csv")
+    now, then = read_frames(Path("scores/frames.csv")), read_frames(OLD / name / "frames.csv", SCORES)
     assert set(now) == set(then)
     assert all(now[key] == pytest.approx(column, abs=1e-4, nan_ok=True) for key, column in then.items())
     assert f"{scores['psnr']:.4f}" in Path("scores/scores.md").read_text()
@@ -82,3 +82,12 @@ def test_a_training_starts_from_an_old_runs_checkpoint(name, way, vsr, tmp_path)
     vsr(*(today.get(override, override) for override in then), "trainer.max_epochs=3", "hydra.run.dir=run",
         f"{way}={OLD / name / 'checkpoints' / 'last.ckpt'}", tiny=False)  # fmt: skip
     assert json.loads((tmp_path / "run" / "run.json").read_text())["epochs"] == 3
+
+
+def test_todays_names_stay_even_where_they_are_old_ones_of_something_else():
+    config = {"data": {"clip": 3, "edge": 1}, "loss": {"taps": [1], "frequency": 2}, "module": {"border": 4}}
+    record = {"format": FORMAT, "scores": {"perceptual": 1.0}, "config": config}
+    assert upgrade_record(record) == record
+    checkpoint = {"provenance": {"format": FORMAT}, "state_dict": {"model.back.weight": 0}}
+    assert upgrade_weights(checkpoint) == checkpoint["state_dict"]
+    assert set(upgrade_weights({"state_dict": checkpoint["state_dict"]})) == {"model.backward_trunk.weight"}

@@ -12,6 +12,7 @@ import numpy as np
 from vsr_lightning.metrics import Metric, scored_metrics
 from vsr_lightning.runs.comparable import comparable_runs, trained, training_key
 from vsr_lightning.runs.frames import FRAMES_FILE, read_frames
+from vsr_lightning.runs.migrate import score_names
 from vsr_lightning.runs.record import read_runs
 
 # of what makes two trainings differ: repetitions, what the groups and the names of network and loss say already
@@ -41,7 +42,7 @@ class Result:
     def frames(self) -> dict[str, np.ndarray]:
         """Its ``frames.csv`` as columns; empty if it has none, or is not finished."""
         path = self.path / FRAMES_FILE
-        return read_frames(path) if self.finished and path.exists() else {}
+        return read_frames(path, score_names(self.record)) if self.finished and path.exists() else {}
 
     @cached_property
     def hyperparameters(self) -> dict[str, str]:

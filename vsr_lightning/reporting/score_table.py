@@ -22,7 +22,7 @@ def write_table(folder: Path, runs: Sequence[Run] | None = None) -> str:
     runs = read_runs(folder) if runs is None else runs
     named = [(path.name, run) for path, run in runs]
     rows = score_rows(runs)
-    in_csv_only = {metric.title for metric in METRICS.values() if metric.shown == "csv"}
+    in_csv_only = {metric.title for metric in scored_metrics(run for _, run in runs).values() if metric.shown == "csv"}
     shown = [{title: cell for title, cell in row.items() if title not in in_csv_only} for row in rows]
     notes = [*data_notes(named), *metric_notes(named), *comparison_notes(named)]
     write_text(folder / "scores.csv", csv_text(rows))

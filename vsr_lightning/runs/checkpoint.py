@@ -55,7 +55,7 @@ def load_checkpoint(path: str, key: str = "ckpt_path") -> dict[str, Any]:
         raise FileNotFoundError(f"{key}={path} is missing: give a file such as RUN/checkpoints/last.ckpt")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        checkpoint["state_dict"], checkpoint["epoch"] = upgrade_weights(checkpoint["state_dict"]), checkpoint["epoch"]
+        checkpoint["state_dict"], checkpoint["epoch"] = upgrade_weights(checkpoint), checkpoint["epoch"]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError) as error:
         raise ValueError(f"{key}={path} is not a checkpoint of this project, or it is damaged") from error
     if key == "ckpt_path" and "optimizer_states" not in checkpoint:

@@ -1,11 +1,11 @@
 """``frames.csv``: the scores of each test frame."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from vsr_lightning.runs.migrate import SCORES
 from vsr_lightning.utils.files import write_text
 
 FRAMES_FILE = "frames.csv"
@@ -20,8 +20,13 @@ def write_frames(path: Path, rows: Rows) -> None:
     write_text(path, buffer.getvalue())
 
 
-def read_frames(path: Path) -> dict[str, np.ndarray]:
-    """Return ``frames.csv`` as columns: ``video`` and ``frame`` (int), and each score (float), all of one length."""
-    table = np.genfromtxt(path, delimiter=",", names=True, ndmin=1)
-    columns = {SCORES.get(name, name): table[name] for name in table.dtype.names or ()}
+def read_frames(path: Path, names: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    """Return ``frames.csv`` as columns: ``video`` and ``frame`` (int), and each score (float), all of one length.
+
+    ``names`` has today's names by old ones, see :func:`vsr_lightning.runs.migrate.score_names`.
+    """
+    with path.open(encoding="utf-8") as file:
+        header = file.readline().strip().split(",")
+        table = np.loadtxt(file, delimiter=",", ndmin=2)
+    columns = {(names or {}).get(name, name): column for name, column in zip(header, table.T, strict=True)}
     return {name: column.astype(int) if name in ("video", "frame") else column for name, column in columns.items()}

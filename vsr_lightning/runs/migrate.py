@@ -1,12 +1,14 @@
 """Records, score tables and weights of runs from before names were changed, read under today's names.
 
-Each function leaves what has today's names already as it is.
+A record says by its ``format`` which names it and the files beside it have. Only what has none is renamed: today, one of
+the old names may be that of a user's own metric, key or layer.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
+FORMAT = 2  # of the records that are written now; those from before names were changed have none
 SCORES = {"perceptual": "vgg_distance", "flicker": "temporal_error"}
 RECORD = {"judge": "metric_features"}
 DATA = {"clip": "frame_range", "edge": "unscored_frames", "shrink_once": "cache_low_res", "grey": "gray"}
@@ -20,6 +22,8 @@ TRUNKS = {"back": "backward_trunk", "forth": "forward_trunk"}
 
 def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
     """Return ``run.json``, or the part of it that a checkpoint holds, with today's keys."""
+    if "format" in record:
+        return record
     record = _renamed(record, RECORD)
     for key, names in (("scores", SCORES), ("data", DATA), ("scoring", MODULE)):
         if isinstance(record.get(key), dict):
@@ -29,6 +33,11 @@ def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
         record["config"] = {key: _deeply(value, parts[key]) if key in parts else value for key, value in config.items()}
         _declare_takes(record)
     return record
+
+
+def score_names(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return today's names of the scores in the ``frames.csv`` beside a record, by those that it may have."""
+    return {} if "format" in record else SCORES
 
 
 def _declare_takes(record: dict[str, Any]) -> None:
@@ -43,8 +52,11 @@ def _declare_takes(record: dict[str, Any]) -> None:
     config.update(UNUSED[takes])
 
 
-def upgrade_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a state dict with today's names."""
+def upgrade_weights(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's ``state_dict`` with today's names."""
+    weights: dict[str, Any] = checkpoint["state_dict"]
+    if "format" in checkpoint.get("provenance", {}):
+        return weights
     old = re.compile(r"(?<=^model\.)(back|forth)(?=\.)")
     return {old.sub(lambda found: TRUNKS[found[0]], name): value for name, value in weights.items()}
 

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.losses.vgg import Features, load_features
 from vsr_lightning.module import SuperResolution
-from vsr_lightning.runs.migrate import upgrade_record
+from vsr_lightning.runs.migrate import FORMAT, upgrade_record
 from vsr_lightning.runs.provenance import environment
 from vsr_lightning.utils.errors import Interrupted, RefusedError, one_line
 from vsr_lightning.utils.files import write_json
@@ -42,7 +42,7 @@ def recorded(
     """
     lock = lock_folder(folder)
     begin = time.monotonic()
-    record = {**environment(), **(before or {}), **about, "status": "running"}
+    record = {**environment(), **(before or {}), **about, "format": FORMAT, "status": "running"}
     record.pop("error", None)
 
     def close(**end: Any) -> None:
@@ -115,7 +115,7 @@ def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> d
 
 def in_checkpoint(record: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a run's record that its checkpoints carry, as plain values."""
-    keys = ("model", "loss", "seed", "git", "resumed", "data", "features", "config")
+    keys = ("format", "model", "loss", "seed", "git", "resumed", "data", "features", "config")
     return {key: record[key] for key in keys if key in record}
 
 
