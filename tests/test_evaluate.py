@@ -80,6 +80,17 @@ def test_a_run_is_scored_on_your_own_file(finished, evaluate, tmp_path):
     assert metrics["data"]["test_videos"] == 2
 
 
+def test_keys_of_the_runs_own_data_can_be_changed(vsr, evaluate, tmp_path):
+    videos = np.random.default_rng(0).integers(0, 256, (2, 3, 7, 64, 64), np.uint8)
+    for name, array in zip(("one", "other"), videos, strict=True):
+        np.save(tmp_path / f"{name}.npy", array)
+    given = ("data=video_file", "data.train_videos=1", "data.test_videos=2", "model=bicubic", CPU)
+    vsr(*given, "data.path=one.npy", "hydra.run.dir=run", tiny=False)
+    metrics = _metrics(evaluate("run=run", "data.path=other.npy", "data.test_videos=1"))
+    assert (metrics["data"]["name"][:10], metrics["data"]["test_videos"]) == ("other.npy ", 1)
+    assert metrics["overrides"][-2:] == ["data.path=other.npy", "data.test_videos=1"]
+
+
 def test_a_run_is_scored_anew_on_its_luminance_inside_a_border(finished, evaluate):
     folder = evaluate(f"run={finished}", "module.luminance=true", "module.crop_border=8")
     own, metrics = json.loads((finished / "run.json").read_text()), _metrics(folder)
@@ -129,6 +140,8 @@ def test_the_network_of_a_run_is_the_one_that_was_trained(finished):
             r"module\.crop_border=-1 is out of range: choose a whole number, at least 0",
         ),
         (["run={run}", "module.luminance=y"], r"module\.luminance=y is unknown: choose true or false"),
+        (["run={run}", "data.tets_videos=1"], r"error: \w+ takes no tets_videos: correct the key, or leave it out"),
+        (["run={run}", "module.boarder=1"], r"error: \w+ takes no boarder: correct the key, or leave it out"),
         (["rum={run}"], r"there is no key rum: did you mean run\?"),
     ],
 )

@@ -17,6 +17,11 @@ def test_several_loggers_get_the_same_scores(vsr, tmp_path):
     assert len(losses) == 2
 
 
+def test_a_run_may_have_neither_loggers_nor_callbacks(vsr, tmp_path):
+    vsr("~logger", "~callbacks", "trainer.max_epochs=1", "hydra.run.dir=run")
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "finished"
+
+
 def test_mlflow_writes_to_a_local_file(vsr, tmp_path):
     vsr("logger=mlflow", "hydra.run.dir=run")
     with sqlite3.connect(tmp_path / "mlflow.db") as database:

@@ -1,5 +1,6 @@
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,6 +34,23 @@ def test_gradients_are_those_of_one_window_at_a_time_summed(monkeypatch):
         ((prediction - 255 * target) ** 2).mean().backward()
     for parameter, expected in zip(module.parameters(), together, strict=True):
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_gradients_are_summed_over_the_windows_of_all_devices(monkeypatch):
+    frames = (torch.rand(3, 5, 1, 32, 32), torch.rand(3, 1, 64, 64), torch.arange(3), torch.zeros(3))
+    module, whole = _procedure(nn.MSELoss()), Batch(*frames)
+    monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)
+    module.training_step(whole, 1).backward()
+    expected = [parameter.grad.clone() for parameter in module.parameters()]
+    module.zero_grad()
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    total = {"mean": torch.tensor(1.5), "sum": torch.tensor(3.0)}  # of two devices' two windows and one
+    strategy = SimpleNamespace(reduce=lambda value, reduce_op: total[reduce_op])
+    monkeypatch.setattr(PublishedProcedure, "trainer", SimpleNamespace(strategy=strategy))
+    for share in (slice(2), slice(2, 3)):
+        module.training_step(Batch(*(column[share] for column in frames)), 1).backward()
+    for parameter, together in zip(module.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad / 2, together, rtol=1e-4, atol=1e-3)  # DDP takes the mean
 
 
 def test_scores_are_summed_over_a_videos_frames_and_divided_by_videos():

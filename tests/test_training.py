@@ -259,6 +259,7 @@ def test_run_json_tells_what_the_run_was_made_from(finished):
     assert run["features"]["checksum"]
     assert run["versions"]["torch"] == version("torch")
     assert run["wall_time_s"] > 0
+    assert run["tested_frames"] == 2 * 16
     assert run["config"]["loss"]["layers"] == ["relu1_1"]
 
 

@@ -7,7 +7,7 @@ python -m vsr_lightning.evaluate ckpt=RUN/checkpoints/best.ckpt data.source=publ
 import hydra
 from omegaconf import DictConfig
 
-from vsr_lightning.launch.cli import record_errors, run_cli
+from vsr_lightning.launch.cli import rank, record_errors, run_cli
 from vsr_lightning.utils.config import CONF
 
 
@@ -22,7 +22,8 @@ def main(cfg: DictConfig) -> None:
     from vsr_lightning.experiment import Job
 
     text = evaluate(cfg, replace(Job.of_hydra(), folder=Path(cfg.output_dir)))
-    print(f"\n{text}\nscores: {cfg.output_dir}")
+    if rank() == 0:
+        print(f"\n{text}\nscores: {cfg.output_dir}")
 
 
 if __name__ == "__main__":

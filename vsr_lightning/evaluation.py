@@ -28,7 +28,7 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
     about: dict[str, Any] = {"model": job.model, "loss": "", "overrides": list(job.overrides)}
     rows: list[Run] = []
     if trained:
-        changes = [item for item in job.overrides if overridden(item).split(".")[0] in ("data", "module")]
+        changes = [item.lstrip("+") for item in job.overrides if overridden(item).split(".")[0] in ("data", "module")]
         cfg = with_own_config(cfg, trained, job.overrides)
         about = {key: trained.record[key] for key in ("model", "loss")}
         about["overrides"] = [*trained.record.get("overrides", []), *changes]
@@ -48,6 +48,8 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         record.update(describe(data, module, trainer))
         module.check_sizes(data.train_size, data.test_size)
         record["scores"] = score(data, module, trainer)
+        data.videos.check_unchanged()
+        record["tested_frames"] = module.tested_frames
     rows.append((Path("now"), record))
     return write_table(job.folder, rows) if trainer.is_global_zero else ""
 
@@ -58,12 +60,12 @@ def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str
     ValueError where that is the network or the loss.
     """
     own = trained.config
-    for key in map(overridden, overrides):
+    for key in sorted(map(overridden, overrides), key=lambda key: key.count(".")):  # data=, then what is in it
         group = key.split(".")[0]
         if group in ("model", "loss"):
             raise ValueError(f"{key}= is given by the run: leave it out, or leave out run= and ckpt=")
         if group in ("data", "module"):
-            OmegaConf.update(own, key, OmegaConf.select(cfg, key), merge=False)
+            OmegaConf.update(own, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)
     further = cfg.module.get("metrics") or {}

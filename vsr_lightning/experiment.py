@@ -1,6 +1,7 @@
 """Train and score: ``train`` takes objects, ``run_job`` makes them from a config and records what happened."""
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer, see
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from vsr_lightning.callbacks.last_checkpoint import newest_checkpoint, rewind
+from vsr_lightning.callbacks.last_checkpoint import newest_checkpoint, rewind, seconds_before
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.checkpoint import PREVIOUS, check_checkpoint, load_weights
-from vsr_lightning.runs.comparable import first_difference
+from vsr_lightning.runs.comparable import PLACES, first_difference, leaves
 from vsr_lightning.runs.provenance import add_resume, environment
 from vsr_lightning.runs.record import RUN_FILE, describe, in_checkpoint, read_record, recorded, write_record
 from vsr_lightning.utils.errors import ERROR_FILE, RefusedError
@@ -106,6 +107,8 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
             _save_places(cfg, job.folder)
         elif ckpt_path:
             check_checkpoint(ckpt_path, module, record, trainer.max_epochs)
+        if ckpt_path:
+            record["earlier_s"] = seconds_before(ckpt_path)
         module.provenance = in_checkpoint(record)
         write_record(job.folder, record)
         log.info("%s under %s, on %s", job.model, job.loss or "no loss", record["data"]["name"])
@@ -113,7 +116,7 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
             logger.log_hyperparams({key: record[key] for key in ("model", "loss", "seed", "data", "features")})
         record["scores"] = train(data, module, trainer, ckpt_path)
         data.videos.check_unchanged()
-        record["epochs"] = trainer.current_epoch
+        record.update(epochs=trainer.current_epoch, tested_frames=module.tested_frames)
         if trainer.is_global_zero:
             (job.folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
         return record["scores"]
@@ -130,10 +133,15 @@ def _refuse_another(before: dict[str, Any], now: dict[str, Any], folder: Path) -
 
 @rank_zero_only
 def _save_places(cfg: DictConfig, folder: Path) -> None:
-    """Save the config with the places of files where they were moved; bicubic at the end of a moved sweep reads it."""
-    saved, places = folder / ".hydra" / "config.yaml", OmegaConf.merge(cfg, {"resume": None})
-    if saved.exists() and OmegaConf.load(saved) != places:
-        OmegaConf.save(places, saved)
+    """Save where files lie now, if they were moved, in the run's config; bicubic at a sweep's end reads it."""
+    path = folder / ".hydra" / "config.yaml"
+    if path.exists():
+        before, saved = OmegaConf.load(path), OmegaConf.load(path)
+        for key, value in leaves(OmegaConf.to_container(cfg)):  # type: ignore[arg-type]
+            if re.fullmatch(PLACES, key):
+                OmegaConf.update(saved, key, value)
+        if saved != before:
+            OmegaConf.save(saved, path)
 
 
 def _resume(folder: Path, module: SuperResolution, trainer: Trainer, record: dict[str, Any]) -> str | None:
@@ -153,6 +161,8 @@ def _resume(folder: Path, module: SuperResolution, trainer: Trainer, record: dic
 
 def make_trainer(cfg: DictConfig) -> Trainer:
     """Return the trainer that the config describes, with its callbacks and loggers save those set to null."""
-    parts = {group: [part for part in instantiate(cfg[group]).values() if part] for group in ("callbacks", "logger")}
+    parts = {
+        group: [it for it in instantiate(cfg.get(group) or {}).values() if it] for group in ("callbacks", "logger")
+    }
     trainer: Trainer = instantiate(cfg.trainer, **parts)
     return trainer

@@ -63,6 +63,7 @@ class SuperResolution(pl.LightningModule):
         # channels last: the order in which convolutions are fastest, on CPUs too; shapes and values stay
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
         self.optimizer, self.scheduler = optimizer, scheduler
+        self.tested_frames = 0  # of all devices, by the last test
         self.provenance: dict[str, Any] = {}  # plain values; travels in every checkpoint
         # of this epoch so far, over frames, by "train/NAME", "val/NAME" or "test/NAME"
         self.means: MutableMapping[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
@@ -152,6 +153,8 @@ class SuperResolution(pl.LightningModule):
         for key in [key for key in self.means if not key.startswith("train/")]:
             mean = self.means.pop(key)
             with mean.sync_context():  # sums over devices: the mean of their means would weigh uneven shares alike
+                if key == "test/loss":
+                    self.tested_frames = int(mean.weight)
                 if mean.weight:
                     self.log(key, mean.mean_value / mean.weight, sync_dist=True)
 

@@ -55,8 +55,11 @@ class PublishedProcedure(SuperResolution):
         return super().objective(prediction, PEAK * target)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Gradients are summed over the windows of a batch, not averaged."""
-        return super().training_step(batch, batch_idx) * len(batch.target)
+        """Gradients are summed over the windows of a batch, of all devices, not averaged."""
+        loss, windows = super().training_step(batch, batch_idx), torch.tensor(float(len(batch.target)))
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            windows = self.trainer.strategy.reduce(windows.to(self.device), reduce_op="sum")
+        return loss * windows
 
     def test_scores(self, prediction: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Add ``psnr_published`` and ``ssim_published``: Eq. 1 to 3 as the code applies them."""

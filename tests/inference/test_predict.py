@@ -102,8 +102,8 @@ def trained(tmp_path):
         for parameter in network.parameters():
             parameter.data.mul_(2)  # so that it does something
         degradation = {"_target_": "vsr_lightning.degradation.Degradation"}
-        data = {"frames": 5, "degradation": degradation}
-        record = {"model": "mine", "loss": "mse", "config": {"model": {"_target_": target, **settings}, "data": data}}
+        config = {"model": {"_target_": target, **settings}, "data": {"degradation": degradation}}
+        record = {"model": "mine", "loss": "mse", "data": {"frames": 5}, "config": config}
         (tmp_path / "run" / "checkpoints").mkdir(parents=True)
         (tmp_path / "run" / "run.json").write_text(json.dumps(record))
         weights = {f"model.{name}": value for name, value in network.state_dict().items()}
@@ -209,6 +209,14 @@ def test_the_inputs_frame_rate_is_kept(predict, tmp_path, args, fps, suffix):
 def test_a_network_of_one_size_is_not_tiled(finished, predict, low_res, tmp_path):
     write_video(tmp_path / "in.npy", low_res, 10)
     predict(f"run={finished}", "input=in.npy", "output=out.npy", "tile=8")
+    assert np.load(tmp_path / "out.npy").shape == (16, 64, 64)
+
+
+def test_a_run_whose_data_name_neither_window_nor_degradation_is_taken(vsr, predict, low_res, tmp_path):
+    small = ("data.source=generated", "data.train_videos=1", "data.test_videos=2", "trainer.accelerator=cpu")
+    vsr("model=bicubic", *small, "~data.frames", "~data.degradation.sigma", "hydra.run.dir=run", tiny=False)
+    write_video(tmp_path / "in.npy", low_res, 10)
+    predict("run=run", "input=in.npy", "output=out.npy")
     assert np.load(tmp_path / "out.npy").shape == (16, 64, 64)
 
 

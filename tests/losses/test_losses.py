@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ from torchmetrics.functional.image import learned_perceptual_image_patch_similar
 from torchvision.models import alexnet
 
 from tests.support import assert_it_learns, compose_train
-from vsr_lightning.losses import FFT, LPIPS, PSNR, SSIM, Charbonnier, WeightedSum
+from vsr_lightning.losses import FFT, LPIPS, PSNR, SSIM, Charbonnier, Perceptual, WeightedSum
 from vsr_lightning.losses.metric_losses import alexnet_path
+from vsr_lightning.losses.vgg import Features
 from vsr_lightning.models import Bicubic, FrameFusion, ResidualFusion
 from vsr_lightning.module import SuperResolution
+from vsr_lightning.runs.record import features_of
 from vsr_lightning.utils.config import CONF
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +40,16 @@ def backbone():
     """An AlexNet of random weights where torchvision would cache its own."""
     alexnet_path().parent.mkdir(parents=True)
     torch.save(alexnet(weights=None).state_dict(), alexnet_path())
+
+
+def test_the_record_names_all_features_that_a_sum_looks_through(small_features):
+    other = Features(small_features.layers, "other", "1" * 64)
+    made = {name: partial(Perceptual, it, "relu1_1") for name, it in {"a": small_features, "b": other}.items()}
+    assert features_of(WeightedSum({"a": 1, "b": 0}, made)) == {"name": "small", "checksum": "0" * 64}
+    both = features_of(WeightedSum({"a": 1, "b": 1}, made))
+    assert both["name"] == "small + other"
+    assert both["checksum"] not in (small_features.checksum, other.checksum)
+    assert features_of(WeightedSum({"mse": 1}, {"mse": torch.nn.MSELoss})) is None
 
 
 def test_charbonnier_is_the_formula(images):

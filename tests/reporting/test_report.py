@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from vsr_lightning.report import main
+from vsr_lightning.reporting.figures import perceptual_metric
 from vsr_lightning.reporting.report import write_report
-from vsr_lightning.reporting.results import comparable, read_results
+from vsr_lightning.reporting.results import Condition, Result, comparable, read_results
 from vsr_lightning.reporting.score_table import write_table
-from vsr_lightning.reporting.statistics import paired_difference, pairs
+from vsr_lightning.reporting.statistics import by_video, paired_difference, pairs
 from vsr_lightning.runs.frames import write_frames
 from vsr_lightning.utils.files import write_json
 from vsr_lightning.utils.formatting import with_interval, with_spread
@@ -238,11 +239,29 @@ def test_a_report_leaves_nothing_of_an_earlier_one(sweep, tmp_path):
     assert (tmp_path / "report" / "mine.csv").exists()
 
 
+def test_a_video_without_a_score_is_left_out_of_the_difference(tmp_path):
+    conditions = []
+    for place, values in enumerate(([1.0, 2.0, 3.0, np.nan], [2.0, 4.0, 4.0, np.nan])):
+        result = Result(tmp_path, {"status": "finished", "seed": 0})
+        result.__dict__["frames"] = {"video": np.array([5, 5, 6, 7]), "score": np.array(values)}
+        conditions.append(Condition(str(place), (result,)))
+        np.testing.assert_equal(by_video(result, "score"), [(values[0] + values[1]) / 2, values[2], np.nan])
+    found = paired_difference(*conditions, "score")
+    assert (found.mean, found.videos) == (1.25, 2)
+
+
+@pytest.mark.parametrize(("loss", "metric"), [("mse", "lpips"), ("lpips", "haarpsi"), ("mixed", "haarpsi")])
+def test_looks_are_judged_by_a_metric_that_no_run_was_trained_on(tmp_path, loss, metric):
+    terms = {"terms": {"mse": 1, "lpips": 0.1, "psnr": 0}} if loss == "mixed" else {}
+    record = {"status": "finished", "loss": loss, "scores": {"lpips": 1, "haarpsi": 1}, "config": {"loss": terms}}
+    assert perceptual_metric([Condition("", (Result(tmp_path, record),))]) == metric
+
+
 def test_a_run_that_was_tested_on_fewer_windows_is_grouped_apart(sweep):
     config = {"trainer": {"max_epochs": 2, "limit_test_batches": 3}, "data": {}}
-    _run(sweep, "7_perceptual", "perceptual", config=config, data={**DATA, "batch_size": 8})
+    _run(sweep, "7_perceptual", "perceptual", config=config, tested_frames=24)
     write_report([sweep], sweep / "report")
-    assert "because of: test batches 3 of 8 instead of all" in (sweep / "report" / "report.md").read_text()
+    assert "because of: tested frames 24 instead of all" in (sweep / "report" / "report.md").read_text()
 
 
 def test_only_scores_of_the_same_videos_are_paired(sweep):

@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tests.support import PROCESSES, TINY, train_in
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
 from vsr_lightning.runs.checkpoint import PREVIOUS
+from vsr_lightning.runs.trained import load_run
 
 COMMAND = (
     *TINY, "loss=perceptual", "loss.layers=[relu1_1]", "logger=[tensorboard,csv]", "data.train_videos=12",
@@ -105,8 +106,11 @@ def test_a_signal_saves_after_the_step_and_the_run_goes_on_from_there(
     assert "resume=" in capsys.readouterr().err
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == saved
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "interrupted"
+    assert load_run(tmp_path / "run").epochs == saved // 4
     vsr(*COMMAND[len(TINY) :], "resume=run", loader)
     assert_equal_runs(tmp_path / "run", whole)
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert 0 < record["earlier_s"] < record["wall_time_s"]
     assert not (tmp_path / "run/checkpoints" / PREVIOUS).exists()
 
 
@@ -141,6 +145,28 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_a_line_saying_so(
     vsr(*COMMAND[len(TINY) :], "resume=run")
     assert "going on from the one before it" in capsys.readouterr().out
     assert_equal_runs(tmp_path / "run", whole)
+
+
+def test_a_finished_run_stays_as_it_is(vsr, tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    vsr(*COMMAND[len(TINY) :], "resume=run", "callbacks.progress_bar=null", "data.num_workers=1")
+    del before[tmp_path / "run" / "train.log"]  # which says so
+    config = (tmp_path / "run/.hydra/config.yaml").read_text()
+    assert "num_workers: 1" in config  # where its data are read from, which may have changed
+    config = config.replace("num_workers: 1", "num_workers: 0").encode()
+    assert config == before.pop(tmp_path / "run/.hydra/config.yaml")
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_auto_checks_a_folder_that_is_given(vsr, tmp_path):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "multirun.yaml").write_text("")
+    with pytest.raises(SystemExit, match="resume=given is a sweep: repeat its command, with -m"):
+        vsr("resume=auto", "hydra.run.dir=given")
+    (tmp_path / "given" / "multirun.yaml").rename(tmp_path / "given" / "thesis.tex")
+    with pytest.raises(SystemExit, match="resume=given holds no run of train"):
+        vsr("resume=auto", "hydra.run.dir=given")
 
 
 def test_another_command_is_refused(stopped, vsr, tmp_path):

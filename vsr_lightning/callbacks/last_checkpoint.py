@@ -5,6 +5,7 @@ import io
 import logging
 import signal
 import threading
+import time
 import zipfile
 from pathlib import Path
 from types import FrameType
@@ -39,6 +40,7 @@ class LastCheckpoint(Checkpoint):
         if every_n_steps is not None and (not isinstance(every_n_steps, int) or every_n_steps < 1):
             raise ValueError(f"checkpoint_every_n_steps={every_n_steps}: choose a whole number, at least 1, or null")
         self.path, self.every_n_steps = Path(dirpath) / "last.ckpt", every_n_steps
+        self.begin = time.monotonic()  # earlier by the time that a training took before it was stopped
         self.signum: int | None = None
         self.table = ""
 
@@ -87,12 +89,14 @@ class LastCheckpoint(Checkpoint):
         return {
             "events": {str(path.relative_to(run)): path.stat().st_size for path in run.glob(EVENTS)},
             "table": self.table,
+            "seconds": time.monotonic() - self.begin,
             "generator": torch.get_rng_state(),  # for networks with dropout and such
             "generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.table = state_dict["table"]
+        self.begin -= state_dict.get("seconds", 0)
         torch.set_rng_state(state_dict["generator"])
         if len(state_dict["generators"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state_dict["generators"])
@@ -137,10 +141,14 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
+def seconds_before(checkpoint: str) -> float:
+    """Return how long the training up to a checkpoint took, in seconds; 0 if that was not saved."""
+    return float(_state(checkpoint).get("seconds", 0))
+
+
 def rewind(folder: Path, checkpoint: Path | None) -> None:
     """Cut a run's TensorBoard files to their sizes at the checkpoint, so that no point is written twice."""
-    state = load_checkpoint(str(checkpoint), "resume")["callbacks"][LastCheckpoint.__qualname__] if checkpoint else {}
-    sizes = state.get("events", {})
+    sizes = _state(str(checkpoint)).get("events", {}) if checkpoint else {}
     for path in folder.glob(EVENTS):
         size = sizes.get(str(path.relative_to(folder)))
         if size is None:
@@ -148,6 +156,11 @@ def rewind(folder: Path, checkpoint: Path | None) -> None:
         else:
             with path.open("r+b") as file:
                 file.truncate(size)
+
+
+def _state(checkpoint: str) -> dict[str, Any]:
+    state: dict[str, Any] = load_checkpoint(checkpoint, "resume")["callbacks"].get(LastCheckpoint.__qualname__, {})
+    return state
 
 
 def _moved(value: Any, old: str, new: str) -> Any:

@@ -14,7 +14,7 @@ from vsr_lightning.experiment import make_trainer, score
 from vsr_lightning.feature_network.digit_frames import DigitFrames
 from vsr_lightning.feature_network.recognition import VGG19, Recognition
 from vsr_lightning.losses.vgg import load_features
-from vsr_lightning.runs.checkpoint import load_checkpoint
+from vsr_lightning.runs.checkpoint import PREVIOUS, finished_epochs, load_checkpoint
 from vsr_lightning.runs.comparable import SCORING, first_difference
 from vsr_lightning.runs.record import device_name, in_checkpoint, recorded, write_record
 from vsr_lightning.utils.download import sha256
@@ -43,6 +43,7 @@ def pretrain(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> 
         record["scores"] = score(data, module, trainer)
         if trainer.is_global_zero:
             write_text(folder / CARD_FILE, model_card(record))
+            (folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
 
 
 def check_recipe(path: str, config: dict[str, Any]) -> None:
@@ -54,7 +55,7 @@ def check_recipe(path: str, config: dict[str, Any]) -> None:
     if difference := first_difference(origin, {"config": config}, SCORING):
         key, theirs, _ = difference
         raise ValueError(f"ckpt_path={path} was made with {key}={theirs}: choose the same, or start anew without it")
-    if checkpoint["epoch"] + 1 >= (epochs := config["trainer"]["max_epochs"]):
+    if finished_epochs(checkpoint) >= (epochs := config["trainer"]["max_epochs"]):
         cycle = f"has finished its {epochs} epochs, and a cycle of rates can't be made longer"
         raise ValueError(f"ckpt_path={path} {cycle}: start anew without it")
 

@@ -70,7 +70,8 @@ def frame_rate(value: object) -> Fraction:
 
 class _Model(NamedTuple):
     network: Network
-    data: DictConfig  # the window, and what the network was trained to undo
+    frames: int  # of a window
+    data: DictConfig  # with the degradation that the network was trained to undo
     name: str
 
 
@@ -79,12 +80,12 @@ def _model(cfg: DictConfig, overrides: tuple[str, ...]) -> _Model:
         network: Network = instantiate(cfg.model).eval()
         if not (published := cfg.model.get("weights")) and any(True for _ in network.parameters()):
             raise ValueError("a network needs its weights: give run=FOLDER or ckpt=FILE instead of model=")
-        return _Model(network, cfg.data, published or "bicubic")
+        return _Model(network, cfg.data.frames, cfg.data, published or "bicubic")
     if theirs := [it for it in overrides if overridden(it).split(".")[0] in ("data", "model")]:
         raise ValueError(f"{theirs[0]} is the run's own affair: leave it out, or leave out run= and ckpt=")
     trained = load_run(cfg.run, cfg.ckpt)
     name = f"{trained.record['model']} under {trained.record['loss']}, {trained.epochs} epochs"
-    return _Model(trained.network(), trained.config.data, name)
+    return _Model(trained.network(), trained.record["data"]["frames"], trained.config.data, name)
 
 
 def _predicted(
@@ -98,19 +99,21 @@ def _predicted(
         raise ValueError(f"{what} frames of {size[1]}x{size[0]}, the network takes {width}x{height}: {hint}")
     device = "cuda" if cfg.device == "auto" and torch.cuda.is_available() else cfg.device.replace("auto", "cpu")
     how = {key: cfg[key] for key in ("temporal_padding", "clip_frames", "clip_overlap", "tile", "tile_overlap")}
-    return super_resolve(model.network.to(device), frames, model.data.frames, length=length, finish=finish, **how)
+    return super_resolve(model.network.to(device), frames, model.frames, length=length, finish=finish, **how)
 
 
 def _first(cfg: DictConfig, model: _Model) -> int:
     """Return the number of the first frame that is predicted, so that PNG frames are named as those of the input."""
     cropped = model.network.takes == "window" and cfg.temporal_padding == "crop"
-    return int(model.data.frames) // 2 if cropped else 0
+    return model.frames // 2 if cropped else 0
 
 
 def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, output: Path, comparison: Path) -> list[str]:
     """Degrade a sharp video, predict it, show and score the prediction and bicubic upsampling beside the truth."""
     if not 0 <= cfg.blur_level <= 1:
         raise ValueError(f"blur_level={cfg.blur_level} is out of range: choose 0, the lowest sigma, to 1, the highest")
+    if "degradation" not in model.data:
+        raise ValueError("the run's data have no key degradation: give a low-res video, without degrade=true")
     degradation = instantiate(model.data.degradation)
     given = to_unit_range(torch.stack([*map(as_tensor, video)])).float()
     whole_height, whole_width = given.shape[-2:]

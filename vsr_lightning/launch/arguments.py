@@ -35,18 +35,25 @@ class Arguments:
         flags = list(argv)
         for entry in known.overrides:
             flags.remove(entry)
-        return cls(flags, [_readable(entry, known.multirun) for entry in known.overrides], command, known.multirun)
+        overrides = [_readable(entry, known.multirun) for entry in known.overrides]
+        if command == "evaluate" and _given(overrides, "run=", "ckpt=") and not _given(overrides, "data="):
+            # keys of the run's own data and module, which Hydra does not know
+            overrides = [f"++{entry}" if entry.startswith(("data.", "module.")) else entry for entry in overrides]
+        return cls(flags, overrides, command, known.multirun)
 
     def resume(self) -> Path | None:
         """Let Hydra go on in the folder of ``resume=``, and return it; ValueError if this command can't go on there."""
-        given = [entry for entry in self.overrides if entry.startswith("resume=")]
+        given = _given(self.overrides, "resume=")
         if not given or "resume" not in OmegaConf.load(CONF / f"{self.command}.yaml"):
             return None
         key = "hydra.sweep.dir" if self.sweep else "hydra.run.dir"
         chosen: Any = PARSER.parse_override(given[-1]).value()
         if chosen == "auto":
-            if any(entry.startswith(f"{key}=") for entry in self.overrides):
-                return None  # that folder, whether something was started there or not
+            if folders := _given(self.overrides, f"{key}="):
+                folder = Path(str(PARSER.parse_override(folders[-1]).value()))
+                if folder.is_dir():
+                    check_resumable(folder, self.command, self.sweep)
+                return folder  # whether something was started there or not
             if chosen := newest(self.overrides, self.command, self.sweep):
                 self.overrides.append(f"resume={_quoted(str(chosen))}")
             else:
@@ -61,8 +68,12 @@ class Arguments:
     def leave_files_to_the_first(self) -> None:
         """Give a process that torchrun or srun started no log file, and a folder that nobody looks at."""
         self.overrides.append("hydra/job_logging=console")
-        if not any(entry.startswith("hydra.run.dir=") for entry in self.overrides):
+        if not _given(self.overrides, "hydra.run.dir="):
             self.overrides.append(f"hydra.run.dir={tempfile.mkdtemp(prefix='vsr_lightning_')}")
+
+
+def _given(overrides: list[str], *beginnings: str) -> list[str]:
+    return [entry for entry in overrides if entry.startswith(beginnings)]
 
 
 def _readable(override: str, sweep: bool) -> str:

@@ -56,7 +56,9 @@ def newest(overrides: list[str], command: str, sweep: bool) -> Path | None:
 
 def check_inside(cfg: DictConfig, folder: Path) -> None:
     """Refuse a job of a sweep that would write outside its folder (ValueError)."""
-    parts = {f"{group}.{name}": part for group in ("callbacks", "logger") for name, part in (cfg[group] or {}).items()}
+    parts = {
+        f"{group}.{name}": part for group in ("callbacks", "logger") for name, part in (cfg.get(group) or {}).items()
+    }
     places = {f"{at}.{key}": part[key] for at, part in parts.items() for key in WRITTEN_TO if part and part.get(key)}
     for key, place in {"output_dir": cfg.output_dir, **places}.items():
         if not Path(place).resolve().is_relative_to(folder.resolve()):

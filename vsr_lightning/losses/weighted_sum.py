@@ -42,7 +42,6 @@ class WeightedSum(nn.Module):
         if not self.weights:
             raise ValueError("loss.terms are all 0: give one a weight, such as loss.terms.mse=1")
         self.losses = nn.ModuleDict({name: losses[name]() for name in self.weights})
-        self.features = next((loss.features for loss in self.losses.values() if hasattr(loss, "features")), None)
 
     def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return each loss by name, without its weight."""

@@ -91,9 +91,10 @@ def perception_distortion_figure(group: Group, score: str) -> Figure:
 
 
 def perceptual_metric(conditions: Sequence[Condition]) -> str:
-    """Return the score to judge looks by: LPIPS where all have it, else HaarPSI; nobody here trains on either."""
+    """Return the score to judge looks by: LPIPS where all have it and none was trained on it, else HaarPSI."""
     runs = [result for condition in conditions for result in condition.results if result.finished]
-    return "lpips" if runs and all("lpips" in run.record["scores"] for run in runs) else "haarpsi"
+    usable = runs and all("lpips" in run.record["scores"] and "lpips" not in run.losses for run in runs)
+    return "lpips" if usable else "haarpsi"
 
 
 def _over_a_weight(conditions: Sequence[Condition]) -> list[list[Condition]]:

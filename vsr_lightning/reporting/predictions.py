@@ -17,6 +17,7 @@ from vsr_lightning.degradation import Batch
 from vsr_lightning.images import references
 from vsr_lightning.metrics import frames_at_once, in_parts
 from vsr_lightning.reporting.results import Group, Result
+from vsr_lightning.runs.record import features_of
 from vsr_lightning.runs.trained import load_run
 from vsr_lightning.utils.errors import one_line
 
@@ -117,11 +118,10 @@ def _losses(results: list[Result]) -> tuple[dict[str, nn.Module], list[str]]:
         then = record.get("features") or {}
         name = f"{record['loss']} ({then['name']})" if then else str(record["loss"])
         loss, why = _attempt(instantiate, OmegaConf.create(json.loads(config)))
-        features = getattr(loss, "features", None)
         if loss is None:
             missing.append(f"{name} has no column: {why}.")
-        elif features and features.checksum != then.get("checksum"):
-            missing.append(f"{name} has no column: the features that it names are {features.name} now.")
+        elif (now := features_of(loss) or {}).get("checksum") != then.get("checksum"):
+            missing.append(f"{name} has no column: the features that it names are {now.get('name')} now.")
         else:
             losses[name if name not in losses else f"{name}, {len(losses) + 1}"] = loss
     return losses, missing

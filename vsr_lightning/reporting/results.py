@@ -44,6 +44,12 @@ class Result:
         path = self.path / FRAMES_FILE
         return read_frames(path, score_names(self.record)) if self.finished and path.exists() else {}
 
+    @property
+    def losses(self) -> set[str]:
+        """The names of the losses that it was trained on, of a sum those with a weight."""
+        weights = ((self.record.get("config") or {}).get("loss") or {}).get("terms") or {self.record["loss"]: 1}
+        return {name for name, weight in weights.items() if weight}
+
     @cached_property
     def hyperparameters(self) -> dict[str, str]:
         """Every key of its config that could make it another training, and its value."""

@@ -59,6 +59,7 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
         and np.array_equal(np.unique(one.frames["video"]), np.unique(two.frames["video"]))
     ]
     per_video = np.mean(found, axis=0) if found else np.zeros(0)
+    per_video = per_video[~np.isnan(per_video)]
     if len(per_video) < 2:
         return None
     low = high = mean = float(per_video.mean())
@@ -70,10 +71,12 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
 
 
 def by_video(result: Result, score: str) -> np.ndarray:
-    """Return the mean of a score over each test video's windows, in the videos' order."""
+    """Return the mean of a score over each test video's frames, in the videos' order; NaN for one without any."""
     there = ~np.isnan(result.frames[score])  # a video's first frame has no temporal error
-    _, inverse, frames = np.unique(result.frames["video"][there], return_inverse=True, return_counts=True)
-    return np.bincount(inverse, result.frames[score][there]) / frames
+    videos, place = np.unique(result.frames["video"], return_inverse=True)
+    frames = np.bincount(place[there], minlength=len(videos))
+    sums = np.bincount(place[there], result.frames[score][there], minlength=len(videos))
+    return np.divide(sums, frames, out=np.full(len(videos), np.nan), where=frames > 0)
 
 
 def pairs(group: Group) -> list[tuple[Condition, Condition]]:

@@ -64,6 +64,13 @@ def load_checkpoint(path: str, key: str = "ckpt_path") -> dict[str, Any]:
     return checkpoint
 
 
+def finished_epochs(checkpoint: dict[str, Any]) -> int:
+    """Return how many whole epochs a checkpoint was trained for; its ``epoch`` is the one that it was saved in."""
+    if loops := checkpoint.get("loops"):
+        return int(loops["fit_loop"]["epoch_progress"]["current"]["processed"])
+    return int(checkpoint["epoch"]) + 1  # weights only, which are saved at the end of an epoch
+
+
 def check_checkpoint(path: str, module: SuperResolution, record: dict[str, Any], max_epochs: int | None = None) -> None:
     """Refuse a checkpoint that this run can't go on from, so that no row of a table is of another training.
 
@@ -79,7 +86,7 @@ def check_checkpoint(path: str, module: SuperResolution, record: dict[str, Any],
         key, theirs, mine = difference
         found = f"ckpt_path={path} was trained with {key}={theirs}, this run has {mine}"
         raise ValueError(f"{found}: choose the same, or start anew without ckpt_path")
-    done = checkpoint["epoch"] + 1
+    done = finished_epochs(checkpoint)
     if max_epochs is not None and done >= max_epochs > 0:
         found = f"ckpt_path={path} was trained for {done} epochs, so trainer.max_epochs={max_epochs} leaves none"
         raise ValueError(f"{found}: set it to the number that there should be in all")
@@ -94,7 +101,7 @@ def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
     _check_fit(f"init_from={path}", checkpoint, module)
     module.load_state_dict(checkpoint["state_dict"])
     origin = {key: checkpoint["provenance"].get(key) for key in ("loss", "features")}
-    return {"path": path, "checksum": sha256(Path(path)), "epochs": checkpoint["epoch"] + 1, **origin}
+    return {"path": path, "checksum": sha256(Path(path)), "epochs": finished_epochs(checkpoint), **origin}
 
 
 def _check_fit(what: str, checkpoint: dict[str, Any], module: SuperResolution) -> None:

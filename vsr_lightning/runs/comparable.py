@@ -16,9 +16,8 @@ SCORING = (
 )
 # of these, where files lie and how they are read (their checksums are the identity of data and features), and what is
 # scored in addition
-NEITHER = re.compile(
-    r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features|module\.metrics(\..+)?"
-)
+PLACES = r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features"
+NEITHER = re.compile(rf"{PLACES}|module\.metrics(\..+)?")
 
 
 def leaves(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -118,7 +117,7 @@ def test_key(record: Mapping[str, Any]) -> dict[str, str]:
         "data": _named(data),
         "test videos": str(data.get("test_videos")),
         "scored frames": str(data.get("scored")),
-        "test batches": "all" if limit in (1.0, None) else f"{limit} of {data.get('batch_size')}",
+        "tested frames": "all" if limit in (1.0, None) else str(record.get("tested_frames", f"{limit} batches")),
         "degradation": f"x{degradation.get('scale')} {degradation.get('interpolation')}, {size}x{size} blur of "
         + " to ".join(map(str, degradation.get("sigma", ()))),
         "PSNR and SSIM of": scored_part(record),

@@ -1,7 +1,7 @@
 """Records, score tables and weights of runs from before names were changed, read under today's names.
 
-A record says by its ``format`` which names it and the files beside it have. Only what has none is renamed: today, one of
-the old names may be that of a user's own metric, key or layer.
+A record says by its ``format`` which names it and the files beside it have. Only what has none is renamed, since today
+one of the old names may be that of a user's own metric, key or layer.
 """
 
 import re

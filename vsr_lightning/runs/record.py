@@ -1,5 +1,6 @@
 """``run.json``: what a run was made from and how it ended. A reader finds it whole at any moment."""
 
+import hashlib
 import json
 import logging
 import sys
@@ -15,6 +16,7 @@ import torch
 from filelock import BaseFileLock, FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.losses.vgg import Features, load_features
@@ -46,7 +48,7 @@ def recorded(
     record.pop("error", None)
 
     def close(**end: Any) -> None:
-        record.update(end, wall_time_s=round(time.monotonic() - begin, 2))
+        record.update(end, wall_time_s=round(record.get("earlier_s", 0) + time.monotonic() - begin, 2))
         write_record(folder, record, file)
 
     try:
@@ -94,7 +96,7 @@ def _check_values(cfg: DictConfig) -> None:
 
 def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> dict[str, Any]:
     """Return what a run works with, also what PSNR and SSIM look at; ``features`` is None for a loss without any."""
-    degradation, features = data.degradation, getattr(module.loss, "features", None)
+    degradation = data.degradation
     return {
         "data": {
             **{key: getattr(data.videos, key) for key in ("name", "description", "checksum")},
@@ -105,7 +107,7 @@ def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> d
             "scored": [data.scored.start, data.scored.stop],
             "degradation": {**vars(degradation), "sigma": list(degradation.sigma)},
         },
-        "features": features and _identity(features),
+        "features": features_of(module.loss),
         "metric_features": _identity(load_features("bundled")),  # of the score ``vgg_distance``
         "scoring": dict(module.scoring),
         "device": device_name(trainer),
@@ -117,6 +119,16 @@ def in_checkpoint(record: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a run's record that its checkpoints carry, as plain values."""
     keys = ("format", "model", "loss", "seed", "git", "resumed", "data", "features", "config")
     return {key: record[key] for key in keys if key in record}
+
+
+def features_of(loss: nn.Module) -> dict[str, str] | None:
+    """Return name and checksum of the features that a loss looks through; of a sum with several, of all of them."""
+    features: list[Features] = [it.features for it in loss.modules() if hasattr(it, "features")]  # type: ignore[misc]
+    found = list({it.checksum: it for it in features}.values())
+    if len(found) < 2:
+        return _identity(*found) if found else None
+    name, checksum = (" + ".join(getattr(it, key) for it in found) for key in ("name", "checksum"))
+    return {"name": name, "checksum": hashlib.sha256(checksum.encode()).hexdigest()}
 
 
 def _identity(features: Features) -> dict[str, str]:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from vsr_lightning.models import Network
-from vsr_lightning.runs.checkpoint import load_checkpoint
+from vsr_lightning.runs.checkpoint import finished_epochs, load_checkpoint
 from vsr_lightning.runs.record import RUN_FILE, read_record
 
 
@@ -47,7 +47,7 @@ def load_run(run: str | Path | None = None, ckpt: str | Path | None = None) -> T
         checkpoint = load_checkpoint(str(ckpt), "ckpt")
         if "config" not in (record := checkpoint["provenance"]):
             raise ValueError(f"ckpt={ckpt} does not say which network it is of: take one of this project's runs")
-        return TrainedModel(record, Path(ckpt), checkpoint["state_dict"], checkpoint["epoch"] + 1)
+        return TrainedModel(record, Path(ckpt), checkpoint["state_dict"], finished_epochs(checkpoint))
     folder = Path(str(run))
     if not (folder / RUN_FILE).is_file():
         raise FileNotFoundError(f"run={run} holds no {RUN_FILE}: give the folder of one run, such as runs/SWEEP/0_...")
@@ -58,4 +58,4 @@ def load_run(run: str | Path | None = None, ckpt: str | Path | None = None) -> T
     if record["model"] == "bicubic" and not last.exists():
         return TrainedModel(record, None, {}, 0)
     checkpoint = load_checkpoint(str(last), "ckpt")
-    return TrainedModel(record, last, checkpoint["state_dict"], checkpoint["epoch"] + 1)
+    return TrainedModel(record, last, checkpoint["state_dict"], finished_epochs(checkpoint))

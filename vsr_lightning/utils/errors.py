@@ -63,6 +63,10 @@ def one_line(
         return f"out of memory: lower {memory} ({text.split('. ')[0]})"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}= is missing: give it on the command line"
+    if isinstance(error, TypeError) and (
+        found := re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected .* '(\w+)'", text)
+    ):
+        return f"{found[1]} takes no {found[2]}: correct the key, or leave it out"
     if found := re.match(r"Caught ValueError in DataLoader.* ValueError: (.+)", text):  # after a worker's traceback
         return found[1]
     understood = (ValueError, OSError, ArithmeticError, HydraException)
