@@ -14,7 +14,8 @@ from torchvision.models import vgg19
 from torchvision.transforms import InterpolationMode, v2
 
 from benchmarks.measure import DEVICE, Laps
-from vsr_lightning.losses.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYERS, Features
+from vsr_lightning.losses.vgg import LAYERS, Features
+from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

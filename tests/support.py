@@ -36,6 +36,7 @@ TINY = (
     "data.source=generated",
     "data.train_videos=6",
     "data.test_videos=2",
+    "data.frame_range=[0,8]",
     "data.batch_size=3",
     "model=frame_fusion_fig1",
     "model.widths=[2,1]",
@@ -108,6 +109,12 @@ def vsr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return call
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let sweeps end without a report, where a test is not about it."""
+    monkeypatch.setattr("vsr_lightning.reporting.report.write_report", lambda folders, folder: folder)
 
 
 def compose_train(*overrides: str) -> DictConfig:

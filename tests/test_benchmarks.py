@@ -51,6 +51,7 @@ def test_peak_memory_is_what_is_alive_at_once():
     assert 8000 <= peak_bytes(one_after_the_other) <= 8100
 
 
+@pytest.mark.slow
 def test_the_work_of_the_floor_is_that_of_its_layers(small_features):
     batch, rate = 2, 1e9
     row = gpu.utilisation(small_features, batch, 1, rate, 1, None)

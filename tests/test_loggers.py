@@ -22,6 +22,7 @@ def test_a_run_may_have_neither_loggers_nor_callbacks(vsr, tmp_path):
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_mlflow_writes_to_a_local_file(vsr, tmp_path):
     vsr("logger=mlflow", "hydra.run.dir=run")
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
@@ -30,6 +31,7 @@ def test_mlflow_writes_to_a_local_file(vsr, tmp_path):
     assert found["train/loss"] > 0
 
 
+@pytest.mark.slow
 def test_wandb_stays_offline(vsr, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     vsr("logger=wandb", "hydra.run.dir=run")

@@ -10,8 +10,8 @@ from torch import nn
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Batch, Degradation
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.vgg import IMAGENET_MEAN, IMAGENET_STD
 from vsr_lightning.models import FrameFusion
+from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD
 from vsr_lightning.published_code import PublishedProcedure, published_scores, score_constant
 from vsr_lightning.reporting.report import write_report
 

@@ -102,7 +102,9 @@ def test_perceptual_as_one_window_after_the_other_with_hooks_on_torchvisions_vgg
     torch.testing.assert_close(losses, expected, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("loss", [nn.MSELoss(), Perceptual("bundled", "published")])
+@pytest.mark.parametrize(
+    "loss", [nn.MSELoss(), pytest.param(Perceptual("bundled", "published"), marks=pytest.mark.slow)]
+)
 def test_the_trainer_adds_nothing_to_a_plain_loop_with_adam(loss, network, data):
     expected = _by_plain_loop(copy.deepcopy(network), loss, data, ADAM)
     torch.testing.assert_close(_by_trainer(network, loss, data, ADAM), expected, rtol=1e-5, atol=0)

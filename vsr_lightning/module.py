@@ -1,4 +1,4 @@
-"""Joins one network, one loss, the scores and the optimiser; the only file that knows Lightning's training hooks."""
+"""Joins one network, one loss, the scores and the optimizer; the only file that knows Lightning's training hooks."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
@@ -19,7 +19,7 @@ from vsr_lightning.utils.checks import check_number
 from vsr_lightning.utils.optimizer import make_optimizer
 
 RESERVED = re.compile("video|frame|epoch|step|loss(_.*)?")  # columns beside the metrics, in frames.csv and metrics.csv
-ENOUGH = 64  # pixels a side on which a metric shows whether it can score frames
+ENOUGH = 64  # pixels per side on which a metric shows whether it can score frames
 TRAIN_SCORES_EVERY = 10  # batches: SSIM costs as much as a small network's step, and the curve is as good
 
 
@@ -29,8 +29,8 @@ class SuperResolution(pl.LightningModule):
     Args:
         model: (B, T, C, h, w) low-res in [0, 1] -> (B, C, H, W) or (B, T, C, H, W); see :mod:`vsr_lightning.models`.
         loss: (prediction, target) -> scalar; see :mod:`vsr_lightning.losses`.
-        optimizer: parameters -> optimiser.
-        scheduler: optimiser -> learning-rate schedule, stepped every epoch.
+        optimizer: parameters -> optimizer.
+        scheduler: optimizer -> learning-rate schedule, stepped every epoch.
         luminance: whether PSNR and SSIM are of the luminance only, see :func:`vsr_lightning.metrics.frame_scores`.
         crop_border: pixels at each side of a frame that these two leave out.
         metrics: further metrics by name, beside :data:`vsr_lightning.metrics.METRICS`.

@@ -18,7 +18,7 @@ EXPLANATION = (
     "Why Table 1 reads 83 dB: the published code compares a prediction in 0..1, as a sigmoid leaves it, with a target "
     "in 0..255. The best that any network can do then is to answer close to 1 everywhere, and black is hardly worse. "
     "PSNR is summed over the six predicted frames of a ten-frame video and divided by the number of videos only, so "
-    "the 14 dB a frame that an empty picture scores on Moving MNIST are printed as six times that. The range of the "
+    "the 14 dB per frame that an empty picture scores on Moving MNIST are printed as six times that. The range of the "
     "target decided the table, not the loss: see the rows of the pictures that are 0 or 1 everywhere. The corrected "
     "procedure keeps prediction and target in one range and averages over frames."
 )

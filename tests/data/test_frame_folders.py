@@ -427,7 +427,9 @@ def test_a_run_on_vimeo_scores_the_fourth_frame_of_each_test_clip(vimeo, vsr, tm
     assert "Left out" not in (tmp_path / "report" / "report.md").read_text()
 
 
-@pytest.mark.parametrize(("unscored_frames", "scored"), [(0, range(7)), (3, range(3, 4))])
+@pytest.mark.parametrize(
+    ("unscored_frames", "scored"), [pytest.param(0, range(7), marks=pytest.mark.slow), (3, range(3, 4))]
+)
 def test_a_network_that_takes_clips_is_compared_with_bicubic_on_the_same_frames(
     vimeo, vsr, tmp_path, unscored_frames, scored
 ):

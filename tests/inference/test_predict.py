@@ -281,8 +281,14 @@ def test_bicubic_needs_no_run_and_takes_any_size(predict, tmp_path):
             r"the video has 3 frames, a window 5: give more, or temporal_padding=replicate",
         ),
         (["input=in.npy", "output=out.npy", "model=frame_fusion"], r"a network needs its weights: give run=FOLDER"),
-        (["input=in.npy", "output=out.npy", "run={run}", "data.frames=3"], r"data\.frames=3 is the run's own affair"),
-        (["input=in.npy", "output=out.npy", "run={run}", "++data.frames=3"], r"data\.frames=3 is the run's own affair"),
+        (
+            ["input=in.npy", "output=out.npy", "run={run}", "data.frames=3"],
+            r"data\.frames=3 is what the run was trained with",
+        ),
+        (
+            ["input=in.npy", "output=out.npy", "run={run}", "++data.frames=3"],
+            r"data\.frames=3 is what the run was trained with",
+        ),
         (["input=in.npy", "output=out.npy", "run=gone"], r"run=gone holds no run\.json"),
         (["input=in.npy", "output=in.npy/out.npy"], r"can't write .*choose another folder with output"),
         (["imput=in.npy", "output=out.npy"], r"there is no key imput: did you mean input\?"),

@@ -147,7 +147,7 @@ def test_sixteen_bit_frames_are_refused_not_cut_off(tmp_path):
 
 
 def test_frames_that_are_no_pictures_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"frames of \(64, 64, 2\) can't be written: give \(H, W\), grey, or"):
+    with pytest.raises(ValueError, match=r"frames of \(64, 64, 2\) can't be written: give \(H, W\), gray, or"):
         write_video(tmp_path / "made" / "clip.gif", _digits()[..., None].repeat(2, 3), 10)
     assert not list(tmp_path.iterdir())
 

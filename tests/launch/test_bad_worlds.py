@@ -83,6 +83,7 @@ def _load_slowly(cache, said):
     said.put(None)
 
 
+@pytest.mark.slow
 def test_of_two_processes_that_need_the_same_generated_set_one_makes_it(tmp_path):
     queues = [PROCESSES.Queue() for _ in range(2)]
     started = [PROCESSES.Process(target=_load_slowly, args=(tmp_path, queue)) for queue in queues]

@@ -16,7 +16,8 @@ from tests.support import assert_it_learns, compose_train
 from vsr_lightning.models import Bicubic, Deformable, FrameFusion, Recurrent, ResidualFusion
 from vsr_lightning.models import onednn_linear as linear
 from vsr_lightning.models.basicvsr_weights import our_name
-from vsr_lightning.models.spynet import IMAGENET, SPyNet, warp
+from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD
+from vsr_lightning.models.spynet import SPyNet, warp
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.utils.config import CONF
 
@@ -245,7 +246,7 @@ def _published_network(weights, clip):
         return F.conv2d(x, weight, weights[f"{name}.bias"], padding=weight.shape[-1] // 2)
 
     def flow(here, there):
-        (height, width), mean, std = here.shape[-2:], *(clip.new_tensor(IMAGENET[name]) for name in ("mean", "std"))
+        (height, width), mean, std = here.shape[-2:], *map(clip.new_tensor, (IMAGENET_MEAN, IMAGENET_STD))
         large = (32 * math.ceil(height / 32), 32 * math.ceil(width / 32))
         pair = [F.interpolate(image, large, mode="bilinear") for image in (here, there)]
         pair = [(image - mean[:, None, None]) / std[:, None, None] for image in pair]

@@ -92,8 +92,8 @@ def stopped(vsr, tmp_path, monkeypatch):
     ("signum", "step", "saved", "workers"),
     [
         (signal.SIGTERM, 9, 10, 0),
-        (signal.SIGTERM, 9, 10, 1),
-        (signal.SIGINT, 8, 9, 0),
+        pytest.param(signal.SIGTERM, 9, 10, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 8, 9, 0, marks=pytest.mark.slow),
         (signal.SIGINT, 11, 12, 0),
         (signal.SIGINT, 11, 12, 1),
     ],
@@ -114,7 +114,7 @@ def test_a_signal_saves_after_the_step_and_the_run_goes_on_from_there(
     assert not (tmp_path / "run/checkpoints" / PREVIOUS).exists()
 
 
-def test_an_interrupted_sweep_goes_on_with_what_is_unfinished(stopped, vsr, tmp_path, capsys):
+def test_an_interrupted_sweep_goes_on_with_what_is_unfinished(stopped, vsr, tmp_path, capsys, no_report):
     sweep = ("-m", "seed=0,1", "trainer.max_epochs=2")
     assert stopped(signal.SIGTERM, 5, *sweep) == 143
     (folder,) = (tmp_path / "runs").glob("*_sweep")

@@ -114,7 +114,7 @@ def test_a_run_whose_folder_was_moved_goes_on_as_if_it_was_not(train, tmp_path):
 def _own_videos(root):
     """Save videos in a folder; return the overrides of a small training on them, from the weights of an earlier one."""
     root.mkdir()
-    np.save(root / "my.npy", np.random.default_rng(0).integers(0, 256, (6, 20, 64, 64), np.uint8))
+    np.save(root / "my.npy", np.random.default_rng(0).integers(0, 256, (6, 8, 64, 64), np.uint8))
     return lambda place: (
         "data=video_file", f"data.path={place}my.npy", "data.train_videos=4", "data.test_videos=2", "data.batch_size=2",
         "model=frame_fusion_fig1", "model.widths=[2,4]", "trainer.accelerator=cpu", "trainer.max_epochs=3",
@@ -122,7 +122,7 @@ def _own_videos(root):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("absolute", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_working_folder_that_was_moved_with_its_data_goes_on(absolute, train, tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     command = _own_videos(old)
@@ -136,7 +136,7 @@ def test_a_working_folder_that_was_moved_with_its_data_goes_on(absolute, train, 
     assert not old.exists()
 
 
-def test_a_sweep_whose_folder_was_moved_goes_on_as_if_it_was_not(train, tmp_path):
+def test_a_sweep_whose_folder_was_moved_goes_on_as_if_it_was_not(train, tmp_path, no_report):
     old, new = tmp_path / "old", tmp_path / "new"
     command = _own_videos(old)
     sweep = ("init_from=null", "seed=0,1")
@@ -164,7 +164,7 @@ LEFT = (
 
 
 def test_a_command_of_another_run_is_refused_and_changes_nothing(train, tmp_path):
-    videos = np.random.default_rng(0).integers(0, 256, (6, 20, 64, 64), np.uint8)
+    videos = np.random.default_rng(0).integers(0, 256, (6, 8, 64, 64), np.uint8)
     np.save(tmp_path / "my.npy", videos)
     own = ("data=video_file", "data.path=my.npy", *(item for item in FOUR if item != "data.source=generated"),
            "loss=perceptual", "loss.layers=[relu1_1]", "data.train_videos=4")  # fmt: skip

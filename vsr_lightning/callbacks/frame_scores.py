@@ -6,7 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from vsr_lightning.runs.frames import Rows, write_frames
+from vsr_lightning.runs.frames import ScoreRows, write_frames
 
 
 class FrameScores(pl.Callback):
@@ -19,14 +19,14 @@ class FrameScores(pl.Callback):
         self.path = Path(path)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.rows: Rows = []
+        self.rows: ScoreRows = []
 
     def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
         columns = [values.tolist() for values in outputs.values()]
         self.rows += [dict(zip(outputs, values, strict=True)) for values in zip(*columns, strict=True)]
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        parts: list[Rows] = [[row for row in self.rows if row["video"] >= 0]] * trainer.world_size
+        parts: list[ScoreRows] = [[row for row in self.rows if row["video"] >= 0]] * trainer.world_size
         if trainer.world_size > 1:
             torch.distributed.all_gather_object(parts, parts[0])
         if trainer.is_global_zero:

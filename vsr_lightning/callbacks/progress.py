@@ -38,4 +38,4 @@ class EpochSummary(pl.Callback):
         scores = "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else done
         left = f"about {duration(seconds * (total - done))} left" if done < total else "next the test"
-        log.info("epoch %d/%d  %s  (%s an epoch, %s)", done, total, scores, duration(seconds), left)
+        log.info("epoch %d/%d  %s  (%s per epoch, %s)", done, total, scores, duration(seconds), left)

@@ -1,4 +1,4 @@
-"""Grey and colour videos in and out, a frame at a time: ``.npy``, a folder of PNG frames, GIF and MP4."""
+"""Gray and color videos in and out, one frame at a time: ``.npy``, a folder of PNG frames, GIF and MP4."""
 
 from vsr_lightning.inference.video_reader import Video, open_video, read_video
 from vsr_lightning.inference.video_writer import check_output, write_video

@@ -16,7 +16,7 @@ def predict_any_color(predict: Callable[[Tensor], Tensor], frames: Tensor, chann
     RGB network is given a gray frame three times, and its prediction is turned to gray.
 
     Args:
-        predict: (T, ``channels``, h, w) -> (T', ``channels``, H, W), the T' middle frames.
+        predict: (T, ``channels``, h, w) -> (T', ``channels``, H, W), the T' frames that it predicts.
         frames: (T, C, h, w) in [0, 1], with C = 1 or 3.
         channels: 1, 3, or None for a network that takes both.
     """

@@ -82,7 +82,7 @@ def _model(cfg: DictConfig, overrides: tuple[str, ...]) -> _Model:
             raise ValueError("a network needs its weights: give run=FOLDER or ckpt=FILE instead of model=")
         return _Model(network, cfg.data.frames, cfg.data, published or "bicubic")
     if theirs := [it for it in overrides if overridden(it).split(".")[0] in ("data", "model")]:
-        raise ValueError(f"{theirs[0]} is the run's own affair: leave it out, or leave out run= and ckpt=")
+        raise ValueError(f"{theirs[0]} is what the run was trained with: leave it out, or leave out run= and ckpt=")
     trained = load_run(cfg.run, cfg.ckpt)
     name = f"{trained.record['model']} under {trained.record['loss']}, {trained.epochs} epochs"
     return _Model(trained.network(), trained.record["data"]["frames"], trained.config.data, name)

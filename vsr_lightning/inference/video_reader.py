@@ -24,9 +24,9 @@ class Video:
 
     Attributes:
         path: where they are.
-        shape: of a frame, (H, W) grey or (H, W, 3) colour; uint8, or float as an ``.npy`` file has it.
+        shape: of a frame, (H, W) gray or (H, W, 3) color; uint8, or float as an ``.npy`` file has it.
         length: how many, None where the file does not tell.
-        fps: frames a second, None where the file does not tell.
+        fps: frames per second, None where the file does not tell.
         frames: begins to read.
     """
 
@@ -45,7 +45,7 @@ class Video:
 
 
 def open_video(path: Path) -> Video:
-    """Look at a video, grey or in colour; a GIF or MP4 is in colour where any of its frames is.
+    """Look at a video, gray or in color; a GIF or MP4 is in color where any of its frames is.
 
     Args:
         path: ``.npy`` (T, H, W) or (T, H, W, 3) of uint8, or of float in [0, 1]; a folder of PNG frames, in the order
@@ -148,7 +148,7 @@ def _open_mp4(path: Path) -> Video:
     with av.open(path) as file:
         stream = file.streams.video[0]
         length, fps = stream.frames or None, stream.average_rate or None
-        for frame in file.decode(stream):  # of a grey video all: it may begin in black
+        for frame in file.decode(stream):  # of a gray video all: it may begin in black
             shape = (frame.height, frame.width)[:: -1 if _quarters(frame) % 2 else 1]
             chroma = frame.reformat(format="yuv444p").to_ndarray()[1:].astype(np.int16) - 128
             if (abs(chroma) > 1).any():

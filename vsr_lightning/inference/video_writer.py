@@ -24,14 +24,14 @@ Rate = Fraction | float
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: Rate, first: int = 0) -> tuple[int, ...]:
     """Write frames as they come, by the name's suffix, and return the video's shape, (T, H, W) or (T, H, W, 3).
 
-    Without a suffix it is a folder of PNG frames. ``.npy`` and PNG are exact, GIF is where the frames are grey: in
-    colour each frame has a palette of 256. The file or folder is whole or not there.
+    Without a suffix it is a folder of PNG frames. ``.npy`` and PNG are exact, GIF is where the frames are gray: in
+    color each frame has a palette of 256. The file or folder is whole or not there.
     FileExistsError where there is something of that name, ValueError for another suffix or other frames.
 
     Args:
         path: where.
-        frames: (H, W) grey or (H, W, 3) colour each, uint8.
-        fps: frames a second of a ``.gif`` or ``.mp4``.
+        frames: (H, W) gray or (H, W, 3) color each, uint8.
+        fps: frames per second of a ``.gif`` or ``.mp4``.
         first: number of the first PNG frame.
     """
     check_output(path)
@@ -39,7 +39,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: Rate, first: int 
     begin = next(frames)  # before anything is made: what can't be computed leaves no folder behind
     shape = begin.shape
     if len(shape) != 2 and shape[2:] != (3,):
-        raise ValueError(f"frames of {shape} can't be written: give (H, W), grey, or (H, W, 3), colour")
+        raise ValueError(f"frames of {shape} can't be written: give (H, W), gray, or (H, W, 3), color")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     length = 0

@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vsr_lightning.utils.errors import RefusedError
+from vsr_lightning.utils.errors import holds_a_run
 
 RUNS = Path("runs")  # where conf/train.yaml puts them
 SWEEP_FILE, HYDRA_FILE = "multirun.yaml", ".hydra/hydra.yaml"  # what a sweep and a run were started with
@@ -15,9 +15,9 @@ WRITTEN_TO = ("dirpath", "path", "save_dir")
 
 
 def refuse_reuse(folder: Path, cfg: DictConfig) -> None:
-    """Raise :class:`RefusedError` for a folder in which something was started already, unless ``cfg`` resumes it."""
+    """Refuse a folder in which something was started already (RefusedError), unless ``cfg`` resumes it."""
     if not cfg.get("resume") and any((folder / name).exists() for name in (SWEEP_FILE, HYDRA_FILE, "run.json")):
-        raise RefusedError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
+        raise holds_a_run(folder)
 
 
 def claim(folder: Path, cfg: DictConfig) -> None:

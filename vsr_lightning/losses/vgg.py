@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights, WeightsEnum
 
+from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD
 from vsr_lightning.utils.download import download, verify
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,6 @@ def _vgg19_layers() -> dict[str, _Layer]:
     return layers
 
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LAYERS = _vgg19_layers()  # Simonyan and Zisserman 2015, configuration E
 
 

@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB, as networks trained on it take it
+
 
 def check_fit(
     low_res: Tensor, channels: int | None, frames: int | None = None, size: tuple[int, int] | None = None

@@ -1,4 +1,4 @@
-"""Neighbours aligned to the middle frame by deformable convolution, then fused."""
+"""Neighbours aligned to the center frame by deformable convolution, then fused."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ KERNEL, PADDING = 3, 1
 
 
 class Deformable(Network):
-    """Each frame's features are sampled where they match the middle frame's, then all are fused.
+    """Each frame's features are sampled where they match the center frame's, then all are fused.
 
     Alignment by modulated deformable convolution (Dai et al. 2017, Zhu et al. 2019) with offsets from the pair of
     frames, as in TDAN (Tian et al. 2020) at one scale. Any frame size.
@@ -60,12 +60,12 @@ class Deformable(Network):
 
     def fuse(self, encoded: Tensor) -> Tensor:
         """(B, frames, channels + width, h, w) -> (B, channels, H, W)."""
-        middle = encoded[:, encoded.shape[1] // 2]
+        center = encoded[:, encoded.shape[1] // 2]
         features = encoded[:, :, self.channels :]
-        pairs = torch.cat([features, middle[:, None, self.channels :].expand_as(features)], 2).flatten(0, 1)
+        pairs = torch.cat([features, center[:, None, self.channels :].expand_as(features)], 2).flatten(0, 1)
         aligned = self._aligned(features.flatten(0, 1), self.offsets(pairs))
         fused = self.fusion(torch.relu(aligned).unflatten(0, features.shape[:2]).flatten(1, 2))
-        return self.up(fused + self.blocks(fused)) + bicubic_upsample(middle[:, : self.channels], self.scale)
+        return self.up(fused + self.blocks(fused)) + bicubic_upsample(center[:, : self.channels], self.scale)
 
     def _aligned(self, features: Tensor, offsets_and_mask: Tensor) -> Tensor:
         offsets, weights = offsets_and_mask.float().split([2 * self.samples, self.samples], 1)

@@ -45,7 +45,7 @@ class FrameFusion(Network):
             raise ValueError(f"model.low_res={low_res} is too small for {sum(pools)} pools in model.pools")
         features = widths[-1] * encoded**2
         if features % MAP_WIDTH:
-            given = f"model.widths={list(widths)} and model.low_res={low_res} give {features} values a frame"
+            given = f"model.widths={list(widths)} and model.low_res={low_res} give {features} values per frame"
             raise ValueError(f"{given}, which can't be reshaped to (rows, {MAP_WIDTH}): change the last width")
         if init not in ("kaiming", "torch"):
             raise ValueError(f"model.init={init} is unknown: choose kaiming or torch")
@@ -58,8 +58,8 @@ class FrameFusion(Network):
         for before, after, pool in zip((channels, *widths), widths, pools, strict=False):
             layers += [conv3x3(before, after), *[nn.MaxPool2d(2)] * pool, nn.ELU()]
         self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Unflatten(1, (features // MAP_WIDTH, MAP_WIDTH)))
-        middle = (frames + 1) // 2
-        self.fusion = nn.Sequential(conv3x3(frames, middle), nn.ReLU(), conv3x3(middle, 1), nn.ReLU())
+        between = (frames + 1) // 2
+        self.fusion = nn.Sequential(conv3x3(frames, between), nn.ReLU(), conv3x3(between, 1), nn.ReLU())
         self.head = Linear(features, channels * (low_res * scale) ** 2)
         self.output = nn.Sigmoid() if output == "sigmoid" else nn.Identity()
         if init == "kaiming":

@@ -9,8 +9,8 @@ from vsr_lightning.models.network import Network
 class ResidualFusion(Network):
     """Early fusion: the window's frames as channels, residual blocks at low resolution, pixel shuffle, a bicubic skip.
 
-    Blocks without batch normalisation and upsampling by sub-pixel convolution after EDSR (Lim et al. 2017). Any frame
-    size; the network predicts what bicubic upsampling of the middle frame lacks, and starts close to that.
+    Blocks without batch normalization and upsampling by sub-pixel convolution after EDSR (Lim et al. 2017). Any frame
+    size; the network predicts what bicubic upsampling of the center frame lacks, and starts close to that.
 
     Args:
         width: channels of the blocks.
@@ -31,5 +31,5 @@ class ResidualFusion(Network):
         """(B, frames, channels, h, w) -> (B, channels, H, W); not bounded, the scores clamp."""
         check_fit(low_res, self.channels, self.frames)
         features = self.first(low_res.flatten(1, 2))
-        middle = low_res[:, low_res.shape[1] // 2]
-        return self.up(features + self.blocks(features)) + bicubic_upsample(middle, self.scale)
+        center = low_res[:, low_res.shape[1] // 2]
+        return self.up(features + self.blocks(features)) + bicubic_upsample(center, self.scale)

@@ -7,9 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import normalize
 
-from vsr_lightning.models.blocks import init_near_zero
-
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}  # as the published network sees RGB
+from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD, init_near_zero
 
 
 class SPyNet(nn.Module):
@@ -18,7 +16,7 @@ class SPyNet(nn.Module):
     Six levels, width 32 and kernel 7 is the published network. It starts close to no motion.
 
     Args:
-        channels: of a frame, 1 or 3; RGB is normalised as ImageNet is.
+        channels: of a frame, 1 or 3; RGB is normalized as ImageNet is.
         levels: of the pyramid, each half as large as the next.
         width: channels of a level's first convolution; then twice, once and half as many, and two.
         kernel: size of the convolutions, odd.
@@ -35,7 +33,7 @@ class SPyNet(nn.Module):
             self.levels.append(nn.Sequential(*layers, last))
 
     def along(self, clip: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the flows between neighbours of (B, T, C, h, w): T - 1 to the next frame, T - 1 to the one before."""
+        """Return the flows between neighbors of (B, T, C, h, w): T - 1 to the next frame, T - 1 to the one before."""
         here, there = clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1)
         if not len(here):
             return [], []
@@ -46,7 +44,9 @@ class SPyNet(nn.Module):
         """(N, C, h, w) each -> (N, 2, h, w): how far right and down in ``there`` each pixel of ``here`` is found."""
         size, step = here.shape[-2:], 2 ** (len(self.levels) - 1)
         whole = [-(-side // step) * step for side in size]  # that halves evenly all the way down
-        pair = [normalize(image, **IMAGENET) if image.shape[1] == 3 else image for image in (here, there)]
+        if here.shape[1] == 3:  # as the published network sees RGB
+            here, there = (normalize(image, IMAGENET_MEAN, IMAGENET_STD) for image in (here, there))
+        pair = [here, there]
         pyramid = [[F.interpolate(image, whole, mode="bilinear", align_corners=False) for image in pair]]
         for _ in self.levels[1:]:
             pyramid.insert(0, [F.avg_pool2d(image, 2) for image in pyramid[0]])

@@ -70,7 +70,7 @@ def perception_distortion_figure(group: Group, score: str) -> Figure:
     conditions = [it for it in group.conditions if len(it.scores("psnr")) and len(it.scores(score))]
     models = list(dict.fromkeys(condition.results[0].record["model"] for condition in conditions))
     names = [condition.label.removeprefix(f"{condition.results[0].record['model']} ") for condition in conditions]
-    kinds = list(dict.fromkeys(names))  # what was trained on has a colour, each network a marker
+    kinds = list(dict.fromkeys(names))  # what was trained on has a color, each network a marker
     for condition, name in zip(conditions, names, strict=True):
         first = condition.results[0]
         marker = MARKERS[models.index(first.record["model"]) % len(MARKERS)]

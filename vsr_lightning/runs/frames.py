@@ -9,10 +9,10 @@ import numpy as np
 from vsr_lightning.utils.files import write_text
 
 FRAMES_FILE = "frames.csv"
-Rows = list[dict[str, float]]
+ScoreRows = list[dict[str, float]]
 
 
-def write_frames(path: Path, rows: Rows) -> None:
+def write_frames(path: Path, rows: ScoreRows) -> None:
     """Write rows of equal keys as csv."""
     buffer = io.StringIO()
     table = [[row[name] for name in rows[0]] for row in rows]

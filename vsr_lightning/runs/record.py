@@ -23,7 +23,7 @@ from vsr_lightning.losses.vgg import Features, load_features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.migrate import FORMAT, upgrade_record
 from vsr_lightning.runs.provenance import environment
-from vsr_lightning.utils.errors import Interrupted, RefusedError, one_line
+from vsr_lightning.utils.errors import Interrupted, RefusedError, holds_a_run, one_line
 from vsr_lightning.utils.files import write_json
 
 RUN_FILE = "run.json"
@@ -53,10 +53,10 @@ def recorded(
 
     try:
         if lock and before is None and any((folder / name).exists() for name in (RUN_FILE, file)):
-            raise RefusedError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
+            raise holds_a_run(folder)
         record["config"] = OmegaConf.to_container(cfg, resolve=True)
         _check_values(cfg)
-        # 0 workers are the fastest here, a folder is refused where it matters, and LeafSpec is Lightning's own affair
+        # 0 workers are the fastest here, a folder is refused where it matters, and LeafSpec is used by Lightning itself
         warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty|LeafSpec)")
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         yield record

@@ -63,7 +63,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-@lru_cache  # the jobs of a sweep neither wait again nor see different worlds
+@lru_cache  # the jobs of a sweep do not wait again, and all get the same answer
 def reachable(url: str, seconds: float = CONNECT_SECONDS) -> bool:
     """Tell within ``seconds`` whether the host of ``url`` takes a connection, name look-up included."""
     parts = urlsplit(url)

@@ -19,6 +19,11 @@ class RefusedError(ValueError):
     """The folder belongs to another run, or to another process; nothing is changed there."""
 
 
+def holds_a_run(folder: object) -> RefusedError:
+    """Return the error of a command that would write to a folder in which something was started already."""
+    return RefusedError(f"{folder} holds a run already: choose another hydra.run.dir or hydra.sweep.dir")
+
+
 class Interrupted(BaseException):
     """A signal, ``signum``, asked the run to stop; what it needs to go on is saved."""
 

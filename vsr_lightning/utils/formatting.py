@@ -58,7 +58,7 @@ def with_interval(mean: float, low: float, high: float) -> str:
 
 
 def with_spread(mean: float, sd: float) -> str:
-    """Return ``mean ± sd`` with as many digits as tell something, and as show a digit of the spread."""
+    """Return ``mean ± sd`` with as many digits as are significant, and at least one of the spread."""
     if math.isnan(mean):
         return "-"
     digits = 2 if abs(mean) >= 10 else 3 if abs(mean) >= 0.01 else 6

@@ -76,7 +76,7 @@ def open_clips(root: Path, parts: Parts, gray: bool, name: str) -> ClipFolders:
         with _opened(root / folder / files[number][0]) as image:
             clips[number] = Clip(folder, files[number], (image.height, image.width))
     split = " and ".join(f"{len(numbered)} clips to {part}" for part, numbered in parts.items())
-    found = f"{name} in {root}, {'grey' if gray else 'RGB'}: {split}, {sum(map(len, files.values())):,} frames"
+    found = f"{name} in {root}, {'gray' if gray else 'RGB'}: {split}, {sum(map(len, files.values())):,} frames"
     description = f"{found}; the checksum is over the split and the frames' paths and sizes"
     return ClipFolders(root, parts, clips, gray, f"{name} {checksum[:8]}", description, checksum)
 
