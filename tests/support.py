@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +79,13 @@ def small_features() -> Features:
     return Features(layers, "small", "0" * 64)
 
 
-def train_in(folder: Path, *args: str) -> None:
-    """Run ``python -m vsr_lightning.train`` in this process, from this folder."""
+def train_in(folder: Path, *args: str, command: str = "train") -> None:
+    """Run ``python -m vsr_lightning.train``, or another command, in this process, from this folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("HYDRA_FULL_ERROR", "0")
-        patch.setattr(sys, "argv", ["train", *args])
-        run_cli(main)
+        patch.setattr(sys, "argv", [command, *args])
+        run_cli(import_module(f"vsr_lightning.{command}").main, command)
 
 
 @pytest.fixture(scope="session")
