@@ -25,7 +25,8 @@ test: $(STAMP) ## run the tests (minutes)
 	$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: $(STAMP) ## all tests, also those that kill processes and start several, with coverage (a quarter of an hour)
-	$(PYTEST) --cov --cov-report=term $(ARGS)
+	$(PYTEST) -m "not slow" --cov --cov-report=term $(ARGS)
+	$(PYTEST) -m slow $(ARGS)
 
 paper: $(STAMP) ## the paper, strictly: published data, ImageNet features, 50 epochs (a GPU, or hours)
 	$(RUN) -m vsr_lightning.train -m loss=mse,perceptual experiment=paper $(ARGS)

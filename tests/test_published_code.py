@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.support import TINY
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Batch, Degradation
 from vsr_lightning.losses import Perceptual
@@ -104,7 +105,8 @@ def test_a_constant_picture_scores_what_the_formula_says():
 
 @pytest.mark.slow
 def test_the_experiment_scores_what_an_empty_picture_does_and_the_report_says_so(vsr, tmp_path):
-    vsr("-m", "loss=mse,perceptual", "experiment=published_code", "hydra.sweep.dir=published")
+    small = [override for override in TINY if "frame_range" not in override]
+    vsr("-m", *small, "loss=mse,perceptual", "experiment=published_code", "hydra.sweep.dir=published", tiny=False)
     vsr("-m", "loss=mse,perceptual", "trainer.max_epochs=1", "hydra.sweep.dir=corrected")
     run = json.loads(next((tmp_path / "published").glob("0_*/run.json")).read_text())
     config = run["config"]

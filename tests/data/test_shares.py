@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tests.launch.test_processes import run
+from tests.support import train_in
 from vsr_lightning.data import VideoFile
 from vsr_lightning.data.loader import PlanSampler
 from vsr_lightning.degradation import Degradation
@@ -69,10 +70,10 @@ def test_training_refuses_a_device_without_a_window(data):
 def test_processes_score_what_one_process_does(tmp_path):
     np.save(tmp_path / "own.npy", np.random.default_rng(0).integers(0, 256, (6, 7, 16, 16), np.uint8))
     for videos, devices in ((5, 2), (1, 3)):
-        for number in (1, devices):
-            run(tmp_path, "-m", "vsr_lightning.evaluate", "data=video_file", "data.path=own.npy", "trainer=ddp",
-                f"data.test_videos={videos}", f"trainer.devices={number}", "trainer.accelerator=cpu",
-                f"hydra.run.dir={videos}_on_{number}")  # fmt: skip
+        given = ("data=video_file", "data.path=own.npy", f"data.test_videos={videos}", "trainer.accelerator=cpu")
+        train_in(tmp_path, *given, f"hydra.run.dir={videos}_on_1", command="evaluate")
+        run(tmp_path, "-m", "vsr_lightning.evaluate", *given, "trainer=ddp", f"trainer.devices={devices}",
+            f"hydra.run.dir={videos}_on_{devices}")  # fmt: skip
         one, several = (tmp_path / f"{videos}_on_{number}" for number in (1, devices))
         scores = [json.loads((folder / "metrics.json").read_text())["scores"] for folder in (one, several)]
         assert scores[1] == pytest.approx(scores[0], rel=1e-5)

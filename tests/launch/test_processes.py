@@ -47,11 +47,10 @@ def start(folder, *arguments):
     )
 
 
-def run(folder, *arguments, code=0):
+def run(folder, *arguments):
     process = start(folder, *arguments)
-    out, errors = process.communicate()
-    assert process.returncode == code, errors
-    return out + errors
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
 
 
 def record(run):
@@ -59,7 +58,7 @@ def record(run):
 
 
 def assert_equal_scores(two, one):
-    assert record(two)["scores"] == pytest.approx(record(one)["scores"], rel=1e-5, abs=1e-6)
+    assert record(two)["scores"] == pytest.approx(record(one)["scores"], rel=1e-4, abs=1e-6)
     a, b = (read_frames(folder / "frames.csv") for folder in (two, one))
     assert all(np.array_equal(a[name], b[name]) for name in ("video", "frame"))
     assert all(a[name] == pytest.approx(b[name], rel=1e-3, abs=1e-4, nan_ok=True) for name in b)
@@ -113,10 +112,13 @@ def test_torchrun_starts_the_processes_of_one_run(tmp_path, one):
     assert (folder / "train.log").read_text().count(" epoch ") == 2
 
 
-@pytest.mark.slow
-def test_torchrun_around_a_sweep_is_refused(tmp_path):
-    out = run(tmp_path, *TORCHRUN, *TRAIN, "-m", *TINY, *TWO, code=1)
-    assert "-m under torchrun or srun would run the sweep once per process" in out
+@pytest.mark.parametrize("variables", [{"TORCHELASTIC_RUN_ID": "none"}, {"SLURM_NTASKS": "2", "SLURM_PROCID": "0"}])
+def test_torchrun_or_srun_around_a_sweep_is_refused(variables, vsr, monkeypatch, capsys):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match="1 of the jobs failed"):
+        vsr("-m", *TWO)
+    assert "-m under torchrun or srun would run the sweep once per process" in capsys.readouterr().out
 
 
 @pytest.mark.slow

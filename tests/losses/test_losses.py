@@ -50,6 +50,7 @@ def test_the_record_names_all_features_that_a_sum_looks_through(small_features):
     assert both["name"] == "small + other"
     assert both["checksum"] not in (small_features.checksum, other.checksum)
     assert features_of(WeightedSum({"mse": 1}, {"mse": torch.nn.MSELoss})) is None
+    assert features_of(alexnet(weights=None)) is None  # torchvision's networks have features of another kind
 
 
 def test_charbonnier_is_the_formula(images):

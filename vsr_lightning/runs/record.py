@@ -123,8 +123,8 @@ def in_checkpoint(record: dict[str, Any]) -> dict[str, Any]:
 
 def features_of(loss: nn.Module) -> dict[str, str] | None:
     """Return name and checksum of the features that a loss looks through; of a sum with several, of all of them."""
-    features: list[Features] = [it.features for it in loss.modules() if hasattr(it, "features")]  # type: ignore[misc]
-    found = list({it.checksum: it for it in features}.values())
+    parts = (getattr(part, "features", None) for part in loss.modules())
+    found = list({it.checksum: it for it in parts if isinstance(it, Features)}.values())
     if len(found) < 2:
         return _identity(*found) if found else None
     name, checksum = (" + ".join(getattr(it, key) for it in found) for key in ("name", "checksum"))
