@@ -1,7 +1,6 @@
 """Train and score: ``train`` takes objects, ``run_job`` makes them from a config and records what happened."""
 
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ from vsr_lightning.callbacks.last_checkpoint import newest_checkpoint, rewind, s
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.checkpoint import PREVIOUS, check_checkpoint, load_weights
-from vsr_lightning.runs.comparable import PLACES, first_difference, leaves
+from vsr_lightning.runs.comparable import first_difference
 from vsr_lightning.runs.provenance import add_resume, environment
 from vsr_lightning.runs.record import RUN_FILE, describe, in_checkpoint, read_record, recorded, write_record
 from vsr_lightning.utils.errors import ERROR_FILE, RefusedError
 
 log = logging.getLogger(__name__)
+CONFIG_FILE, RESUMED_FILE = ".hydra/config.yaml", ".hydra/resumed.yaml"  # of a run's start, and of its last resume
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
         before = read_record(job.folder) if (job.folder / RUN_FILE).exists() else {}  # stopped before it wrote one
         _refuse_another(before, about | {"config": OmegaConf.to_container(cfg, resolve=True)}, job.folder)
         if before.get("status") == "finished":
-            _save_places(cfg, job.folder)
+            _save_config(cfg, job.folder)
             log.info("%s has finished before: left as it is", job.folder)
             return before["scores"]
     with recorded(job.folder, cfg, about, before=before) as record:
@@ -104,11 +104,11 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
         if before is not None:
             _refuse_another(before, record, job.folder)
             ckpt_path = _resume(job.folder, module, trainer, record) or ckpt_path
-            _save_places(cfg, job.folder)
+            _save_config(cfg, job.folder)
         elif ckpt_path:
             check_checkpoint(ckpt_path, module, record, trainer.max_epochs)
-        if ckpt_path:
-            record["earlier_s"] = seconds_before(ckpt_path)
+        unsaved = (before or {}).get("wall_time_s", 0)  # of a run from before checkpoints had it
+        record["earlier_s"] = seconds_before(ckpt_path, unsaved) if ckpt_path else 0
         module.provenance = in_checkpoint(record)
         write_record(job.folder, record)
         log.info("%s under %s, on %s", job.model, job.loss or "no loss", record["data"]["name"])
@@ -132,16 +132,17 @@ def _refuse_another(before: dict[str, Any], now: dict[str, Any], folder: Path) -
 
 
 @rank_zero_only
-def _save_places(cfg: DictConfig, folder: Path) -> None:
-    """Save where files lie now, if they were moved, in the run's config; bicubic at a sweep's end reads it."""
-    path = folder / ".hydra" / "config.yaml"
-    if path.exists():
-        before, saved = OmegaConf.load(path), OmegaConf.load(path)
-        for key, value in leaves(OmegaConf.to_container(cfg)):  # type: ignore[arg-type]
-            if re.fullmatch(PLACES, key):
-                OmegaConf.update(saved, key, value)
-        if saved != before:
-            OmegaConf.save(saved, path)
+def _save_config(cfg: DictConfig, folder: Path) -> None:
+    """Save the config of a resume beside that of the start: files may have been moved, and names have changed."""
+    before, now = last_config(folder), OmegaConf.merge(cfg, {"resume": None})
+    if before not in (None, now):
+        OmegaConf.save(now, folder / RESUMED_FILE)
+
+
+def last_config(folder: Path) -> Any:
+    """Return the config that a run was started with, or was last resumed with; None if none is there."""
+    files = [folder / name for name in (RESUMED_FILE, CONFIG_FILE)]
+    return next((OmegaConf.load(path) for path in files if path.exists()), None)
 
 
 def _resume(folder: Path, module: SuperResolution, trainer: Trainer, record: dict[str, Any]) -> str | None:

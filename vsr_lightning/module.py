@@ -50,8 +50,9 @@ class SuperResolution(pl.LightningModule):
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         super().__init__()
-        if wrong := [name for name in metrics or () if not name.isidentifier() or RESERVED.fullmatch(name)]:
-            rule = "letters, digits and _ that don't begin with a digit, and neither video, frame nor loss"
+        names = [str(name) for name in metrics or ()]
+        if wrong := [name for name in names if not name.isidentifier() or RESERVED.fullmatch(name)]:
+            rule = "a Python name other than video, frame, epoch, step, loss or loss_NAME"
             raise ValueError(f"module.metrics has {wrong[0]!r}, which can't name a column of scores: choose {rule}")
         if taken := sorted(METRICS.keys() & (metrics or {})):
             raise ValueError(f"module.metrics.{taken[0]} has the name of another metric: choose another name")

@@ -218,6 +218,12 @@ def test_a_run_whose_data_name_neither_window_nor_degradation_is_taken(vsr, pred
     write_video(tmp_path / "in.npy", low_res, 10)
     predict("run=run", "input=in.npy", "output=out.npy")
     assert np.load(tmp_path / "out.npy").shape == (16, 64, 64)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    del record["data"]  # as of a run that failed early
+    record["config"]["data"]["frames"] = 3
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    predict("run=run", "input=in.npy", "output=three.npy")
+    assert np.load(tmp_path / "three.npy").shape == (18, 64, 64)
 
 
 def test_a_video_that_breaks_off_leaves_nothing(predict, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.errors import InstantiationException
 
 from tests.support import PROCESSES, TINY
 from vsr_lightning import predict
@@ -38,6 +39,16 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not(key, vsr, tmp_path
     with pytest.raises(SystemExit, match=r"error: .*evil\.pth is not a"):
         vsr("loss=perceptual", f"{key}={tmp_path}/evil.pth")
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("hint", ["", ". Did you mean 'test_videos'?"])  # Python 3.13 gives one
+def test_a_key_that_a_class_does_not_take_is_named_and_a_mistake_in_code_stays_one(hint):
+    error = InstantiationException("Error in call to target 'vsr_lightning.data.MovingMNIST':\nTypeError(...)")
+    error.__cause__ = TypeError(f"VideoData.__init__() got an unexpected keyword argument 'tets_videos'{hint}")
+    assert one_line(error) == "MovingMNIST takes no tets_videos: correct the key, or leave it out"
+    assert one_line(error.__cause__) == "VideoData takes no tets_videos: correct the key, or leave it out"
+    mistake = TypeError(f"forward() got an unexpected keyword argument 'mask'{hint}")
+    assert one_line(mistake) == f"TypeError: {mistake}"
 
 
 def test_a_full_disk_ends_in_one_line_keeps_the_last_checkpoint_and_the_run_goes_on_with_room(vsr, tmp_path):

@@ -59,6 +59,7 @@ def record(run):
 
 def assert_equal_scores(two, one):
     assert record(two)["scores"] == pytest.approx(record(one)["scores"], rel=1e-4, abs=1e-6)
+    assert record(two)["tested_frames"] == record(one)["tested_frames"]
     a, b = (read_frames(folder / "frames.csv") for folder in (two, one))
     assert all(np.array_equal(a[name], b[name]) for name in ("video", "frame"))
     assert all(a[name] == pytest.approx(b[name], rel=1e-3, abs=1e-4, nan_ok=True) for name in b)

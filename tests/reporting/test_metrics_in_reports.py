@@ -74,7 +74,7 @@ def test_a_metric_cannot_take_the_name_of_another():
         SuperResolution(torch.nn.Identity(), torch.nn.MSELoss(), metrics={"psnr": METRICS["ssim"]})
 
 
-@pytest.mark.parametrize("name", ["video", "frame", "loss", "loss_fft", "my-metric", "2nd", "a b", ""])
+@pytest.mark.parametrize("name", ["video", "frame", "epoch", "step", "loss", "loss_fft", "my-metric", "2nd", "a b", ""])
 def test_a_metric_cannot_have_a_name_that_is_no_column_of_its_own(name):
     with pytest.raises(ValueError, match=rf"module\.metrics has '{name}', which can't name a column of scores: choose"):
         SuperResolution(torch.nn.Identity(), torch.nn.MSELoss(), metrics={name: METRICS["ssim"]})

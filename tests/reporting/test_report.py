@@ -16,6 +16,7 @@ from vsr_lightning.reporting.report import write_report
 from vsr_lightning.reporting.results import Condition, Result, comparable, read_results
 from vsr_lightning.reporting.score_table import write_table
 from vsr_lightning.reporting.statistics import by_video, paired_difference, pairs
+from vsr_lightning.runs import comparable as grouping
 from vsr_lightning.runs.frames import write_frames
 from vsr_lightning.utils.files import write_json
 from vsr_lightning.utils.formatting import with_interval, with_spread
@@ -237,6 +238,17 @@ def test_a_report_leaves_nothing_of_an_earlier_one(sweep, tmp_path):
     assert not (tmp_path / "report" / "table_1_b.csv").exists()
     assert (tmp_path / "report" / "table_1.csv").exists()
     assert (tmp_path / "report" / "mine.csv").exists()
+
+
+@pytest.mark.parametrize(("trainer", "told"), [
+    ({}, "all"), ({"limit_test_batches": 1.0}, "all"), ({"limit_test_batches": 1}, "24"),
+    ({"limit_test_batches": 0.5}, "24"), ({"limit_test_batches": 1.0, "fast_dev_run": True}, "24"),
+])  # fmt: skip
+def test_a_record_says_which_share_of_the_frames_was_tested(trainer, told):
+    record = {"config": {"trainer": trainer}, "tested_frames": 24}
+    assert grouping.test_key(record)["tested frames"] == told
+    unfinished = grouping.test_key({"config": {"trainer": trainer}})
+    assert unfinished.get("tested frames") == ("all" if told == "all" else None)
 
 
 def test_a_video_without_a_score_is_left_out_of_the_difference(tmp_path):

@@ -90,4 +90,6 @@ def test_todays_names_stay_even_where_they_are_old_ones_of_something_else():
     assert upgrade_record(record) == record
     checkpoint = {"provenance": {"format": FORMAT}, "state_dict": {"model.back.weight": 0}}
     assert upgrade_weights(checkpoint) == checkpoint["state_dict"]
-    assert set(upgrade_weights({"state_dict": checkpoint["state_dict"]})) == {"model.backward_trunk.weight"}
+    assert upgrade_weights({"provenance": {}, "state_dict": checkpoint["state_dict"]}) == checkpoint["state_dict"]
+    old = {"provenance": {"model": "recurrent"}, "state_dict": checkpoint["state_dict"]}
+    assert set(upgrade_weights(old)) == {"model.backward_trunk.weight"}

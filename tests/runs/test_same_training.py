@@ -144,6 +144,8 @@ def test_a_sweep_whose_folder_was_moved_goes_on_as_if_it_was_not(train, tmp_path
     train("-m", *command(f"{old}/"), *sweep, "hydra.sweep.dir=sweep", cwd=old, stop="sweep/1_")
     old.rename(new)
     (new / "sweep").rename(new / "elsewhere")
+    for saved in (new / "elsewhere").glob("*/.hydra/config.yaml"):  # as if names had changed since
+        saved.write_text(saved.read_text().replace("crop_border", "border"))
     train("-m", *command(f"{new}/"), *sweep, "resume=elsewhere", cwd=new)
     first, second, bicubic = sorted(path.parent.name for path in (new / "whole").glob("*/run.json"))
     for name in (first, second):
@@ -223,7 +225,10 @@ def test_a_run_that_saved_nothing_starts_over_and_names_the_code_that_trained_it
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         path.unlink()
     run = _record(tmp_path / "run")
-    (tmp_path / "run" / "run.json").write_text(json.dumps(run | {"git": {"commit": "older", "dirty": False}}))
+    (tmp_path / "run" / "run.json").write_text(
+        json.dumps(run | {"git": {"commit": "older", "dirty": False}, "earlier_s": 1000})
+    )
     train(*FOUR, "resume=run")
+    assert _record(tmp_path / "run")["wall_time_s"] < 1000
     assert _record(tmp_path / "run")["git"] == run["git"]
     assert "resumed" not in _record(tmp_path / "run")

@@ -141,9 +141,9 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def seconds_before(checkpoint: str) -> float:
-    """Return how long the training up to a checkpoint took, in seconds; 0 if that was not saved."""
-    return float(_state(checkpoint).get("seconds", 0))
+def seconds_before(checkpoint: str, unsaved: float = 0) -> float:
+    """Return how long the training up to a checkpoint took, in seconds; ``unsaved`` if it does not say."""
+    return float(_state(checkpoint).get("seconds", unsaved))
 
 
 def rewind(folder: Path, checkpoint: Path | None) -> None:

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from safetensors.torch import save
 
+from vsr_lightning.callbacks.last_checkpoint import seconds_before
 from vsr_lightning.experiment import make_trainer, score
 from vsr_lightning.feature_network.digit_frames import DigitFrames
 from vsr_lightning.feature_network.recognition import VGG19, Recognition
@@ -36,6 +37,7 @@ def pretrain(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> 
         write_record(folder, record)
         if cfg.ckpt_path:
             check_recipe(cfg.ckpt_path, record["config"])
+            record["earlier_s"] = seconds_before(cfg.ckpt_path)
         trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path, weights_only=True)
         record.update(epochs=trainer.current_epoch, steps=trainer.global_step)
         if trainer.is_global_zero:  # before the test, so that nothing is lost if that fails

@@ -85,7 +85,9 @@ def _model(cfg: DictConfig, overrides: tuple[str, ...]) -> _Model:
         raise ValueError(f"{theirs[0]} is what the run was trained with: leave it out, or leave out run= and ckpt=")
     trained = load_run(cfg.run, cfg.ckpt)
     name = f"{trained.record['model']} under {trained.record['loss']}, {trained.epochs} epochs"
-    return _Model(trained.network(), trained.record["data"]["frames"], trained.config.data, name)
+    data = trained.config.data
+    used = trained.record.get("data") or data  # a run that failed early has not recorded what it used
+    return _Model(trained.network(), used["frames"], data, name)
 
 
 def _predicted(

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from vsr_lightning.launch.folders import check_resumable, newest
+from vsr_lightning.launch.folders import check_resumable, newest, was_used
 from vsr_lightning.utils.config import CONF
 
 PARSER = OverridesParser.create()
@@ -51,7 +51,7 @@ class Arguments:
         if chosen == "auto":
             if folders := _given(self.overrides, f"{key}="):
                 folder = Path(str(PARSER.parse_override(folders[-1]).value()))
-                if folder.is_dir():
+                if was_used(folder):
                     check_resumable(folder, self.command, self.sweep)
                 return folder  # whether something was started there or not
             if chosen := newest(self.overrides, self.command, self.sweep):

@@ -16,8 +16,13 @@ WRITTEN_TO = ("dirpath", "path", "save_dir")
 
 def refuse_reuse(folder: Path, cfg: DictConfig) -> None:
     """Refuse a folder in which something was started already (RefusedError), unless ``cfg`` resumes it."""
-    if not cfg.get("resume") and any((folder / name).exists() for name in (SWEEP_FILE, HYDRA_FILE, "run.json")):
+    if not cfg.get("resume") and was_used(folder):
         raise holds_a_run(folder)
+
+
+def was_used(folder: Path) -> bool:
+    """Return whether a run or a sweep was started in the folder."""
+    return any((folder / name).exists() for name in (SWEEP_FILE, HYDRA_FILE, "run.json"))
 
 
 def claim(folder: Path, cfg: DictConfig) -> None:

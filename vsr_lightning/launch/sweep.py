@@ -60,7 +60,7 @@ def finish_sweep(folder: Path) -> None:
 
 def score_bicubic(folder: Path) -> None:
     """Run ``model=bicubic`` once for each test set that the sweep's other runs were scored on."""
-    from vsr_lightning.experiment import Job, run_job
+    from vsr_lightning.experiment import Job, last_config, run_job
     from vsr_lightning.runs.comparable import test_key, trained
     from vsr_lightning.runs.record import RUN_FILE, read_runs
 
@@ -72,7 +72,7 @@ def score_bicubic(folder: Path) -> None:
         done.append(test_key(record))
         place = folder / ("bicubic" if len(done) == 1 else f"bicubic_{len(done)}")
         place.mkdir(exist_ok=True)
-        cfg = OmegaConf.load(path / ".hydra" / "config.yaml")
+        cfg = last_config(path)
         assert isinstance(cfg, DictConfig)
         cfg.update(model=OmegaConf.load(CONF / "model/bicubic.yaml"), loss=OmegaConf.load(CONF / "loss/mse.yaml"))
         cfg.update(ckpt_path=None, init_from=None, resume=str(place) if (place / RUN_FILE).exists() else None)

@@ -1,4 +1,4 @@
-"""Neighbours aligned to the center frame by deformable convolution, then fused."""
+"""Neighbors aligned to the center frame by deformable convolution, then fused."""
 
 import torch
 from torch import Tensor, nn

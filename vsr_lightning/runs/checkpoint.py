@@ -65,10 +65,13 @@ def load_checkpoint(path: str, key: str = "ckpt_path") -> dict[str, Any]:
 
 
 def finished_epochs(checkpoint: dict[str, Any]) -> int:
-    """Return how many whole epochs a checkpoint was trained for; its ``epoch`` is the one that it was saved in."""
-    if loops := checkpoint.get("loops"):
-        return int(loops["fit_loop"]["epoch_progress"]["current"]["processed"])
-    return int(checkpoint["epoch"]) + 1  # weights only, which are saved at the end of an epoch
+    """Return how many epochs a checkpoint was trained for to their end; its ``epoch`` is that in which it was saved."""
+    if not (loops := checkpoint.get("loops")):
+        return int(checkpoint["epoch"]) + 1
+    epochs, batches = (loops["fit_loop"][key] for key in ("epoch_progress", "epoch_loop.batch_progress"))
+    # after the last batch, validation and its callbacks come before the epoch is counted
+    counted_soon = batches["is_last_batch"] and epochs["current"]["started"] > epochs["current"]["processed"]
+    return int(epochs["current"]["processed"]) + int(counted_soon)
 
 
 def check_checkpoint(path: str, module: SuperResolution, record: dict[str, Any], max_epochs: int | None = None) -> None:

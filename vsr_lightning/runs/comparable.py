@@ -16,8 +16,9 @@ SCORING = (
 )
 # of these, where files lie and how they are read (their checksums are the identity of data and features), and what is
 # scored in addition
-PLACES = r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features"
-NEITHER = re.compile(rf"{PLACES}|module\.metrics(\..+)?")
+NEITHER = re.compile(
+    r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features|module\.metrics(\..+)?"
+)
 
 
 def leaves(config: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -112,12 +113,17 @@ def test_key(record: Mapping[str, Any]) -> dict[str, str]:
     data, config = (record.get(name) or {} for name in ("data", "config"))
     degradation = data.get("degradation") or {}
     size = degradation.get("kernel_size")
-    limit = (config.get("trainer") or {}).get("limit_test_batches", 1.0)
+    trainer = config.get("trainer") or {}
+    limit = trainer.get("fast_dev_run") or trainer.get("limit_test_batches")
+    tested = {"tested frames": "all"}
+    if limit is not None and not (isinstance(limit, float) and limit == 1):
+        # one that is not finished has not counted them
+        tested = {"tested frames": str(record["tested_frames"])} if "tested_frames" in record else {}
     return {
         "data": _named(data),
         "test videos": str(data.get("test_videos")),
         "scored frames": str(data.get("scored")),
-        "tested frames": "all" if limit in (1.0, None) else str(record.get("tested_frames", f"{limit} batches")),
+        **tested,
         "degradation": f"x{degradation.get('scale')} {degradation.get('interpolation')}, {size}x{size} blur of "
         + " to ".join(map(str, degradation.get("sigma", ()))),
         "PSNR and SSIM of": scored_part(record),

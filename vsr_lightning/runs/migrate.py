@@ -55,7 +55,8 @@ def _declare_takes(record: dict[str, Any]) -> None:
 def upgrade_weights(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return a checkpoint's ``state_dict`` with today's names."""
     weights: dict[str, Any] = checkpoint["state_dict"]
-    if "format" in checkpoint.get("provenance", {}):
+    provenance = checkpoint.get("provenance")
+    if not provenance or "format" in provenance:  # without one, it was not saved by this project's commands
         return weights
     old = re.compile(r"(?<=^model\.)(back|forth)(?=\.)")
     return {old.sub(lambda found: TRUNKS[found[0]], name): value for name, value in weights.items()}

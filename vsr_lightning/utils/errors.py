@@ -51,7 +51,9 @@ def one_line(
     It suggests keys of the command's ``config`` for an unknown one, with what to choose another ``folder``, and what to
     lower where ``memory`` runs out.
     """
+    target = None
     if isinstance(error, InstantiationException) and error.__cause__:
+        target = re.search(r"in call to target '(?:\w+\.)*(\w+)'", str(error))
         error = error.__cause__
     text = " ".join(str(error).split("Config search path:")[0].split())
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
@@ -68,10 +70,9 @@ def one_line(
         return f"out of memory: lower {memory} ({text.split('. ')[0]})"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}= is missing: give it on the command line"
-    if isinstance(error, TypeError) and (
-        found := re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected .* '(\w+)'", text)
-    ):
-        return f"{found[1]} takes no {found[2]}: correct the key, or leave it out"
+    unexpected = re.search(r"(\w+)(\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", text)
+    if isinstance(error, TypeError) and unexpected and (target or unexpected[2]):
+        return f"{(target or unexpected)[1]} takes no {unexpected[3]}: correct the key, or leave it out"
     if found := re.match(r"Caught ValueError in DataLoader.* ValueError: (.+)", text):  # after a worker's traceback
         return found[1]
     understood = (ValueError, OSError, ArithmeticError, HydraException)
