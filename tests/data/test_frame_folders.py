@@ -387,7 +387,7 @@ NETWORK = ("model=residual_fusion", "model.channels=3", "model.width=8", "model.
 
 
 def test_a_sweep_on_reds_ends_with_scores_of_each_frame_and_a_report(reds, vsr, tmp_path):
-    vsr("-m", *NETWORK, "loss=mse,perceptual", "data=frames", f"data.root={reds}", "data.crop=16",
+    vsr("-m", *NETWORK, "loss=mse,perceptual", "data=frames", f"data.root={reds}", "data.crop=16", "data.num_workers=0",
         "module.crop_border=2", "data.test_frames=3", "module.luminance=true", "hydra.sweep.dir=sweep",
         tiny=False)  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "sweep" / "scores.csv").open()))
@@ -435,7 +435,7 @@ def test_a_network_that_takes_clips_is_compared_with_bicubic_on_the_same_frames(
 ):
     vsr("-m", "model=recurrent", "model.channels=3", "model.width=4", "model.blocks=1", "model.flow_levels=1",
         "features=random", "loss=mse", "data=frames", f"data.root={vimeo}", "data.layout=vimeo", "data.clip_frames=3",
-        "data.crop=16", f"data.unscored_frames={unscored_frames}", "trainer.accelerator=cpu",
+        "data.crop=16", "data.num_workers=0", f"data.unscored_frames={unscored_frames}", "trainer.accelerator=cpu",
         "trainer.max_epochs=1", "hydra.sweep.dir=sweep", tiny=False)  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "sweep" / "scores.csv").open()))
     assert [row["compare"] for row in rows] == ["A", "A"]
