@@ -27,6 +27,7 @@ def predict(monkeypatch, tmp_path):
     def call(*args):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["predict", *args, "device=cpu"])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)  # which an earlier command in this process has set
         run_cli(main, "predict")
         return tmp_path
 
@@ -212,13 +213,17 @@ def test_a_network_of_one_size_is_not_tiled(finished, predict, low_res, tmp_path
     assert np.load(tmp_path / "out.npy").shape == (16, 64, 64)
 
 
-def test_a_run_whose_data_name_neither_window_nor_degradation_is_taken(vsr, predict, low_res, tmp_path):
+def test_a_run_whose_config_has_neither_window_nor_degradation_is_taken(vsr, predict, low_res, tmp_path):
     small = ("data.source=generated", "data.train_videos=1", "data.test_videos=2", "trainer.accelerator=cpu")
-    vsr("model=bicubic", *small, "~data.frames", "~data.degradation.sigma", "hydra.run.dir=run", tiny=False)
+    vsr("model=bicubic", *small, "~data.frames", "hydra.run.dir=run", tiny=False)
     write_video(tmp_path / "in.npy", low_res, 10)
     predict("run=run", "input=in.npy", "output=out.npy")
     assert np.load(tmp_path / "out.npy").shape == (16, 64, 64)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
+    del record["config"]["data"]["degradation"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(SystemExit, match="error: the run's data have no key degradation: give a low-res video"):
+        predict("run=run", "input=in.npy", "output=degraded.npy", "degrade=true")
     del record["data"]  # as of a run that failed early
     record["config"]["data"]["frames"] = 3
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))

@@ -63,8 +63,6 @@ def test_a_sweep_on_another_engine_is_the_same_sweep_and_goes_on(launcher, sweep
     for job in {*plain} - {failed.name}:  # other numbers of threads, other orders of sums
         assert other[job] == pytest.approx(plain[job], rel=1e-4, abs=1e-6)
 
-    if launcher == "submitit_local":
-        return  # each of its jobs imports PyTorch anew: the resume is the job's, see tests/runs/test_resume.py
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/last.ckpt")}
     with pytest.raises(SystemExit, match="1 of the jobs failed"):
         sweep(launcher, *SWEEP, f"resume={folder}")

@@ -21,6 +21,7 @@ from vsr_lightning.runs.frames import read_frames
 TRAIN = ("-m", "vsr_lightning.train")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 TWO = ("trainer=ddp", "trainer.devices=2")
+SMALL = (*TINY, "data.frame_range=[0,20]")  # of the means of fewer frames, other orders of sums change more than 1e-5
 FAILING = """
 import os
 
@@ -58,7 +59,7 @@ def record(run):
 
 
 def assert_equal_scores(two, one):
-    assert record(two)["scores"] == pytest.approx(record(one)["scores"], rel=1e-4, abs=1e-6)
+    assert record(two)["scores"] == pytest.approx(record(one)["scores"], rel=1e-5, abs=1e-6)
     assert record(two)["tested_frames"] == record(one)["tested_frames"]
     a, b = (read_frames(folder / "frames.csv") for folder in (two, one))
     assert all(np.array_equal(a[name], b[name]) for name in ("video", "frame"))
@@ -69,13 +70,13 @@ def assert_equal_scores(two, one):
 def one(tmp_path_factory):
     """A sweep in one process."""
     folder = tmp_path_factory.mktemp("one")
-    train_in(folder, "-m", *TINY, "loss=mse,perceptual", "hydra.sweep.dir=sweep")
+    train_in(folder, "-m", *SMALL, "loss=mse,perceptual", "hydra.sweep.dir=sweep")
     return folder / "sweep"
 
 
 @pytest.mark.slow
 def test_a_sweep_on_two_processes_is_the_sweep_on_one(tmp_path, one, capsys):
-    train_in(tmp_path, "-m", *TINY, *TWO, "loss=mse,perceptual", "hydra.sweep.dir=sweep")
+    train_in(tmp_path, "-m", *SMALL, *TWO, "loss=mse,perceptual", "hydra.sweep.dir=sweep")
     sweep = tmp_path / "sweep"
     assert capsys.readouterr().out.count("scores.md") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
@@ -94,7 +95,7 @@ def test_a_process_that_fails_ends_its_job_and_the_next_starts_clean(tmp_path, o
     (tmp_path / "conf/loss").mkdir(parents=True)
     (tmp_path / "conf/loss/failing.yaml").write_text("_target_: failing.FailsInOneProcess\n")
     with pytest.raises(SystemExit, match="1 of the jobs failed"):
-        train_in(tmp_path, "-m", *TINY, *TWO, "loss=l1,failing,mse", "hydra.sweep.dir=sweep",
+        train_in(tmp_path, "-m", *SMALL, *TWO, "loss=l1,failing,mse", "hydra.sweep.dir=sweep",
                  "+hydra.job.env_set.JOB=job ${hydra:job.num}",
                  f"hydra.searchpath=[file://{tmp_path}/conf]")  # fmt: skip
     failed, mse = (next((tmp_path / "sweep").glob(f"{number}_*")) for number in (1, 2))
@@ -107,7 +108,7 @@ def test_a_process_that_fails_ends_its_job_and_the_next_starts_clean(tmp_path, o
 
 @pytest.mark.slow
 def test_torchrun_starts_the_processes_of_one_run(tmp_path, one):
-    run(tmp_path, *TORCHRUN, *TRAIN, *TINY, *TWO)
+    run(tmp_path, *TORCHRUN, *TRAIN, *SMALL, *TWO)
     (folder,) = (tmp_path / "runs").iterdir()
     assert_equal_scores(folder, next(one.glob("*_mse_*")))
     assert (folder / "train.log").read_text().count(" epoch ") == 2

@@ -136,7 +136,8 @@ def test_weights_that_make_no_loss_are_refused(terms, message):
         WeightedSum(terms, {"mse": torch.nn.MSELoss})
 
 
-@pytest.mark.parametrize(("name", "channels"), [*((name, 1) for name in NAMES), ("mixed", 3), ("perceptual", 3)])
+@pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", NAMES)
 def test_each_loss_is_lowest_at_the_truth_and_trains(name, channels, request):
     if name == "lpips":
         request.getfixturevalue("backbone")

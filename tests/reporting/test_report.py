@@ -247,6 +247,8 @@ def test_a_report_leaves_nothing_of_an_earlier_one(sweep, tmp_path):
 def test_a_record_says_which_share_of_the_frames_was_tested(trainer, told):
     record = {"config": {"trainer": trainer}, "tested_frames": 24}
     assert grouping.test_key(record)["tested frames"] == told
+    counted_by_batches = grouping.test_key({"config": {"trainer": trainer}, "status": "finished"})["tested frames"]
+    assert (counted_by_batches == "all") == (told == "all")
     unfinished = grouping.test_key({"config": {"trainer": trainer}})
     assert unfinished.get("tested frames") == ("all" if told == "all" else None)
 

@@ -117,8 +117,8 @@ def test_key(record: Mapping[str, Any]) -> dict[str, str]:
     limit = trainer.get("fast_dev_run") or trainer.get("limit_test_batches")
     tested = {"tested frames": "all"}
     if limit is not None and not (isinstance(limit, float) and limit == 1):
-        # one that is not finished has not counted them
-        tested = {"tested frames": str(record["tested_frames"])} if "tested_frames" in record else {}
+        known = record.get("tested_frames") or (record.get("status") == "finished" and f"{limit} batches")
+        tested = {"tested frames": str(known)} if known else {}  # one that is not finished has not counted them
     return {
         "data": _named(data),
         "test videos": str(data.get("test_videos")),
