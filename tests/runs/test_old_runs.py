@@ -84,6 +84,15 @@ def test_a_training_starts_from_an_old_runs_checkpoint(name, way, vsr, tmp_path)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["epochs"] == 3
 
 
+@pytest.mark.parametrize(("scale", "slope"), [(4, 0), (2, 0.1)])
+@pytest.mark.parametrize("network", ["ResidualFusion", "Deformable"])
+@pytest.mark.parametrize("old", [{"format": 2}, {}])
+def test_a_network_of_before_has_the_relu_that_it_was_trained_with(network, scale, slope, old):
+    model = {"_target_": f"vsr_lightning.models.{network}", "scale": scale}
+    assert upgrade_record({**old, "config": {"model": dict(model)}})["config"]["model"] == {**model, "slope": slope}
+    assert upgrade_record({"format": 3, "config": {"model": dict(model)}})["config"]["model"] == model
+
+
 def test_todays_names_stay_even_where_they_are_old_ones_of_something_else():
     config = {"data": {"clip": 3, "edge": 1}, "loss": {"taps": [1], "frequency": 2}, "module": {"border": 4}}
     record = {"format": FORMAT, "scores": {"perceptual": 1.0}, "config": config}

@@ -33,10 +33,14 @@ class ResidualBlock(nn.Module):
         return x + self.layers(x)
 
 
-def upsampler(width: int, channels: int, scale: int) -> nn.Sequential:
-    """(B, width, h, w) -> (B, channels, scale h, scale w), near zero at first; ValueError unless scale is 2 or 4."""
+def upsampler(width: int, channels: int, scale: int, slope: float = 0.1) -> nn.Sequential:
+    """(B, width, h, w) -> (B, channels, scale h, scale w), near zero at first; ValueError unless scale is 2 or 4.
+
+    Between the two stages of scale 4 all that the network found goes through one activation, whose negative ``slope``
+    must not be 0: at a high learning rate a ReLU there can lose all its units at once, and with them every gradient.
+    """
     check_scale(scale)
-    doubling = [conv3x3(width, 4 * width), nn.PixelShuffle(2), nn.ReLU()] if scale == 4 else []
+    doubling = [conv3x3(width, 4 * width), nn.PixelShuffle(2), nn.LeakyReLU(slope)] if scale == 4 else []
     return nn.Sequential(*doubling, init_near_zero(conv3x3(width, 4 * channels)), nn.PixelShuffle(2))
 
 

@@ -24,6 +24,7 @@ class Deformable(Network):
         frames: of a window.
         scale: factor between low-res and high-res, 2 or 4 (or ValueError).
         channels: of a frame, 1 is gray, 3 RGB.
+        slope: see :func:`vsr_lightning.models.blocks.upsampler`.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Deformable(Network):
         frames: int = 5,
         scale: int = 2,
         channels: int = 1,
+        slope: float = 0.1,
     ) -> None:
         super().__init__()
         if width % groups:
@@ -47,12 +49,15 @@ class Deformable(Network):
         self.align = nn.Conv2d(width, width, KERNEL, padding=PADDING)
         self.fusion = nn.Conv2d(frames * width, width, 1)
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
-        self.up = upsampler(width, channels, scale)
+        self.up = upsampler(width, channels, scale, slope)
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, frames, channels, h, w) -> (B, channels, H, W); not bounded, the scores clamp."""
         check_fit(low_res, self.channels, self.frames)
         return self.fuse(self.encode(low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2]))
+
+    def skip(self, low_res: Tensor) -> Tensor:
+        return bicubic_upsample(low_res[:, low_res.shape[1] // 2], self.scale)
 
     def encode(self, frames: Tensor) -> Tensor:
         """(N, channels, h, w) -> (N, channels + width, h, w): each frame and its features."""

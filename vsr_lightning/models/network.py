@@ -20,6 +20,10 @@ class Network(nn.Module):
     channels: int | None = None
     size: tuple[int, int] | None = None
 
+    def skip(self, low_res: Tensor) -> Tensor | None:
+        """Return what the network's layers add to, shaped as its prediction; None where they add to nothing."""
+        return None
+
 
 def check_prediction(prediction: Tensor, takes: Takes) -> Tensor:
     """Return a network's prediction; raise ValueError if it is not what ``takes`` stands for."""

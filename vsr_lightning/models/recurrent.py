@@ -78,9 +78,14 @@ class Recurrent(Network):
             return self._upsample(features, low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2])
         return torch.stack([self._upsample(*pair) for pair in zip(both, frames, strict=True)], 1)
 
+    def skip(self, low_res: Tensor) -> Tensor:
+        return self._base(low_res.flatten(0, 1)).unflatten(0, low_res.shape[:2])
+
+    def _base(self, frames: Tensor) -> Tensor:
+        return F.interpolate(frames, scale_factor=self.scale, mode="bilinear", align_corners=False)
+
     def _upsample(self, features: Tensor, frames: Tensor) -> Tensor:
-        base = F.interpolate(frames, scale_factor=self.scale, mode="bilinear", align_corners=False)
-        return base + self.up(self.fusion(features.contiguous(memory_format=torch.channels_last)))
+        return self._base(frames) + self.up(self.fusion(features.contiguous(memory_format=torch.channels_last)))
 
     def _propagate(self, blocks: nn.Module, frames: Sequence[Tensor], flows: Sequence[Tensor]) -> list[Tensor]:
         """Return each frame's features, in the order given; ``flows`` lead from each frame after the first one back."""

@@ -18,18 +18,29 @@ class ResidualFusion(Network):
         frames: of a window.
         scale: factor between low-res and high-res, 2 or 4 (or ValueError).
         channels: of a frame, 1 is gray, 3 RGB.
+        slope: see :func:`vsr_lightning.models.blocks.upsampler`.
     """
 
-    def __init__(self, width: int = 64, blocks: int = 6, frames: int = 5, scale: int = 2, channels: int = 1) -> None:
+    def __init__(
+        self,
+        width: int = 64,
+        blocks: int = 6,
+        frames: int = 5,
+        scale: int = 2,
+        channels: int = 1,
+        slope: float = 0.1,
+    ) -> None:
         super().__init__()
         self.scale, self.frames, self.channels = scale, frames, channels
         self.first = conv3x3(frames * channels, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
-        self.up = upsampler(width, channels, scale)
+        self.up = upsampler(width, channels, scale, slope)
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, frames, channels, h, w) -> (B, channels, H, W); not bounded, the scores clamp."""
         check_fit(low_res, self.channels, self.frames)
         features = self.first(low_res.flatten(1, 2))
-        center = low_res[:, low_res.shape[1] // 2]
-        return self.up(features + self.blocks(features)) + bicubic_upsample(center, self.scale)
+        return self.up(features + self.blocks(features)) + self.skip(low_res)
+
+    def skip(self, low_res: Tensor) -> Tensor:
+        return bicubic_upsample(low_res[:, low_res.shape[1] // 2], self.scale)

@@ -1,14 +1,15 @@
-"""Records, score tables and weights of runs from before names were changed, read under today's names.
+"""Records, score tables and weights of older runs, read as today's code has them.
 
 A record says by its ``format`` which names it and the files beside it have. Only what has none is renamed, since today
-one of the old names may be that of a user's own metric, key or layer.
+one of the old names may be that of a user's own metric, key or layer. A key that came later gets the value that stands
+for what the code did before.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-FORMAT = 2  # of the records that are written now; those from before names were changed have none
+FORMAT = 3  # of the records that are written now; 2 has no model.slope, and those with other names have no format
 SCORES = {"perceptual": "vgg_distance", "flicker": "temporal_error"}
 RECORD = {"judge": "metric_features"}
 DATA = {"clip": "frame_range", "edge": "unscored_frames", "shrink_once": "cache_low_res", "grey": "gray"}
@@ -17,13 +18,21 @@ LOSS = {"taps": "layers", "normalise": "normalize", "frequency": "fft"}
 UNUSED = {"window": {"clip_frames": 20, "clip_batch_size": 4}, "clip": {"frames": 5, "batch_size": 20}}
 MODULE = {"border": "crop_border", "taps": "layers", "normalise": "normalize"}
 CLASSES = {"vsr_lightning.losses.Mixed": "WeightedSum", "vsr_lightning.losses.Frequency": "FFT"}
+WITH_SLOPE = ("vsr_lightning.models.ResidualFusion", "vsr_lightning.models.Deformable")
 TRUNKS = {"back": "backward_trunk", "forth": "forward_trunk"}
 
 
 def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
     """Return ``run.json``, or the part of it that a checkpoint holds, with today's keys."""
-    if "format" in record:
-        return record
+    if "format" not in record:
+        record = _with_todays_names(record)
+    model = (record.get("config") or {}).get("model") or {}
+    if record.get("format", 0) < 3 and model.get("_target_") in WITH_SLOPE:
+        model.setdefault("slope", 0.0 if model.get("scale") == 4 else 0.1)  # at scale 2 nothing has it
+    return record
+
+
+def _with_todays_names(record: dict[str, Any]) -> dict[str, Any]:
     record = _renamed(record, RECORD)
     for key, names in (("scores", SCORES), ("data", DATA), ("scoring", MODULE)):
         if isinstance(record.get(key), dict):
