@@ -175,6 +175,7 @@ def _rows(
         target, fast_target = None, 300
     yield faster(f"{name}: a step", rate["ours"], rate["published"], unit, published, target)
     yield faster(f"{name}: a step, trainer=fast", rate["fast"], rate["published"], unit, published, fast_target)
+    yield faster(f"{name}: trainer=fast over the default", rate["fast"], rate["ours"], unit, "trainer=default", 1)
     yield slower(f"{name}: our Trainer over a plain loop", seconds["ours"], seconds["plain"], "plain loop", loop_target)
 
 

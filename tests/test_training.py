@@ -284,10 +284,12 @@ def test_a_finished_job_leaves_no_videos_in_memory(vsr):
         gc.enable()
 
 
-def test_the_fast_trainer_trains_and_scores_in_bfloat16(vsr, tmp_path):
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_the_fast_trainer_trains_and_scores_in_what_the_device_is_fast_in(precision, vsr, tmp_path, monkeypatch):
+    monkeypatch.setattr("vsr_lightning.utils.precision.fast_precision", lambda accelerator: precision)
     vsr("trainer=fast", "loss=perceptual", "loss.layers=[relu1_1]", "hydra.run.dir=run")
     run = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert run["precision"] == "bf16-mixed"
+    assert run["precision"] == run["config"]["trainer"]["precision"] == precision
     assert all(math.isfinite(score) for score in run["scores"].values())
 
 

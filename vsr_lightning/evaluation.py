@@ -1,5 +1,6 @@
 """Score a trained network, or bicubic, on all test windows."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from vsr_lightning.reporting.score_table import Run, write_table
 from vsr_lightning.runs.record import describe, recorded
 from vsr_lightning.runs.trained import TrainedModel, load_run
 from vsr_lightning.utils.config import overridden
+from vsr_lightning.utils.precision import FULL, HALF, OLD_HALF, fast_precision
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(cfg: DictConfig, job: Job) -> str:
@@ -35,7 +39,7 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         about |= {"run": cfg.run, "checkpoint": str(trained.checkpoint), "epochs": trained.epochs}
         if "scores" in trained.record:
             rows.append((Path(f"{Path(cfg.run or cfg.ckpt).name}, as tested"), trained.record))
-    cfg.trainer.precision = cfg.trainer.precision or "32-true"
+    cfg.trainer.precision = cfg.trainer.precision or FULL
     with recorded(job.folder, cfg, about, "metrics.json") as record:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         module = make_module(cfg)
@@ -73,5 +77,15 @@ def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str
         cfg[part] = own.get(part, cfg[part])
     if further:
         cfg.module.metrics = OmegaConf.merge(cfg.module.get("metrics") or {}, further)
-    cfg.trainer.precision = cfg.trainer.precision or own.trainer.precision
+    cfg.trainer.precision = cfg.trainer.precision or _as_fast(own.trainer.precision, cfg.trainer.accelerator)
     return cfg
+
+
+def _as_fast(precision: str, accelerator: str) -> str:
+    """Return a run's precision; float32 for a half one in which this device, not that of the training, is slower."""
+    if precision not in (HALF, OLD_HALF) or precision == fast_precision(accelerator):
+        return precision
+    log.warning(
+        "trained in %s, scored in %s, which is faster here: trainer.precision=%s keeps it", precision, FULL, precision
+    )
+    return FULL

@@ -76,6 +76,19 @@ def test_twenty_frames_of_any_kind_become_sixteen_or_twenty_of_twice_the_size(
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"in{suffix}", "made"]  # and nothing else
 
 
+def test_half_precision_gives_the_same_picture_and_is_named(predict, sharp, tmp_path, capsys, monkeypatch):
+    np.save(tmp_path / "in.npy", sharp)
+    frames, network = torch.from_numpy(sharp)[:, None], Recurrent(width=8, blocks=1)
+    exact, half = _all(network, frames), _all(network, frames, dtype=torch.bfloat16)
+    assert 0 < (exact - half).abs().max() < 2 / 255
+    for precision, said in (("bf16-mixed", " in bf16-mixed: "), ("32-true", "by bicubic: ")):
+        monkeypatch.setattr("vsr_lightning.inference.predict_video.fast_precision", lambda device, it=precision: it)
+        predict("input=in.npy", f"output={precision}.npy")
+        assert said in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"precision=half is unknown: choose auto, 32-true, bf16-mixed, 16-mixed"):
+        predict("input=in.npy", "output=half.npy", "precision=half")
+
+
 def test_a_sharp_video_is_degraded_first_and_shown_beside_what_came_of_it(
     finished, predict, sharp, low_res, tmp_path, capsys
 ):

@@ -19,6 +19,7 @@ from vsr_lightning.metrics import frame_scores
 from vsr_lightning.models import Network
 from vsr_lightning.runs.trained import load_run
 from vsr_lightning.utils.config import overridden
+from vsr_lightning.utils.precision import DTYPES, FULL, fast_precision
 
 FPS = Fraction(10)  # where neither the user nor the input says
 
@@ -33,6 +34,7 @@ def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]
         if cfg[key] is None:
             raise ValueError(f"{key}= is missing: give a .npy, .gif or .mp4 file, or a folder of PNG frames")
     fps = None if cfg.fps is None else frame_rate(cfg.fps)
+    _precision(cfg)  # refuses an unknown one
     output = Path(cfg.output)
     comparison = output.with_name(f"{output.stem}_side_by_side{'.mp4' if output.suffix.lower() == '.mp4' else '.gif'}")
     for path in (output, comparison) if cfg.degrade else (output,):
@@ -44,7 +46,7 @@ def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]
         return _degraded(cfg, model, video, fps, output, comparison)
     predicted = _predicted(cfg, model, map(as_tensor, video), video.shape[:2], video.length, to_uint8)
     shape = write_video(output, map(as_array, predicted), fps, _first(cfg, model))
-    return [_summary(shape, model, output)]
+    return [_summary(shape, model, output, cfg)]
 
 
 def as_tensor(frame: np.ndarray) -> Tensor:
@@ -99,9 +101,20 @@ def _predicted(
         what = "once degraded, the video has" if cfg.degrade else "the video has"
         hint = "a sharp video needs degrade=true" if not cfg.degrade and size > (height, width) else "resize it first"
         raise ValueError(f"{what} frames of {size[1]}x{size[0]}, the network takes {width}x{height}: {hint}")
-    device = "cuda" if cfg.device == "auto" and torch.cuda.is_available() else cfg.device.replace("auto", "cpu")
     how = {key: cfg[key] for key in ("temporal_padding", "clip_frames", "clip_overlap", "tile", "tile_overlap")}
-    return super_resolve(model.network.to(device), frames, model.frames, length=length, finish=finish, **how)
+    how |= {"dtype": DTYPES[_precision(cfg)], "length": length, "finish": finish}
+    return super_resolve(model.network.to(_device(cfg)), frames, model.frames, **how)
+
+
+def _device(cfg: DictConfig) -> str:
+    return "cuda" if cfg.device == "auto" and torch.cuda.is_available() else cfg.device.replace("auto", "cpu")
+
+
+def _precision(cfg: DictConfig) -> str:
+    precision: str = fast_precision(_device(cfg).split(":")[0]) if cfg.precision == "auto" else cfg.precision
+    if precision not in DTYPES:
+        raise ValueError(f"precision={precision} is unknown: choose auto, {', '.join(DTYPES)}")
+    return precision
 
 
 def _first(cfg: DictConfig, model: _Model) -> int:
@@ -129,7 +142,7 @@ def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, outpu
     clip = strip(columns).repeat_interleave(2, -1).repeat_interleave(2, -2)
     shape = write_video(output, map(as_array, to_uint8(prediction)), fps, first)
     write_video(comparison, map(as_array, to_uint8(clip)), fps)
-    lines = [_summary(shape, model, output)]
+    lines = [_summary(shape, model, output, cfg)]
     if sharp.shape != given.shape:
         sizes = f"{whole_width}x{whole_height} to {width}x{height}"
         lines.append(f"cropped from {sizes}, which scale {degradation.scale} divides")
@@ -139,5 +152,6 @@ def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, outpu
     return [*lines, f"{', '.join(columns)} side by side: {comparison}"]
 
 
-def _summary(shape: tuple[int, ...], model: _Model, output: Path) -> str:
-    return f"{shape[0]} frames of {shape[2]}x{shape[1]} by {model.name}: {output}"
+def _summary(shape: tuple[int, ...], model: _Model, output: Path, cfg: DictConfig) -> str:
+    precision = "" if _precision(cfg) == FULL else f" in {_precision(cfg)}"
+    return f"{shape[0]} frames of {shape[2]}x{shape[1]} by {model.name}{precision}: {output}"

@@ -37,6 +37,7 @@ def super_resolve(
     tile: int | None = None,
     tile_overlap: int = 16,
     length: int | None = None,
+    dtype: torch.dtype = torch.float32,
     finish: Finish = in_unit_range,
 ) -> Iterator[Tensor]:
     """Predict a video frame by frame, (C, H, W) each, in chunks of frames and tiles of these, which bound the memory.
@@ -54,6 +55,8 @@ def super_resolve(
         tile: largest height and width taken at once, in low-res pixels; None is whole frames.
         tile_overlap: low-res pixels of surroundings of a tile.
         length: number of frames, for the progress bar; None if unknown.
+        dtype: what the network computes in, where it is safe; see
+            :func:`vsr_lightning.utils.precision.fast_precision` for what is fast.
         finish: what is kept of the prediction of a tile, (T, C, H, W); by default float in [0, 1] on the CPU.
     """
     video = iter(video)
@@ -71,13 +74,15 @@ def super_resolve(
     video = chain(iter([first]), video)
     del first  # a frame is let go once its chunk is done
     work = None if length is None else length * max(1, height * width // 64**2)
+    half = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
     with Progress(disable=work is not None and work < LONG) as progress:
         task = progress.add_task("super-resolving", total=length and chunking.count(length) * len(parts))
         for chunk, kept in chunking.chunks(video):
             whole = None
             for part in parts:
                 low_res = to_unit_range(part.cut(chunk).to(device)).float()
-                predicted = predict_any_color(partial(chunking.predict, network), low_res, network.channels)
+                with half:
+                    predicted = predict_any_color(partial(chunking.predict, network), low_res, network.channels)
                 prediction, scale = finish(predicted), predicted.shape[-1] // low_res.shape[-1]
                 if whole is None:
                     whole = prediction.new_empty(*prediction.shape[:-2], scale * height, scale * width)

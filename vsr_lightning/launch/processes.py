@@ -99,7 +99,8 @@ def launch(cfg: DictConfig, folder: Path, processes: int) -> None:
     handlers = {signum: signal.getsignal(signum) for signum in STOPS}
     with tempfile.TemporaryDirectory(prefix="vsr_lightning_") as shared:
         job, error = Path(shared, JOB_FILE), Path(shared, ERROR_FILE)
-        OmegaConf.save(OmegaConf.merge({"hydra": HydraConfig.get()}, cfg), job)
+        chosen = {"trainer": {"precision": cfg.trainer.precision}}  # by trainer=fast, once for all
+        OmegaConf.save(OmegaConf.merge({"hydra": HydraConfig.get()}, cfg, chosen), job)
         try:
             elastic_launch(config, be_one_process)(job, Path.cwd())
         except SignalException as stopped:

@@ -36,6 +36,13 @@ def local_devices() -> int:
     return torch.cuda.device_count() or os.cpu_count() or 1
 
 
+def fast_precision(accelerator: str) -> str:
+    """Return the precision in which an accelerator trains fastest."""
+    from vsr_lightning.utils import precision  # here, so that --help and --cfg need no PyTorch
+
+    return precision.fast_precision(accelerator)
+
+
 class ConfigFolders(SearchPathPlugin):
     """Adds ``conf`` of the folder where the command starts to what Hydra searches, after the project's own.
 
@@ -79,5 +86,5 @@ def _losses(conf: Path) -> list[str]:
 
 
 Plugins.instance().register(ConfigFolders)
-for resolver in (one_name, local_devices):
+for resolver in (one_name, local_devices, fast_precision):
     OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
