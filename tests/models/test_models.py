@@ -13,11 +13,12 @@ from scipy.ndimage import map_coordinates
 from torchvision.transforms import InterpolationMode
 
 from tests.support import assert_it_learns, compose_train
-from vsr_lightning.models import Bicubic, Deformable, FrameFusion, Recurrent, ResidualFusion
+from vsr_lightning.models import Bicubic, Deformable, FrameFusion, Recurrent, ResidualFusion, TemporalShift
 from vsr_lightning.models import onednn_linear as linear
 from vsr_lightning.models.basicvsr_weights import our_name
 from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD
 from vsr_lightning.models.spynet import SPyNet, warp
+from vsr_lightning.models.temporal_shift import _Shift
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.utils.config import CONF
 
@@ -76,6 +77,7 @@ WINDOWS = {
 CLIPS = {
     "recurrent": partial(Recurrent, width=8, blocks=1),
     "recurrent, not coupled": partial(Recurrent, width=8, blocks=1, flow_levels=2, coupled=False),
+    "temporal_shift": partial(TemporalShift, width=8, blocks=2),
 }
 
 
@@ -99,10 +101,10 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", [*OTHERS, *WINDOWS, "recurrent"])
+@pytest.mark.parametrize("name", [*OTHERS, *WINDOWS, "recurrent", "temporal_shift"])
 def test_each_network_trains_at_another_size_scale_and_channel_count(name):
     size = (16, 16) if name.startswith("frame") else (12, 16)
-    frames = (3,) if name in ("recurrent", "basicvsr") else ()
+    frames = (3,) if name in ("recurrent", "basicvsr", "temporal_shift") else ()
     network = (OTHERS | WINDOWS | CLIPS)[name](scale=4, channels=3)
     target = torch.rand(2, *frames, 3, 4 * size[0], 4 * size[1])
     lr = 1e-4 if name.startswith("frame") else 1e-3
@@ -135,8 +137,9 @@ def test_convolutional_networks_say_which_key_does_not_fit_the_data(name):
         (WINDOWS | CLIPS)[name]()(torch.rand(1, 3, 3, 8, 8))
 
 
-def test_a_frame_alone_is_a_clip_too():
-    assert CLIPS["recurrent"]()(torch.rand(2, 1, 1, 8, 8)).shape == (2, 1, 1, 16, 16)
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_frame_alone_is_a_clip_too(name):
+    assert CLIPS[name]()(torch.rand(2, 1, 1, 8, 8)).shape == (2, 1, 1, 16, 16)
 
 
 @pytest.mark.parametrize("changed", [0, 5])
@@ -155,6 +158,36 @@ def test_clips_come_out_the_same_without_gradients_in_less_memory(name):
     expected = network(clip)
     with torch.no_grad():
         torch.testing.assert_close(network(clip), expected)
+
+
+@pytest.mark.parametrize("changed", [0, 3])
+def test_a_frame_sees_as_many_frames_to_each_side_as_there_are_shifts(changed):
+    torch.manual_seed(0)
+    network, clip = CLIPS["temporal_shift"](), torch.rand(1, 7, 1, 8, 8)
+    other = clip.clone()
+    other[:, changed] = torch.rand(1, 1, 8, 8)
+    differences = (network(other) - network(clip)).abs().amax((0, 2, 3, 4))
+    assert [int(frame) for frame in differences.nonzero()] == [t for t in range(7) if abs(t - changed) <= 2]
+
+
+def _shifted_by_slices(clips, count):
+    nothing = torch.zeros_like(clips[:, :1])
+    before, after = torch.cat([nothing, clips[:, :-1]], 1), torch.cat([clips[:, 1:], nothing], 1)
+    return torch.cat([before[:, :, :count], after[:, :, count : 2 * count], clips[:, :, 2 * count :]], 2)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_the_shift_and_its_gradient_are_those_of_slices(frames, count):
+    clips = torch.rand(2, frames, 6, 3, 2, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(_Shift.apply(clips, count), _shifted_by_slices(clips, count))
+    assert torch.autograd.gradcheck(lambda it: _Shift.apply(it, count), clips)
+
+
+@pytest.mark.parametrize("share", [0, 0.6, 0.01])
+def test_a_share_that_no_neighbor_can_give_is_refused(share):
+    with pytest.raises(ValueError, match=rf"model\.share={share} of model\.width=8 channels: choose"):
+        TemporalShift(width=8, share=share)
 
 
 def test_deformable_encodes_each_frame_once():

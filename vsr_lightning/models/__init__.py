@@ -6,5 +6,6 @@ from vsr_lightning.models.frame_fusion import FrameFusion
 from vsr_lightning.models.network import Network
 from vsr_lightning.models.recurrent import Recurrent
 from vsr_lightning.models.residual_fusion import ResidualFusion
+from vsr_lightning.models.temporal_shift import TemporalShift
 
-__all__ = ["Bicubic", "Deformable", "FrameFusion", "Network", "Recurrent", "ResidualFusion"]
+__all__ = ["Bicubic", "Deformable", "FrameFusion", "Network", "Recurrent", "ResidualFusion", "TemporalShift"]
