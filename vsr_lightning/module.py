@@ -1,7 +1,7 @@
 """Joins one network, one loss, the scores and the optimizer; the only file that knows Lightning's training hooks."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -16,7 +16,7 @@ from vsr_lightning.losses import SumOfTerms
 from vsr_lightning.metrics import METRICS, Metric, frame_scores, in_parts, score_frames, temporal_error
 from vsr_lightning.runs.migrate import upgrade_weights
 from vsr_lightning.utils.checks import check_number
-from vsr_lightning.utils.optimizer import make_optimizer
+from vsr_lightning.utils.optimizer import OptimizerFactory, leave_frozen, make_optimizer, parameter_groups
 
 RESERVED = re.compile("video|frame|epoch|step|loss(_.*)?")  # columns beside the metrics, in frames.csv and metrics.csv
 ENOUGH = 64  # pixels per side on which a metric shows whether it can score frames
@@ -30,7 +30,9 @@ class SuperResolution(pl.LightningModule):
         model: (B, T, C, h, w) low-res in [0, 1] -> (B, C, H, W) or (B, T, C, H, W); see :mod:`vsr_lightning.models`.
         loss: (prediction, target) -> scalar; see :mod:`vsr_lightning.losses`.
         optimizer: parameters -> optimizer.
-        scheduler: optimizer -> learning-rate schedule, stepped every epoch.
+        scheduler: optimizer -> learning-rate schedule; see :func:`vsr_lightning.utils.optimizer.make_optimizer`.
+        parameter_groups: parts of the network that train at another rate, or later; see
+            :func:`vsr_lightning.utils.optimizer.parameter_groups`.
         luminance: whether PSNR and SSIM are of the luminance only, see :func:`vsr_lightning.metrics.frame_scores`.
         crop_border: pixels at each side of a frame that these two leave out.
         metrics: further metrics by name, beside :data:`vsr_lightning.metrics.METRICS`.
@@ -43,8 +45,9 @@ class SuperResolution(pl.LightningModule):
         self,
         model: nn.Module,
         loss: nn.Module,
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam,
-        scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
+        optimizer: OptimizerFactory = torch.optim.Adam,
+        scheduler: Any = None,
+        parameter_groups: Mapping[str, Mapping[str, Any]] | None = None,
         luminance: bool = False,
         crop_border: int = 0,
         metrics: Mapping[str, Metric] | None = None,
@@ -63,7 +66,7 @@ class SuperResolution(pl.LightningModule):
         self.metrics = {**METRICS, **(metrics or {})}
         # channels last: the order in which convolutions are fastest, on CPUs too; shapes and values stay
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
-        self.optimizer, self.scheduler = optimizer, scheduler
+        self.optimizer, self.scheduler, self.parameter_groups = optimizer, scheduler, parameter_groups or {}
         self.tested_frames = 0  # of all devices, by the last test
         self.provenance: dict[str, Any] = {}  # plain values; travels in every checkpoint
         # of this epoch so far, over frames, by "train/NAME", "val/NAME" or "test/NAME"
@@ -163,7 +166,12 @@ class SuperResolution(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """One optimizer, and its schedule if there is one."""
-        return make_optimizer(self.model.parameters(), self.optimizer, self.scheduler)
+        groups = parameter_groups(self.model, self.parameter_groups)
+        return make_optimizer(groups, self.optimizer, self.scheduler, lambda: self.trainer.estimated_stepping_batches)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave the groups alone that are frozen at first."""
+        leave_frozen(optimizer, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the provenance, and of an unfinished epoch each mean as (sum over frames, frames)."""

@@ -95,8 +95,12 @@ class Recognition(pl.LightningModule):
         self._score("test", batch)
 
     def configure_optimizers(self) -> Any:
-        steps = int(self.trainer.estimated_stepping_batches)
-        return make_optimizer(self.network.parameters(), self.optimizer, self.scheduler, total_steps=steps)
+        return make_optimizer(
+            self.network.parameters(),
+            self.optimizer,
+            self.scheduler,
+            lambda: self.trainer.estimated_stepping_batches,
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["provenance"] = self.provenance

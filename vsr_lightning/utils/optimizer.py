@@ -1,21 +1,30 @@
 """The optimizer and the learning-rate schedule of a training, in the form in which Lightning takes them."""
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+Parameters = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
+OptimizerFactory = Callable[[Parameters], Optimizer]
+START = 0.01  # share of the learning rate in the first step of a warm-up
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], optimizer: OptimizerFactory, scheduler: Any, total_steps: int | None = None
+    parameters: Parameters, optimizer: OptimizerFactory, scheduler: Any, total_steps: Callable[[], float]
 ) -> Any:
     """Return what ``configure_optimizers`` returns; ValueError if optimizer or scheduler does not accept its keys.
 
-    The scheduler, if any, takes the optimizer, and its schedule is stepped every epoch; given the ``total_steps`` of
-    the whole training, it takes these too, and its schedule is stepped every step.
+    Args:
+        parameters: those to train, or groups of them, see :func:`parameter_groups`.
+        optimizer: parameters -> optimizer.
+        scheduler: optimizer -> schedule, stepped every epoch; or a mapping with the keys of Lightning's
+            ``lr_scheduler``, such as ``{"scheduler": ..., "interval": "step"}``. One that takes ``total_steps`` gets
+            the steps of the whole training, and is stepped every step.
+        total_steps: says how many these are.
     """
     kind = "optimizer"
     try:
@@ -23,8 +32,67 @@ def make_optimizer(
         if scheduler is None:
             return made
         kind = "scheduler"
-        if total_steps is None:
-            return [made], [scheduler(made)]
-        return [made], [{"scheduler": scheduler(made, total_steps=total_steps), "interval": "step"}]
-    except (TypeError, ValueError) as error:
+        how = {"scheduler": scheduler} if callable(scheduler) else dict(scheduler)
+        make, given = how["scheduler"], {}
+        if takes_total_steps(make):
+            how["interval"], given["total_steps"] = "step", int(total_steps())
+        return [made], [how | {"scheduler": make(made, **given)}]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"the {kind} can't be made ({error}): change the keys of {kind}, or optimizer.lr") from error
+
+
+def takes_total_steps(scheduler: Callable[..., Any]) -> bool:
+    """Whether a schedule is one over the whole training that must be told its steps."""
+    return "total_steps" in inspect.signature(scheduler).parameters
+
+
+def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.02) -> LRScheduler:
+    """Return a schedule, stepped every step: a line from a hundredth up, then half a cosine down to zero.
+
+    Args:
+        optimizer: what it sets the rate of, each group's from its own highest.
+        total_steps: of the whole training.
+        warmup: share of them in which the rate rises, at least 0 and less than 1 (or ValueError).
+    """
+    if not 0 <= warmup < 1:
+        raise ValueError(f"scheduler.warmup={warmup} is out of range: choose at least 0 and less than 1")
+    rising = round(warmup * total_steps)
+    falling = CosineAnnealingLR(optimizer, max(1, total_steps - rising))
+    if not rising:
+        return falling
+    return SequentialLR(optimizer, [LinearLR(optimizer, START, total_iters=rising), falling], [rising])
+
+
+def parameter_groups(network: nn.Module, options: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Split a network's parameters into groups for the optimizer: the rest, then one per entry of ``options``.
+
+    Args:
+        network: whose parameters are to be trained.
+        options: by the beginning of the parameters' names, such as ``flow``, what the optimizer shall do with them: any
+            of its keys, such as ``lr``, and ``frozen_steps``, in the first of which they are left alone.
+
+    Raises:
+        ValueError: no parameter has such a name, or one has two, or a number of frozen steps is out of range.
+    """
+    named, taken = dict(network.named_parameters()), set[str]()
+    groups: list[dict[str, Any]] = []
+    for prefix, keys in options.items():
+        mine = {name for name in named if name == prefix or name.startswith(f"{prefix}.")}
+        if not mine or mine & taken:
+            parts = ", ".join(name for name, _ in network.named_children())
+            raise ValueError(f"module.parameter_groups.{prefix} is no part of the network alone: choose among {parts}")
+        frozen = keys.get("frozen_steps", 0)
+        if not isinstance(frozen, int) or frozen < 0:
+            key = f"module.parameter_groups.{prefix}.frozen_steps"
+            raise ValueError(f"{key}={frozen}: choose a whole number, at least 0")
+        taken |= mine
+        groups.append({**keys, "params": [value for name, value in named.items() if name in mine]})
+    return [{"params": [value for name, value in named.items() if name not in taken]}, *groups]
+
+
+def leave_frozen(optimizer: Optimizer, step: int) -> None:
+    """Take the gradients from the groups that are frozen in this step, so that the optimizer passes over them."""
+    for group in optimizer.param_groups:
+        if step < group.get("frozen_steps", 0):
+            for parameter in group["params"]:
+                parameter.grad = None
