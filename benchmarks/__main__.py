@@ -16,12 +16,12 @@ import torch
 import vsr_lightning
 from benchmarks import gpu, perceptual, startup, steps, videos, windows
 from benchmarks.rows import Row, table
-from vsr_lightning.losses.vgg import Features, random_layers
+from vsr_lightning.losses.vgg import VGG19Features, random_layers
 
 
-def imagenet_size() -> Features:
+def imagenet_size() -> VGG19Features:
     """Random weights of VGG-19's full size: as fast as ImageNet's."""
-    return Features(random_layers(1), "random, of VGG-19's size", "")
+    return VGG19Features(random_layers(1), "random, of VGG-19's size", "")
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from benchmarks.rows import Row
 from benchmarks.steps import by_trainer, composed, floor
 from vsr_lightning.experiment import make_module
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.vgg import LAYERS, Features
+from vsr_lightning.losses.vgg import LAYERS, VGG19Features
 
 PAPER = ("experiment=paper", "data.source=generated", "trainer=fast")
 BATCHES = (20, 320)  # the paper's, and one that fills a large GPU
@@ -32,7 +32,7 @@ WEIGHTS = "vgg19.safetensors"
 WIDE = 256  # images in the convolutions that the device's rate is measured with
 
 
-def benchmark(imagenet_size: Features, repeats: int) -> Iterator[Row]:
+def benchmark(imagenet_size: VGG19Features, repeats: int) -> Iterator[Row]:
     """Measure on the GPU; without one there is no row."""
     if not torch.cuda.is_available():
         print("no GPU here: the part of the benchmark that needs one has not run", file=sys.stderr)
@@ -43,7 +43,7 @@ def benchmark(imagenet_size: Features, repeats: int) -> Iterator[Row]:
         yield utilisation(imagenet_size, batch, STEPS, rate, repeats, 0.5)
 
 
-def whole_sweep(features: Features, overrides: tuple[str, ...], most: float) -> Row:
+def whole_sweep(features: VGG19Features, overrides: tuple[str, ...], most: float) -> Row:
     """Time a sweep over both losses, all sixteen layers, from the shell prompt to its table and report."""
     with tempfile.TemporaryDirectory() as folder:
         network = torchvision_network(features).cpu()
@@ -71,7 +71,7 @@ def convolution_rate(images: int, repeats: int) -> float:
     return best
 
 
-def utilisation(features: Features, batch: int, steps: int, rate: float, repeats: int, least: float | None) -> Row:
+def utilisation(features: VGG19Features, batch: int, steps: int, rate: float, repeats: int, least: float | None) -> Row:
     """Compare a perceptual step's operations a second (five layers, fig1, trainer=fast) with the convolutions' rate.
 
     Only the floor's operations count, so that work which could be left out does not raise the figure.

@@ -10,23 +10,22 @@ from benchmarks.measure import DEVICE, peak_bytes, side_by_side, small_pages
 from benchmarks.plain import HookedLoss, torchvision_network
 from benchmarks.rows import Row, faster
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.perceptual import LAYER_PRESETS
-from vsr_lightning.losses.vgg import LAYERS, Features
+from vsr_lightning.losses.vgg import LAYERS, VGG19Features
 
 BATCH = 20
 
 
-def benchmark(imagenet_size: Features, repeats: int) -> Iterator[Row]:
+def benchmark(imagenet_size: VGG19Features, repeats: int) -> Iterator[Row]:
     """Measure five and sixteen layers at a batch of 20 frames of 64x64; all three give the same number."""
     network = torchvision_network(imagenet_size).to(DEVICE)
     prediction, target = torch.rand(2, BATCH, 1, 64, 64, device=DEVICE)
     for layers, name in (("published", "5 layers"), ("all", "16 layers")):
-        tapped = LAYER_PRESETS[layers]
+        tapped = VGG19Features.presets[layers]
         ours = Perceptual(imagenet_size, layers).to(DEVICE)
         piqs = piq.ContentLoss(
             feature_extractor=network,
             layers=[str(LAYERS[tap].position + 1) for tap in tapped],
-            weights=[1 / len(imagenet_size.layers[tap][1]) for tap in tapped],  # piq adds channels up
+            weights=[1 / len(imagenet_size.convolutions[tap][1]) for tap in tapped],  # piq adds channels up
             distance="mae",
         )
         hooked = HookedLoss(network, tapped).to(DEVICE)

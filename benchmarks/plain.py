@@ -14,7 +14,7 @@ from torchvision.models import vgg19
 from torchvision.transforms import InterpolationMode, v2
 
 from benchmarks.measure import DEVICE, Laps
-from vsr_lightning.losses.vgg import LAYERS, Features
+from vsr_lightning.losses.vgg import LAYERS, VGG19Features
 from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -67,11 +67,11 @@ def plainly(network: nn.Module) -> nn.Module:
     return network
 
 
-def torchvision_network(features: Features) -> nn.Sequential:
+def torchvision_network(features: VGG19Features) -> nn.Sequential:
     """Torchvision's VGG-19 convolutions with these weights, frozen."""
     with torch.device("meta"):  # no time for weights that are replaced
         network = vgg19(weights=None).features
-    for name, (weight, bias) in features.layers.items():
+    for name, (weight, bias) in features.convolutions.items():
         network[LAYERS[name].position].weight = nn.Parameter(weight.contiguous())
         network[LAYERS[name].position].bias = nn.Parameter(bias)
     return network.requires_grad_(False)

@@ -22,8 +22,7 @@ from vsr_lightning.data import VideoWindows
 from vsr_lightning.data.moving_mnist.generated import generate
 from vsr_lightning.experiment import make_module
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.losses.perceptual import LAYER_PRESETS
-from vsr_lightning.losses.vgg import Features
+from vsr_lightning.losses.vgg import VGG19Features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.utils.config import CONF
 
@@ -137,7 +136,7 @@ def measure(
     return {name: value / data.batch_size for name, value in seconds.items()} | {"published": published}
 
 
-def benchmark(imagenet_size: Features, repeats: int) -> Iterator[Row]:
+def benchmark(imagenet_size: VGG19Features, repeats: int) -> Iterator[Row]:
     """Measure both networks under all losses.
 
     Args:
@@ -152,7 +151,10 @@ def benchmark(imagenet_size: Features, repeats: int) -> Iterator[Row]:
         yield from _rows(f"{network}, mse", seconds, 25 if fig1 else None, None, 1.15)
         for layers, number in (("published", 5), ("all", 16)):
             name = f"{network}, perceptual, imagenet-size, {number} layers"
-            loss, hooked = Perceptual(imagenet_size, layers), HookedLoss(tapped, LAYER_PRESETS[layers]).to(DEVICE)
+            loss, hooked = (
+                Perceptual(imagenet_size, layers),
+                HookedLoss(tapped, VGG19Features.presets[layers]).to(DEVICE),
+            )
             seconds = measure(network, loss, hooked, bare, HEAVY_STEPS, repeats)
             hooked.remove()
             least, least_fast = (5, 8) if fig1 and number == 5 else (None, None)

@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 from vsr_lightning.data.moving_mnist import published
 from vsr_lightning.launch import processes
 from vsr_lightning.launch.cli import run_cli
-from vsr_lightning.losses.vgg import LAYERS, Features
+from vsr_lightning.losses.features import Features
+from vsr_lightning.losses.vgg import LAYERS, VGG19Features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.train import main
 from vsr_lightning.utils import download
@@ -76,7 +77,7 @@ def small_features() -> Features:
         width = layer.width // 16
         layers[name] = (torch.randn(width, before, 3, 3) * (2 / 9 / before) ** 0.5, torch.zeros(width))
         before = width
-    return Features(layers, "small", "0" * 64)
+    return VGG19Features(layers, "small", "0" * 64)
 
 
 def train_in(folder: Path, *args: str, command: str = "train") -> None:

@@ -57,7 +57,7 @@ def test_the_work_of_the_floor_is_that_of_its_layers(small_features):
     row = gpu.utilisation(small_features, batch, 1, rate, 1, None)
     convolutions = sum(
         2 * weight[0].numel() * len(weight) * (64 // LAYERS[tap].shrinkage) ** 2
-        for tap, (weight, _) in small_features.layers.items()
+        for tap, (weight, _) in small_features.convolutions.items()
     )
     operations = 3 * batch * (convolutions + 2 * 8192 * 4096)
     assert f"{operations / 1e9:.4g} G operations" in row.ours

@@ -60,7 +60,7 @@ def test_the_page_adds_one_of_each():
         "my_networks.py", "conf/model/sharpen.yaml", "tests/test_my_networks.py",
         "my_metrics.py", "conf/metrics/worst_pixel.yaml", "tests/test_my_metrics.py",
         "my_data.py", "conf/data/disks.yaml", "tests/test_my_data.py",
-        "my_features.py",
+        "my_features.py", "my_network.py", "conf/loss/gradients.yaml",
     }  # fmt: skip
 
 
@@ -107,6 +107,13 @@ def test_the_feature_network_is_taken_from_its_file(command):
     features = ("loss=perceptual", "features=my_features.safetensors", "loss.layers=[relu2_1]")
     folder = command(train, *TINY, "model=sharpen", *features, "hydra.run.dir=perceptual")
     assert json.loads((folder / "perceptual/run.json").read_text())["features"]["name"].startswith("my_features")
+
+
+def test_a_feature_network_of_another_kind_is_taken_from_its_class(command):
+    folder = command(train, *TINY, "model=sharpen", "loss=gradients", "hydra.run.dir=gradients")
+    features = json.loads((folder / "gradients/run.json").read_text())["features"]
+    assert features == {"name": "gradients", "checksum": "none", "network": ""}
+    assert "Features of the perceptual loss: gradients" in (folder / "gradients/scores.md").read_text()
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def test_scores_are_summed_over_a_videos_frames_and_divided_by_videos():
 
 def test_a_perceptual_loss_gets_five_taps_and_no_normalisation(small_features):
     loss = _procedure(Perceptual(small_features)).loss
-    assert loss.layers == ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4")
+    assert tuple(loss.weights) == ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4")
     x, y = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     expected = Perceptual(small_features, "published")(x * std + mean, y * std + mean)

@@ -94,7 +94,7 @@ def test_perceptual_as_one_window_after_the_other_with_hooks_on_torchvisions_vgg
     # small steps of SGD: Adam, or large steps, turn the rounding of another order of sums into percents in ten steps
     # (Adam divides by the gradient, so that weights without one step by its rounding)
     loss, optimizer = Perceptual("bundled"), partial(torch.optim.SGD, lr=1e-4)
-    hooked = HookedLoss(torchvision_network(loss.features), loss.layers)
+    hooked = HookedLoss(torchvision_network(loss.features), tuple(loss.weights))
     before = network.encoder[3].weight.clone()
     expected = _window_by_window(plainly(network), hooked, data, optimizer)
     losses = _by_trainer(network, loss, data, optimizer)

@@ -17,7 +17,8 @@ from vsr_lightning.feature_network.digit_frames import DigitBatch
 from vsr_lightning.feature_network.pretraining import export
 from vsr_lightning.feature_network.recognition import VGG19, Recognition, read_digits
 from vsr_lightning.launch.cli import run_cli
-from vsr_lightning.losses.vgg import LAYERS, load_features
+from vsr_lightning.losses.load_features import load_features
+from vsr_lightning.losses.vgg import LAYERS
 from vsr_lightning.pretrain import main
 
 TINY = (
@@ -57,12 +58,12 @@ def finished(tmp_path_factory):
 
 def test_the_command_leaves_weights_that_the_loss_loads(finished):
     loaded = load_features(str(finished / "digits.safetensors"))
-    assert [len(bias) for _, bias in loaded.layers.values()] == [layer.width // 16 for layer in LAYERS.values()]
+    assert [len(bias) for _, bias in loaded.convolutions.values()] == [layer.width // 16 for layer in LAYERS.values()]
     assert all(value.dtype == torch.float16 for value in load_file(finished / "digits.safetensors").values())
     checkpoint = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
     network = VGG19(1 / 16)
     network.load_state_dict({key.removeprefix("network."): value for key, value in checkpoint["state_dict"].items()})
-    values = [value for layer in loaded.layers.values() for value in layer]
+    values = [value for layer in loaded.convolutions.values() for value in layer]
     for value, expected in zip(values, network.folded().values(), strict=True):
         torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-6)
 
@@ -212,7 +213,7 @@ def test_weights_are_kept_where_the_test_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "score", lambda *args: 1 // 0)
     with pytest.raises(SystemExit, match="division or modulo by zero"):
         _call(monkeypatch, tmp_path, "hydra.run.dir=run")
-    assert load_features("run/digits.safetensors").layers
+    assert load_features("run/digits.safetensors").convolutions
 
 
 def test_a_width_without_channels_is_refused(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from torchvision.models import alexnet
 from tests.support import assert_it_learns, compose_train
 from vsr_lightning.losses import FFT, LPIPS, PSNR, SSIM, Charbonnier, Perceptual, WeightedSum
 from vsr_lightning.losses.metric_losses import alexnet_path
-from vsr_lightning.losses.vgg import Features
+from vsr_lightning.losses.vgg import VGG19Features
 from vsr_lightning.models import Bicubic, FrameFusion, ResidualFusion
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.record import features_of
@@ -43,9 +43,13 @@ def backbone():
 
 
 def test_the_record_names_all_features_that_a_sum_looks_through(small_features):
-    other = Features(small_features.layers, "other", "1" * 64)
+    other = VGG19Features(small_features.convolutions, "other", "1" * 64)
     made = {name: partial(Perceptual, it, "relu1_1") for name, it in {"a": small_features, "b": other}.items()}
-    assert features_of(WeightedSum({"a": 1, "b": 0}, made)) == {"name": "small", "checksum": "0" * 64}
+    assert features_of(WeightedSum({"a": 1, "b": 0}, made)) == {
+        "name": "small",
+        "checksum": "0" * 64,
+        "network": "VGG-19",
+    }
     both = features_of(WeightedSum({"a": 1, "b": 1}, made))
     assert both["name"] == "small + other"
     assert both["checksum"] not in (small_features.checksum, other.checksum)

@@ -9,7 +9,8 @@ from torchvision.models import vgg19
 from benchmarks.measure import peak_bytes
 from vsr_lightning.losses import Perceptual, perceptual
 from vsr_lightning.losses import vgg as features
-from vsr_lightning.losses.vgg import LAYERS, imagenet_path, load_features
+from vsr_lightning.losses.load_features import load_features
+from vsr_lightning.losses.vgg import LAYERS, imagenet_path
 
 with torch.device("meta"):  # its shape alone
     TORCHVISION = vgg19(weights=None).features.eval().requires_grad_(False)
@@ -87,7 +88,9 @@ def test_squared_differences_match_hooks_on_torchvisions_network(reference, weig
 
 
 def test_another_difference_is_refused():
-    with pytest.raises(ValueError, match=r"loss\.difference=cubed is unknown: choose absolute or squared"):
+    with pytest.raises(
+        ValueError, match=r"loss\.difference=cubed is unknown: choose one of absolute, squared, normalized"
+    ):
         Perceptual("random", difference="cubed")
 
 
@@ -160,7 +163,8 @@ def test_layers_below_the_deepest_tap_only_are_kept():
 @pytest.mark.parametrize("layers", ["relu6_1", ["relu1_1", "relu1_1"], [], "every"])
 def test_bad_taps_name_the_choices(layers):
     with pytest.raises(
-        ValueError, match=r"loss\.layers=.*is not all, published, or a list of different names of relu1_1"
+        ValueError,
+        match=r"loss\.layers=.*is not all, published, or a list of different names, or weights by name, of conv1_1",
     ):
         Perceptual("random", layers)
 
@@ -176,7 +180,7 @@ def test_random_features_are_always_the_same_and_leave_the_generator_alone():
 def test_random_features_keep_the_signals_size():
     x = torch.randn(4, 3, 64, 64)
     sizes = []
-    for name, (weight, bias) in load_features("random").layers.items():
+    for name, (weight, bias) in load_features("random").convolutions.items():
         if LAYERS[name].pool_first:
             x = torch.nn.functional.max_pool2d(x, 2)
         x = torch.relu(torch.nn.functional.conv2d(x, weight, bias, padding=1))
@@ -194,7 +198,7 @@ def test_the_checksum_is_of_the_weights_whatever_the_container(reference, weight
 def test_the_classifier_is_not_kept(reference, tmp_path):
     state = {f"features.{k}": v for k, v in reference.state_dict().items()}
     torch.save({**state, "classifier.0.weight": torch.zeros(1000, 1000)}, tmp_path / "vgg.pth")
-    layers = load_features(str(tmp_path / "vgg.pth")).layers
+    layers = load_features(str(tmp_path / "vgg.pth")).convolutions
     assert list(layers) == NAMES
     # nor through a storage that the convolutions share with it
     assert all(w.untyped_storage().nbytes() == w.numel() * 4 for w, _ in layers.values())
@@ -210,9 +214,9 @@ def test_the_bundled_weights_are_the_ones_on_their_card():
 def test_the_bundled_network_is_vgg19_a_quarter_as_wide():
     bundled = load_features("bundled")
     assert bundled.name == "bundled"
-    assert list(bundled.layers) == NAMES
-    assert [len(bias) for _, bias in bundled.layers.values()] == [layer.width // 4 for layer in LAYERS.values()]
-    assert all(weight.dtype == torch.float32 for weight, _ in bundled.layers.values())
+    assert list(bundled.convolutions) == NAMES
+    assert [len(bias) for _, bias in bundled.convolutions.values()] == [layer.width // 4 for layer in LAYERS.values()]
+    assert all(weight.dtype == torch.float32 for weight, _ in bundled.convolutions.values())
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1])])
@@ -248,7 +252,8 @@ def test_imagenet_is_strict_about_the_cached_file(reference, monkeypatch):
     assert load_features("imagenet").name == "imagenet"
 
 
-def test_imagenet_without_a_network_fails_and_auto_falls_back_loudly(caplog):
+def test_imagenet_without_a_network_fails_and_auto_falls_back_loudly(caplog, monkeypatch):
+    monkeypatch.setattr("vsr_lightning.losses.efficientnet_lite.find_spec", lambda name: None)
     with pytest.raises(OSError, match="can't be reached"):
         load_features("imagenet")
     assert load_features("auto").name == "bundled"
@@ -302,6 +307,7 @@ def test_a_file_without_the_right_layers_names_the_first_one(tmp_path):
 
 
 def test_an_unknown_name_says_what_there_is():
+    names = "imagenet, efficientnet_lite0, efficientnet_lite1, bundled, random or auto"
     for name in ("vgg", None, "."):
-        with pytest.raises(ValueError, match=f"features={name} is no file, nor imagenet, bundled, random or auto"):
+        with pytest.raises(ValueError, match=f"features={name} is no file, nor {names}"):
             load_features(name)

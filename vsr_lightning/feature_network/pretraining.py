@@ -14,7 +14,7 @@ from vsr_lightning.callbacks.last_checkpoint import seconds_before
 from vsr_lightning.experiment import make_trainer, score
 from vsr_lightning.feature_network.digit_frames import DigitFrames
 from vsr_lightning.feature_network.recognition import VGG19, Recognition
-from vsr_lightning.losses.vgg import load_features
+from vsr_lightning.losses.load_features import load_features
 from vsr_lightning.runs.checkpoint import PREVIOUS, finished_epochs, load_checkpoint
 from vsr_lightning.runs.comparable import SCORING, first_difference
 from vsr_lightning.runs.record import device_name, in_checkpoint, recorded, write_record

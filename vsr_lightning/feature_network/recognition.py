@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vsr_lightning.feature_network.digit_frames import DISTORTIONS, DigitBatch
-from vsr_lightning.losses.vgg import LAYERS, Normalize
+from vsr_lightning.losses.features import Normalize
+from vsr_lightning.losses.vgg import LAYERS
 from vsr_lightning.utils.optimizer import OptimizerFactory, make_optimizer
 
 DIGITS = 10

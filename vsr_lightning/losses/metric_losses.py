@@ -8,6 +8,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure as
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import AlexNet_Weights
 
+from vsr_lightning.losses.features import as_buffers
 from vsr_lightning.losses.vgg import torchvision_path
 
 BORDER = 5  # half of SSIM's window
@@ -61,11 +62,7 @@ class LPIPS(nn.Module):
         if not (path := alexnet_path()).exists():
             what = f"{path.name} in {path.parent} ({AlexNet_Weights.IMAGENET1K_V1.url})"
             raise FileNotFoundError(f"LPIPS needs AlexNet's weights: put {what}, or choose another loss")
-        self.network: nn.Module = LearnedPerceptualImagePatchSimilarity("alex", normalize=True).net
-        for module in self.network.modules():
-            for name, parameter in list(module.named_parameters(recurse=False)):
-                delattr(module, name)
-                module.register_buffer(name, parameter.data, persistent=False)
+        self.network: nn.Module = as_buffers(LearnedPerceptualImagePatchSimilarity("alex", normalize=True).net)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(B, 1 or 3, H, W) each, in [0, 1] but not bounded -> scalar, at least 0."""

@@ -1,64 +1,58 @@
-"""The perceptual losses of the paper's Eq. 5 and of Johnson et al. 2016: differences of VGG-19's ReLU outputs."""
+"""Perceptual losses: differences of what a feature network makes of two images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from vsr_lightning.losses.vgg import LAYERS, Features, Normalize, load_features
+from vsr_lightning.losses.features import Features, Normalize, as_buffers
+from vsr_lightning.losses.load_features import load_features
 
-ORDERS = {"absolute": 1, "squared": 2}  # of the norm
-LAYER_PRESETS = {
-    "all": tuple(LAYERS),  # the text: "each ReLU activation"
-    "published": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),  # the published code
-}
+DIFFERENCES = ("absolute", "squared", "normalized")
+EPS = 1e-10  # keeps the length of a vector of zeros from dividing by zero, as in torchmetrics' LPIPS
 AT_ONCE = {"cpu": 2**24, "cuda": 2**28}  # feature values that may be held for the backward pass: 64 MB, 1 GB in float32
 SCALE = 2.0**12  # keeps small gradients from vanishing in float16; a power of two changes nothing elsewhere
 
 
 class Perceptual(nn.Module):
-    """Sum over layers of VGG-19 of the mean difference of their ReLU outputs.
+    """Weighted sum, over layers of a feature network, of the mean difference of their outputs.
 
-    Absolute differences are the paper's Eq. 5; squared differences of one layer are the feature reconstruction loss of
-    Johnson et al. 2016. The network's weights are buffers that are not saved: no optimizer and no checkpoint has them.
+    Absolute differences of VGG-19's ReLUs are the paper's Eq. 5. Squared differences of one of them are the feature
+    reconstruction loss of Johnson et al. 2016. Normalized ones are those of LPIPS (Zhang et al. 2018) without its
+    learned weights: at each position, the squared distance of the channels' vectors, each divided by its length. The
+    network learns nothing, and no checkpoint has its weights.
 
     Args:
-        features: the feature network, or the name by which :func:`load_features` loads it.
-        layers: ``all`` (16 layers), ``published`` (5), or names such as ``relu3_4``.
-        normalize: whether to normalize images in [0, 1] as in VGG-19's training; False leaves them as they are.
-        difference: ``absolute`` or ``squared``.
+        features: the feature network, or the name by which
+            :func:`vsr_lightning.losses.load_features.load_features` loads it.
+        layers: a preset of the network, such as ``all``; a name such as ``relu3_4``, or names; or weights by name, such
+            as ``{"conv5_4": 1.0}``.
+        normalize: whether to normalize images in [0, 1] as in the network's training; False leaves them as they are.
+        difference: ``absolute``, ``squared`` or ``normalized``.
 
     Raises:
-        ValueError: unknown or repeated layers, another difference, or features that can't be used.
+        ValueError: unknown or repeated layers, a weight that is not above 0, another difference, or features that can't
+            be used.
     """
 
     def __init__(
         self,
         features: Features | str = "auto",
-        layers: str | Sequence[str] = "all",
+        layers: str | Sequence[str] | Mapping[str, float] = "all",
         normalize: bool = True,
         difference: str = "absolute",
     ) -> None:
         super().__init__()
-        chosen = LAYER_PRESETS.get(layers, (layers,)) if isinstance(layers, str) else tuple(layers)
-        if not chosen or not set(chosen) <= set(LAYERS) or len(set(chosen)) < len(chosen):
-            names = ", ".join(LAYERS)
-            raise ValueError(f"loss.layers={layers} is not all, published, or a list of different names of {names}")
-        if difference not in ORDERS:
-            raise ValueError(f"loss.difference={difference} is unknown: choose {' or '.join(ORDERS)}")
-        self.order = ORDERS[difference]
-        self.features = features if isinstance(features, Features) else load_features(features)
-        self.layers = tuple(name for name in LAYERS if name in chosen)
-        self.computed = list(LAYERS)[: 1 + list(LAYERS).index(self.layers[-1])]
-        for name in self.computed:
-            weight, bias = self.features.layers[name]
-            self.register_buffer(f"{name}_weight", weight, persistent=False)
-            self.register_buffer(f"{name}_bias", bias, persistent=False)
-        self.normalize = Normalize() if normalize else Normalize((0.0,) * 3, (1.0,) * 3)
-        self._converted: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor]]] = {}
+        if difference not in DIFFERENCES:
+            raise ValueError(f"loss.difference={difference} is unknown: choose one of {', '.join(DIFFERENCES)}")
+        self.difference = difference
+        found = features if isinstance(features, Features) else load_features(features, layers)
+        self.weights = _weights(found, layers)
+        self.features = as_buffers(found.up_to(self.weights))
+        self.normalize = Normalize(found.mean, found.std) if normalize else Normalize((0.0,) * 3, (1.0,) * 3)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the mean of :meth:`distances`."""
@@ -66,8 +60,7 @@ class Perceptual(nn.Module):
 
     def distances(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compare (B, 1 or 3, H, W) images in [0, 1] one by one: (B,), at least 0; gradients reach ``prediction``."""
-        sizes = (len(self.features.layers[name][1]) / LAYERS[name].shrinkage ** 2 for name in self.computed)
-        values = target[:, 0].numel() * sum(sizes)
+        values = target[:, 0].numel() * self.features.values_per_pixel
         parts = 1 + int(values / AT_ONCE.get(target.device.type, AT_ONCE["cuda"]))
         if torch.is_grad_enabled() and prediction.requires_grad:
             return _GradientInParts.apply(prediction, target, self._distances, parts)
@@ -75,34 +68,42 @@ class Perceptual(nn.Module):
         return torch.cat([self._distances(*pair) for pair in pairs])
 
     def _distances(self, prediction: Tensor, target: Tensor) -> Tensor:
-        kind, dtype = target.device.type, self.get_buffer("relu1_1_bias").dtype
+        kind, dtype = target.device.type, self.normalize.mean.dtype
         exact = torch.promote_types(dtype, torch.float32)
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
-        convolutions = self._convolutions(target.device, dtype)
         with torch.autocast(kind, enabled=False):
             # channels last: the order in which convolutions are fastest
             x = self.normalize(prediction).to(dtype, memory_format=torch.channels_last)
             y = self.normalize(target.detach()).to(dtype, memory_format=torch.channels_last)
             distance = torch.zeros(len(x), dtype=exact, device=x.device)
-            for name, (weight, bias) in zip(self.computed, convolutions, strict=True):
-                if LAYERS[name].pool_first:
-                    x, y = F.max_pool2d(x, 2), F.max_pool2d(y, 2)
-                x = F.relu_(F.conv2d(x, weight, bias, padding=1))
-                y = F.relu_(F.conv2d(y, weight, bias, padding=1))
-                if name in self.layers:
-                    total = torch.linalg.vector_norm(x - y, ord=self.order, dim=(1, 2, 3), dtype=exact)
-                    distance = distance + total**self.order / x[0].numel()
+            # side by side, so that no more than one layer of each is held where there is no backward pass
+            both = (self.features.activations(images, self.weights) for images in (x, y))
+            for (name, a), (_, b) in zip(*both, strict=True):
+                distance = distance + self.weights[name] * self._difference(a, b, exact)
         return distance
 
-    def _convolutions(self, device: torch.device, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
-        """Return the weights on a device in a precision, converted once: autocast would convert them at each call."""
-        if (device, dtype) not in self._converted:
-            pairs = ((self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")) for name in self.computed)
-            with torch.inference_mode(False):  # a test may come first, and a training after it
-                converted = [(w.to(dtype, memory_format=torch.channels_last), b.to(dtype)) for w, b in pairs]
-            self._converted = {(device, dtype): converted}
-        return self._converted[device, dtype]
+    def _difference(self, x: Tensor, y: Tensor, exact: torch.dtype) -> Tensor:
+        """(B, C, h, w) each -> (B,)."""
+        if self.difference == "normalized":
+            x, y = (it.to(exact) / (EPS + it.to(exact).square().sum(1, keepdim=True)).sqrt() for it in (x, y))
+            return (x - y).square().sum(1).mean((1, 2))
+        order = 1 if self.difference == "absolute" else 2
+        total = torch.linalg.vector_norm(x - y, ord=order, dim=(1, 2, 3), dtype=exact)
+        return total**order / x[0].numel()
+
+
+def _weights(features: Features, layers: str | Sequence[str] | Mapping[str, float]) -> dict[str, float]:
+    """Return the weight of each chosen layer, in the network's order."""
+    chosen = features.named(layers)
+    if not chosen or not set(chosen) <= set(features.layers) or len(set(chosen)) < len(chosen):
+        presets, names = ", ".join({"all": 0, **features.presets}), ", ".join(features.layers)
+        choices = f"{presets}, or a list of different names, or weights by name, of {names}"
+        raise ValueError(f"loss.layers={layers} is not {choices}")
+    weights = dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(chosen, 1.0)
+    if wrong := [name for name, value in weights.items() if not isinstance(value, int | float) or not 0 < value < inf]:
+        raise ValueError(f"loss.layers.{wrong[0]}={weights[wrong[0]]}: give a number above 0")
+    return {name: weights[name] for name in features.layers if name in weights}
 
 
 class _GradientInParts(torch.autograd.Function):

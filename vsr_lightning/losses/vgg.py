@@ -1,29 +1,24 @@
-"""The feature network of the perceptual loss: VGG-19's sixteen convolutions, and where their weights come from."""
+"""VGG-19's sixteen convolutions as a feature network, and where their weights come from."""
 
-import hashlib
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models import VGG19_Weights, WeightsEnum
 
-from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD
+from vsr_lightning.losses.features import ConvolutionalFeatures, Pairs
 from vsr_lightning.utils.download import download, verify
 
-log = logging.getLogger(__name__)
 BUNDLED = Path(__file__).parent / "weights" / "digits.safetensors"  # its card, digits.md, lies beside it
 BUNDLED_SHA256 = "dcfd3b56b6bd10a43f7b70c79664cc56e7751ccde0e6a71cfdcad06a942ba308"
 WIDTH = 0.25  # of the bundled network's 64 to 512 channels, and of the random one's
-Layers = dict[str, tuple[Tensor, Tensor]]
 
 
 class _Layer(NamedTuple):
@@ -47,64 +42,51 @@ def _vgg19_layers() -> dict[str, _Layer]:
 LAYERS = _vgg19_layers()  # Simonyan and Zisserman 2015, configuration E
 
 
-class Normalize(nn.Module):
-    """(B, 1 or 3, H, W) in [0, 1] -> (B, 3, H, W) as VGG-19 expects it; a gray channel is repeated."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.std
+def before_relu(name: str) -> str:
+    """Return the name of the convolution before a ReLU: ``relu1_1`` -> ``conv1_1``."""
+    return name.replace("relu", "conv")
 
 
-@dataclass(frozen=True)
-class Features:
-    """Weights of VGG-19's convolutions, of any width, and what they are."""
-
-    layers: Layers  # ``relu1_1`` ... ``relu5_4`` -> (weight, bias) of the convolution before it
-    name: str  # for tables: ``imagenet``, ``bundled``, ``random``, or a file's name and the start of its checksum
-    checksum: str  # SHA-256 of the weights' values, whatever kind of file they come in
-
-
-def load_features(name: str) -> Features:
-    """Load the feature network.
+class VGG19Features(ConvolutionalFeatures):
+    """VGG-19 of any width: ``conv1_1``, ``relu1_1`` ... ``conv5_4``, ``relu5_4``, before and after each ReLU.
 
     Args:
-        name: ``imagenet`` (torchvision's VGG19_Weights.IMAGENET1K_V1, from its cache or downloaded), ``bundled`` (a
-            quarter as wide, trained on handwritten digits, in the package), ``random`` (as wide as bundled, Kaiming,
-            always the same), ``auto`` (imagenet if it can be had, else bundled, with a warning), or the path of a state
-            dict (safetensors, or torch with tensors only) with torchvision's keys ``features.0.weight`` ...
-
-    Raises:
-        OSError: imagenet can't be had.
-        ValueError: an unknown name, or a file that is damaged or holds no such weights.
+        convolutions: ``relu1_1`` ... ``relu5_4`` -> weight and bias of the convolution before it; the last ones may be
+            missing.
+        name, checksum: see :class:`ConvolutionalFeatures`.
     """
-    if name == "random":
-        return _features(random_layers(WIDTH), name)
-    if name in ("imagenet", "auto"):
-        try:
-            return _imagenet()
-        except (OSError, ValueError) as error:
-            if name == "imagenet":
-                raise
-            instead = "the BUNDLED network, a small one trained on digits. features=imagenet makes this an error."
-            log.warning("FEATURES: VGG-19's ImageNet weights can't be had (%s); the loss uses %s", error, instead)
-    if name in ("bundled", "auto"):
-        try:
-            verify(BUNDLED, sha256_prefix=BUNDLED_SHA256)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"the bundled weights are damaged: {error}; install vsr_lightning anew") from error
-        return _features(_read(BUNDLED), "bundled")
-    path = Path(str(name))
-    if not path.is_file():
-        raise ValueError(f"features={name} is no file, nor imagenet, bundled, random or auto")
-    loaded = _features(_read(path), path.name)
-    return replace(loaded, name=f"{path.name} {loaded.checksum[:8]}")
+
+    layers = tuple(name for relu in LAYERS for name in (before_relu(relu), relu))
+    network = "VGG-19"
+    presets: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "all": tuple(LAYERS),  # the text: "each ReLU activation"
+        "published": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),  # the published code
+    }
+
+    def __init__(self, convolutions: Pairs, name: str, checksum: str | None = None) -> None:
+        super().__init__(convolutions, name, checksum)
+        self.values_per_pixel = sum(len(bias) / LAYERS[key].shrinkage ** 2 for key, (_, bias) in convolutions.items())
+
+    def activations(self, images: Tensor, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        last, x = max(wanted, key=self.layers.index), images
+        for name, (weight, bias) in self.converted(images).items():
+            if LAYERS[name].pool_first:
+                x = F.max_pool2d(x, 2)
+            x = F.conv2d(x, weight, bias, padding=1)
+            if (before := before_relu(name)) in wanted:
+                yield before, x
+            if last == before:
+                return
+            x = F.relu(x) if before in wanted else F.relu_(x)
+            if name in wanted:
+                yield name, x
+            if last == name:
+                return
+
+    def up_to(self, wanted: Collection[str]) -> "VGG19Features":
+        deepest = max(self.layers.index(name) for name in wanted) // 2
+        kept = {name: pair for place, (name, pair) in enumerate(self.convolutions.items()) if place <= deepest}
+        return VGG19Features(kept, self.name, self.checksum)
 
 
 def torchvision_path(weights: WeightsEnum) -> Path:
@@ -115,17 +97,34 @@ def torchvision_path(weights: WeightsEnum) -> Path:
 imagenet_path = partial(torchvision_path, VGG19_Weights.IMAGENET1K_V1)
 
 
-def _imagenet() -> Features:
+def imagenet() -> VGG19Features:
+    """Return ImageNet's, from torchvision's cache or downloaded; OSError where they can't be had."""
     path, prefix = imagenet_path(), imagenet_path().stem.split("-")[1]
     try:
         download(VGG19_Weights.IMAGENET1K_V1.url, path, sha256_prefix=prefix)
     except OSError as error:
         raise OSError(f"{error}: put {path.name} in {path.parent}, or choose features=bundled or a file") from error
     verify(path, sha256_prefix=prefix)  # it may have been there before
-    return _features(_read(path), "imagenet")
+    return VGG19Features(_read(path), "imagenet")
 
 
-def _read(path: Path) -> Layers:
+def bundled() -> VGG19Features:
+    """Return those that come with the package; ValueError if they are damaged."""
+    try:
+        verify(BUNDLED, sha256_prefix=BUNDLED_SHA256)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the bundled weights are damaged: {error}; install vsr_lightning anew") from error
+    return VGG19Features(_read(BUNDLED), "bundled")
+
+
+def from_file(path: Path) -> VGG19Features:
+    """Return those of a state dict with torchvision's keys; ValueError if it is damaged or holds no such weights."""
+    loaded = VGG19Features(_read(path), path.name)
+    loaded.name = f"{path.name} {loaded.checksum[:8]}"
+    return loaded
+
+
+def _read(path: Path) -> Pairs:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
@@ -145,7 +144,7 @@ def _read(path: Path) -> Layers:
     return layers
 
 
-def random_layers(width: float) -> Layers:
+def random_layers(width: float) -> Pairs:
     """Return Kaiming's random weights for VGG-19, each layer ``width`` times as wide: the same in every run."""
     generator = torch.Generator().manual_seed(0)  # one network for all runs, whatever their seed
     layers, before = {}, 3
@@ -155,10 +154,3 @@ def random_layers(width: float) -> Layers:
         nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
         layers[name], before = (weight, torch.zeros(channels)), channels
     return layers
-
-
-def _features(layers: Layers, name: str) -> Features:
-    digest = hashlib.sha256()
-    for value in chain.from_iterable(layers.values()):
-        digest.update(value.numpy().tobytes())
-    return Features(layers, name, digest.hexdigest())

@@ -12,9 +12,14 @@ Named = Sequence[tuple[str, Mapping[str, Any]]]
 def data_notes(rows: Named) -> list[str]:
     """Return which videos and which features the rows' runs saw; a row is its name and a run's record."""
     data = {record["data"]["description"] for _, record in rows if record.get("data")}
-    features = {(part["name"], part["checksum"][:12]) for _, record in rows if (part := record.get("features"))}
-    about = "Features of the perceptual loss: VGG-19 with {} weights, SHA-256 {}."
+    features = {(_network(part), part["checksum"][:12]) for _, record in rows if (part := record.get("features"))}
+    about = "Features of the perceptual loss: {}, SHA-256 {}."
     return [f"Data: {it}." for it in sorted(data)] + [about.format(*it) for it in sorted(features)]
+
+
+def _network(features: Mapping[str, str]) -> str:
+    network = features.get("network", "VGG-19")  # once there was no other
+    return f"{network} with {features['name']} weights" if network else features["name"]
 
 
 def metric_notes(rows: Named) -> list[str]:

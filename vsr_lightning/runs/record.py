@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from vsr_lightning.data.datamodule import VideoData
-from vsr_lightning.losses.vgg import Features, load_features
+from vsr_lightning.losses.features import Features
+from vsr_lightning.losses.load_features import load_features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.migrate import FORMAT, upgrade_record
 from vsr_lightning.runs.provenance import environment
@@ -128,11 +129,13 @@ def features_of(loss: nn.Module) -> dict[str, str] | None:
     if len(found) < 2:
         return _identity(*found) if found else None
     name, checksum = (" + ".join(getattr(it, key) for it in found) for key in ("name", "checksum"))
-    return {"name": name, "checksum": hashlib.sha256(checksum.encode()).hexdigest()}
+    networks = {it.network for it in found}
+    network = networks.pop() if len(networks) == 1 else ""
+    return {"name": name, "checksum": hashlib.sha256(checksum.encode()).hexdigest(), "network": network}
 
 
 def _identity(features: Features) -> dict[str, str]:
-    return {"name": features.name, "checksum": features.checksum}
+    return {key: getattr(features, key) for key in ("name", "checksum", "network")}
 
 
 def device_name(trainer: pl.Trainer) -> str:

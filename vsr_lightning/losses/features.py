@@ -1,0 +1,118 @@
+"""What a perceptual loss asks of the network that it looks through."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD
+
+Pairs = dict[str, tuple[Tensor, Tensor]]  # name of a convolution -> weight and bias
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Normalize(nn.Module):
+    """(B, 1 or 3, H, W) in [0, 1] -> (B, 3, H, W) as a network was trained with; a gray channel is repeated."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
+class Features(nn.Module):
+    """A fixed network whose layers a loss compares: one of your own defines what stands here.
+
+    Attributes:
+        name, checksum: for tables and records; the checksum is of the weights, whatever file they come in.
+        network: what has these weights, where the name doesn't say so.
+        layers: the names of the layers, in the order in which they are computed.
+        presets: names for several layers at once, also for ``all`` if that isn't each of them.
+        mean, std: of each channel of RGB in [0, 1], as the network was trained with.
+        values_per_pixel: values that are held for the backward pass, for each pixel of an image.
+    """
+
+    name: str
+    checksum: str
+    network: str = ""
+    layers: tuple[str, ...]
+    presets: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    values_per_pixel: float = 1000.0
+
+    def activations(self, images: Tensor, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name and the output, (B, C, h, w), of each wanted layer in their order; nothing after the last.
+
+        Images are (B, 3, H, W), normalized, and all is computed in their precision: the caller has set it.
+        """
+        raise NotImplementedError
+
+    def named(self, layers: str | Collection[str]) -> tuple[str, ...]:
+        """Return the names that a choice of layers stands for: those of a preset, one, or several."""
+        if layers == "all":
+            return self.presets.get("all", self.layers)
+        return self.presets.get(layers, (layers,)) if isinstance(layers, str) else tuple(layers)
+
+    def up_to(self, wanted: Collection[str]) -> "Features":
+        """Return a network that has the wanted layers and may lack deeper ones."""
+        return self
+
+
+class ConvolutionalFeatures(Features):
+    """Features of a network that is convolutions with weight and bias.
+
+    Args:
+        convolutions: weight and bias by name, in the order of computation.
+        name: see :class:`Features`.
+        checksum: likewise; None computes it.
+    """
+
+    def __init__(self, convolutions: Pairs, name: str, checksum: str | None = None) -> None:
+        super().__init__()
+        self.convolutions, self.name = convolutions, name
+        self.checksum = checksum if checksum is not None else _checksum(convolutions)
+        for key, (weight, bias) in convolutions.items():
+            self.register_buffer(f"{key}_weight".replace(".", "_"), weight, persistent=False)
+            self.register_buffer(f"{key}_bias".replace(".", "_"), bias, persistent=False)
+        self._converted: dict[tuple[torch.device, torch.dtype], Pairs] = {}
+
+    def converted(self, images: Tensor) -> Pairs:
+        """Return weight and bias by name, as images need them; converted once: autocast would do so at each call."""
+        key = images.device, images.dtype
+        if key not in self._converted:
+            with torch.inference_mode(False):  # a test may come first, and a training after it
+                self._converted = {key: {name: self._pair(name, images) for name in self.convolutions}}
+        return self._converted[key]
+
+    def _pair(self, name: str, images: Tensor) -> tuple[Tensor, Tensor]:
+        weight, bias = (self.get_buffer(f"{name}_{part}".replace(".", "_")) for part in ("weight", "bias"))
+        # channels last: the order in which convolutions are fastest
+        return weight.to(images.dtype, memory_format=torch.channels_last), bias.to(images.dtype)
+
+
+def _checksum(convolutions: Pairs) -> str:
+    """Return the SHA-256 of the weights' values."""
+    digest = hashlib.sha256()
+    for value in chain.from_iterable(convolutions.values()):
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def as_buffers(network: Network) -> Network:
+    """Turn a network's parameters into buffers that are not saved: no optimizer and no checkpoint has them."""
+    for module in network.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, parameter.data, persistent=False)
+    return network
