@@ -51,6 +51,7 @@ LITTLE = {
 SMALL = {
     "FrameFusion": ["model.widths=[2,1]", "model.pools=[true,false]"],
     "ResidualFusion": ["model.width=8", "model.blocks=1"],
+    "TemporalShift": ["model.width=8", "model.blocks=1", "data.clip_frames=6", "data.clip_batch_size=2"],
     "Recurrent": ["model.width=8", "model.blocks=1", "data.clip_frames=6", "data.clip_batch_size=2"],
 }
 
@@ -89,6 +90,8 @@ def world(tmp_path_factory):
         np.save("my.npy", rng.integers(0, 256, (8, 20, 64, 64), np.uint8))
         for name in ("video.npy", "video.mp4", "video.gif", "frames"):
             write_video(Path(name), rng.integers(0, 256, (6, 32, 32), np.uint8), 10)
+        for name in ("bikes", "bigbuckbunny", "carphone_pristine"):
+            write_video(Path(f"clips/{name}.mp4"), rng.integers(0, 256, (15, 64, 64), np.uint8), 10)
         torch.save(published_checkpoint(30, mmediting=False), "BasicVSR_REDS4.pth")
     return root
 
@@ -135,6 +138,9 @@ def _little(command, given):
         little += ["features=random"] if keys.get("features", "bundled") == "bundled" else []
     if keys.get("data") == "frames":
         little += ["data.crop=16", "data.num_workers=0", "data.train_videos=1", "data.test_videos=1"]
+    elif keys.get("data") == "videos":
+        little = [item for item in little if not item.startswith(("data.train_videos", "data.test_videos"))]
+        little += ["data.crop=16", "data.windows_per_clip=1", "data.cache=null"]
     elif "data.source" in keys or (command == "train" and "data" not in keys):
         little.append("data.source=generated")
     return little

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from vsr_lightning.data import FrameFolders
-from vsr_lightning.data.frame_folders import clips
-from vsr_lightning.data.frame_folders.crops import training_crops, transformed, whole_clips
 from vsr_lightning.data.loader import PlanSampler
+from vsr_lightning.data.real_video import png_clips as clips
+from vsr_lightning.data.real_video.crops import training_crops, transformed, whole_clips
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.reporting.report import write_report
 from vsr_lightning.runs.frames import read_frames
@@ -72,7 +72,7 @@ def _epoch(data, epoch=0):
 
 
 def _folders(data, numbers):
-    return [data.videos.clips[number].folder for number in numbers]
+    return [data.videos.clips[number].name for number in numbers]
 
 
 def test_reds_keeps_four_training_clips_for_tests(reds):
@@ -106,7 +106,7 @@ def test_any_folder_of_clips_has_lists_or_numbers(tmp_path):
         write_clip(tmp_path / name, 5 + ord(name) % 4, name="frame{}.png", first=8)  # 8.png comes before 10.png
     data = _data(tmp_path, layout="folders", test_videos=1)
     assert (_folders(data, data.train_videos), _folders(data, data.test_videos)) == (["a", "b", "c"], ["d"])
-    assert data.videos.clips[0].files[:3] == ("frame8.png", "frame9.png", "frame10.png")
+    assert data.videos.clips[0].frames[:3] == ("frame8.png", "frame9.png", "frame10.png")
     assert {int(start) for epoch in range(50) for plan, _ in [next(iter(_epoch(data, epoch)))]
             for start in plan.start[plan.video == 2]} == {0, 1, 2, 3}  # clip c has eight frames  # fmt: skip
     (tmp_path / "train.txt").write_text("d\nb\n")

@@ -160,9 +160,14 @@ def _open_mp4(path: Path) -> Video:
 def _mp4_frames(path: Path, color: bool) -> Iterator[np.ndarray]:
     with av.open(path) as file:
         for frame in file.decode(video=0):
-            if frame.colorspace == UNKNOWN_COLORS and frame.height >= 720:
-                frame.colorspace = Colorspace.ITU709  # what players take it for
-            yield np.rot90(frame.to_ndarray(format="rgb24" if color else "gray"), _quarters(frame))
+            yield upright_pixels(frame, not color)
+
+
+def upright_pixels(frame: av.VideoFrame, gray: bool) -> np.ndarray:
+    """Return a frame as it is shown, (H, W) luminance or (H, W, 3) RGB, uint8."""
+    if frame.colorspace == UNKNOWN_COLORS and frame.height >= 720:
+        frame.colorspace = Colorspace.ITU709  # what players take it for
+    return np.rot90(frame.to_ndarray(format="gray" if gray else "rgb24"), _quarters(frame))
 
 
 def _quarters(frame: av.VideoFrame) -> int:

@@ -2,33 +2,25 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
-Parts = Mapping[str, Sequence[tuple[int, str]]]  # train and test -> index and folder of each clip in use
-
-
-class Clip(NamedTuple):
-    """A folder relative to the root, the names of its frames in order, and (height, width) of the first."""
-
-    folder: str
-    files: tuple[str, ...]
-    size: tuple[int, int]
+from vsr_lightning.data.real_video.clips import Box, Clip, Parts
 
 
 @dataclass(frozen=True)
-class ClipFolders:
-    """The clips in use, and what they are.
+class PngClips:
+    """The clips in use, and what they are; see :class:`vsr_lightning.data.real_video.clips.Clips`.
 
     Attributes:
-        root, parts, clips: the folder above, the split, and each clip by its index.
+        root, parts, clips: the folder above, the split, and each clip by its index; a clip's name is its folder below
+            the root, and its frames are names of files.
         gray: whether frames are read as luminance; else as RGB.
         name, description: for tables, and one sentence for ``run.json``.
         checksum: MD5 over the split, and over path and size of each frame in use.
@@ -42,14 +34,18 @@ class ClipFolders:
     description: str
     checksum: str
 
-    def read(self, number: int, frame: int, box: tuple[int, int, int, int]) -> torch.Tensor:
-        """Return the box (left, top, right, bottom) of a frame, (C, height, width) uint8; PNG is decoded whole for it.
+    def read(self, number: int, frames: range, box: Box) -> torch.Tensor:
+        """See :class:`vsr_lightning.data.real_video.clips.Clips`; PNG is decoded whole for a part of it."""
+        return torch.stack([self._frame(self.clips[number], frame, box) for frame in frames])
 
-        Raises:
-            ValueError: the file is damaged, or of another size than the clip's first frame.
-        """
-        clip = self.clips[number]
-        path = self.root / clip.folder / clip.files[frame]
+    def state(self, number: int) -> str:
+        folder = self.root / self.clips[number].name
+        with os.scandir(folder) as entries:
+            files = sorted((entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries)
+        return f"{folder.resolve()} {files}"
+
+    def _frame(self, clip: Clip, frame: int, box: Box) -> torch.Tensor:
+        path = self.root / clip.name / str(clip.frames[frame])
         with _opened(path) as image:
             if (image.height, image.width) != clip.size:
                 sizes = f"{image.height}x{image.width}, the first frame there {clip.size[0]}x{clip.size[1]}"
@@ -63,7 +59,7 @@ class ClipFolders:
             raise ValueError(f"{self.root} was changed while it was in use: leave it alone, and start again")
 
 
-def open_clips(root: Path, parts: Parts, gray: bool, name: str) -> ClipFolders:
+def open_png_clips(root: Path, parts: Parts, gray: bool, name: str) -> PngClips:
     """List the frames of some clips, and look into the header of each one's first.
 
     Raises:
@@ -78,7 +74,7 @@ def open_clips(root: Path, parts: Parts, gray: bool, name: str) -> ClipFolders:
     split = " and ".join(f"{len(numbered)} clips to {part}" for part, numbered in parts.items())
     found = f"{name} in {root}, {'gray' if gray else 'RGB'}: {split}, {sum(map(len, files.values())):,} frames"
     description = f"{found}; the checksum is over the split and the frames' paths and sizes"
-    return ClipFolders(root, parts, clips, gray, f"{name} {checksum[:8]}", description, checksum)
+    return PngClips(root, parts, clips, gray, f"{name} {checksum[:8]}", description, checksum)
 
 
 def _list(root: Path, parts: Parts, gray: bool) -> tuple[dict[int, tuple[str, ...]], str]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from vsr_lightning.data.frame_folders.clips import ClipFolders
 from vsr_lightning.data.loader import HighResBatch
+from vsr_lightning.data.real_video.clips import Clips
 
 MIDDLE = (0.5, 0.5, 0)  # top, left, and transform of a crop in the middle, as it is
 
@@ -85,13 +85,13 @@ class CropDataset(Dataset[HighResBatch]):
     """Reads a batch of cropped windows.
 
     Args:
-        clips: the folders.
+        clips: what is read.
         margin: how many frames, at each end of a window, have no target.
         crop: height and width of the crops; None is whole frames.
         multiple: whole frames are cut to a multiple of it.
     """
 
-    def __init__(self, clips: ClipFolders, margin: int, crop: int | None, multiple: int) -> None:
+    def __init__(self, clips: Clips, margin: int, crop: int | None, multiple: int) -> None:
         self.clips, self.margin, self.crop, self.multiple = clips, margin, crop, multiple
 
     def __getitem__(self, plan: Crops) -> HighResBatch:
@@ -112,8 +112,7 @@ class CropDataset(Dataset[HighResBatch]):
         height, width = (self.crop or side - side % self.multiple for side in size)
         y, x = int(float(top) * (size[0] - height + 1)), int(float(left) * (size[1] - width + 1))
         box = (x, y, x + width, y + height)
-        window = torch.stack([self.clips.read(video, frame, box) for frame in range(start, start + frames)])
-        return transformed(window, transform)
+        return transformed(self.clips.read(video, range(start, start + frames), box), transform)
 
 
 def transformed(window: torch.Tensor, transform: int) -> torch.Tensor:

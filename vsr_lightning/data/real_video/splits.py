@@ -27,14 +27,14 @@ def find_split(layout: str, root: Path) -> tuple[Folders, Folders]:
         raise FileNotFoundError(f"data.root={root} is missing: give the folder of the set")
     test: Folders = ()
     if layout == "vimeo":
-        train, test = (_listed(root / f"sep_{part}list.txt", "sequences/") for part in ("train", "test"))
+        train, test = (listed(root / f"sep_{part}list.txt", "sequences/") for part in ("train", "test"))
     elif layout == "reds_official":
         train, test = _folders(root, "train_sharp"), _folders(root, "val_sharp")
     elif layout == "reds":
         test = tuple(f"train_sharp/{name}" for name in REDS4)
         train = tuple(clip for clip in _folders(root, "train_sharp") if clip not in test)
     elif any((root / f"{part}.txt").exists() for part in ("train", "test")):
-        train, test = (_listed(root / f"{part}.txt") for part in ("train", "test"))
+        train, test = (listed(root / f"{part}.txt") for part in ("train", "test"))
     else:
         train = _folders(root)
     if both := sorted({*train} & {*test}):
@@ -52,7 +52,8 @@ def _folders(root: Path, inside: str = "") -> Folders:
     return tuple(f"{inside}/{name}" if inside else name for name in found)
 
 
-def _listed(path: Path, prefix: str = "") -> Folders:
+def listed(path: Path, prefix: str = "") -> Folders:
+    """Return the lines of a list, each once; FileNotFoundError if it is missing, ValueError if it is no text."""
     if not path.is_file():
         raise FileNotFoundError(f"data.root: {path} is missing, which lists one clip folder per line")
     names = dict.fromkeys(line.strip().strip("/") for line in _text(path).splitlines())

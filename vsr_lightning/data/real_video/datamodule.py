@@ -1,4 +1,4 @@
-"""Real video from folders of PNG frames, as REDS and Vimeo-90K are published."""
+"""Crops of real video, wherever its frames lie."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,18 +9,17 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from vsr_lightning.data.datamodule import VideoData
-from vsr_lightning.data.frame_folders.clips import ClipFolders, Parts, open_clips
-from vsr_lightning.data.frame_folders.crops import CropDataset, fixed_crops, training_crops, whole_clips
-from vsr_lightning.data.frame_folders.splits import find_split
 from vsr_lightning.data.loader import HighResBatch
+from vsr_lightning.data.real_video.cache import CachedClips
+from vsr_lightning.data.real_video.clips import Clips
+from vsr_lightning.data.real_video.crops import CropDataset, fixed_crops, training_crops, whole_clips
 from vsr_lightning.degradation import Batch, Degradation
 from vsr_lightning.utils.checks import check_number
 
-SEPTUPLET_TARGET = 3  # the fourth of Vimeo-90K's seven frames
 SHOWN_FRAMES, SHOWN_SIZE = 5, 256  # of a test video where it is only looked at
 
 
-class FrameFolders(VideoData):
+class RealVideo(VideoData):
     """Serve crops of real video, read from disk when they are used; see :class:`VideoData` for the batches.
 
     Training takes random crops, validation the middle of each clip's picture, tests whole frames, cut in the middle to
@@ -28,61 +27,53 @@ class FrameFolders(VideoData):
     frames with a whole window are scored; for one that takes clips, all but ``unscored_frames`` at each end.
 
     Args:
-        root: folder of the set.
-        layout: see :func:`vsr_lightning.data.frame_folders.splits.find_split`.
-        train_videos: how many of the training clips to use, the first ones; None is all.
-        test_videos: likewise; where the layout has no split, how many of the last clips to test on.
-        gray: whether to read luminance instead of RGB.
+        clips: the clips in use; numbers of clips are keys of ``clips.clips``.
+        train_videos, test_videos: the numbers of those that train, and of those that test.
         crop: height and width of training and validation crops; None is whole frames.
         flips: whether training crops are flipped and transposed at random.
-        frame_range: which of a clip's frames to use: the first, and one past the last; None is all, but of Vimeo-90K,
-            for a network that takes windows, those around the fourth.
+        frame_range: which of a clip's frames to use: the first, and one past the last; None is all.
+        cache: a folder to keep decoded frames in, see :class:`vsr_lightning.data.real_video.cache.CachedClips`; None
+            decodes them whenever they are used.
         test_frames: frames scored at once; None is a whole clip.
         windows_per_clip: random windows or clips of each training folder per epoch.
         degradation, options: see :class:`VideoData`.
 
     Raises:
-        FileNotFoundError: a folder or a list is missing.
         ValueError: frames that can't be used, or a number out of range.
     """
 
-    videos: ClipFolders
+    videos: Clips
 
     def __init__(
         self,
         degradation: Degradation,
-        root: str | Path,
-        layout: str = "reds",
-        train_videos: int | None = None,
-        test_videos: int | None = None,
-        gray: bool = False,
+        clips: Clips,
+        train_videos: Sequence[int],
+        test_videos: Sequence[int],
         crop: int | None = 256,
         flips: bool = True,
         frame_range: Sequence[int] | None = None,
         test_frames: int | None = 10,
         windows_per_clip: int = 1,
+        cache: str | Path | None = None,
         **options: Any,
     ) -> None:
-        parts = _parts(Path(root), layout, train_videos, test_videos)
-        train, test = ([number for number, _ in numbered] for numbered in parts.values())
-        super().__init__(train, test, degradation, **options)
+        super().__init__(train_videos, test_videos, degradation, **options)
         check_number("data.windows_per_clip", windows_per_clip, 1)
         for key, value in {"test_frames": test_frames, "crop": crop}.items():
             if value is not None:
                 check_number(f"data.{key}", value, 1)
-        if frame_range is None and layout == "vimeo" and self.takes == "window":
-            frame_range = (SEPTUPLET_TARGET - self.margin, SEPTUPLET_TARGET + self.margin + 1)
         self.crop, self.flips, self.test_frames, self.windows_per_clip = crop, flips, test_frames, windows_per_clip
-        self.videos = open_clips(Path(root), parts, gray, layout)
+        self.videos = clips if cache is None else CachedClips(clips, Path(cache))
         if crop and crop % degradation.scale:
             raise ValueError(f"data.crop={crop} can't be divided by data.degradation.scale={degradation.scale}")
-        for folder, _, (height, width) in self.videos.clips.values():
+        for name, _, (height, width) in self.videos.clips.values():
             if crop and crop > min(height, width):
-                raise ValueError(f"data.crop={crop} is larger than the frames of {folder}, {height}x{width}: lower it")
+                raise ValueError(f"data.crop={crop} is larger than the frames of {name}, {height}x{width}: lower it")
         self._windows = CropDataset(self.videos, self.train_margin, crop, degradation.scale)
         self._whole = partial(CropDataset, self.videos, self.margin, multiple=degradation.scale)
         used = partial(self._used_frames, frame_range)
-        self._spans = {i: (i, *used(len(clip.files), clip.folder)) for i, clip in self.videos.clips.items()}
+        self._spans = {i: (i, *used(len(clip.frames), clip.name)) for i, clip in self.videos.clips.items()}
         _, first, stop = self._spans[self.test_videos[0]]  # those of other clips may differ
         self.frame_range, self.scored = (first, stop), range(first + self.margin, stop - self.margin)
         self.train_size = self._smallest([*self.train_videos, *self.val_videos], crop)
@@ -122,25 +113,3 @@ class FrameFolders(VideoData):
 
     def _of(self, videos: Sequence[int]) -> np.ndarray:
         return np.array([self._spans[number] for number in videos])
-
-
-def _parts(root: Path, layout: str, train_videos: int | None, test_videos: int | None) -> Parts:
-    """Return number and folder of each clip in use; numbers follow the names of all clips, used or not."""
-    train, test = find_split(layout, root)
-    if not test:
-        if test_videos is None:
-            advice = "put them there, or say with data.test_videos how many of the last clips to test on"
-            raise ValueError(
-                f"data.root={root} has no train.txt and test.txt, each with one clip folder per line: {advice}"
-            )
-        check_number("data.test_videos", test_videos, 1, len(train) - 1)
-        train, test = train[:-test_videos], train[-test_videos:]
-    if not train:
-        raise ValueError(f"data.root={root} has no clip to train on: put one there, or choose another data.layout")
-    number = {folder: i for i, folder in enumerate(sorted((*train, *test)))}
-    parts = {}
-    for part, folders, count in (("train", train, train_videos), ("test", test, test_videos)):
-        if count is not None:
-            check_number(f"data.{part}_videos", count, 1, len(folders))
-        parts[part] = [(number[folder], folder) for folder in folders[:count]]
-    return parts

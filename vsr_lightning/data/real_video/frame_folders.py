@@ -1,0 +1,74 @@
+"""Real video from folders of PNG frames, as REDS and Vimeo-90K are published."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vsr_lightning.data.real_video.clips import Parts
+from vsr_lightning.data.real_video.datamodule import RealVideo
+from vsr_lightning.data.real_video.png_clips import open_png_clips
+from vsr_lightning.data.real_video.splits import find_split
+from vsr_lightning.degradation import Degradation
+from vsr_lightning.utils.checks import check_number
+
+SEPTUPLET_TARGET = 3  # the fourth of Vimeo-90K's seven frames
+
+
+class FrameFolders(RealVideo):
+    """Folders of PNG frames; see :class:`RealVideo`.
+
+    Args:
+        root: folder of the set.
+        layout: see :func:`vsr_lightning.data.real_video.splits.find_split`.
+        train_videos: how many of the training clips to use, the first ones; None is all.
+        test_videos: likewise; where the layout has no split, how many of the last clips to test on.
+        gray: whether to read luminance instead of RGB.
+        frame_range: which of a clip's frames to use: the first, and one past the last; None is all, but of Vimeo-90K,
+            for a network that takes windows, those around the fourth.
+        degradation, options: see :class:`RealVideo`.
+
+    Raises:
+        FileNotFoundError: a folder or a list is missing.
+        ValueError: frames that can't be used, or a number out of range.
+    """
+
+    def __init__(
+        self,
+        degradation: Degradation,
+        root: str | Path,
+        layout: str = "reds",
+        train_videos: int | None = None,
+        test_videos: int | None = None,
+        gray: bool = False,
+        frame_range: Sequence[int] | None = None,
+        **options: Any,
+    ) -> None:
+        parts = _parts(Path(root), layout, train_videos, test_videos)
+        clips = open_png_clips(Path(root), parts, gray, layout)
+        train, test = ([number for number, _ in numbered] for numbered in parts.values())
+        if frame_range is None and layout == "vimeo" and options.get("takes", "window") == "window":
+            margin = options.get("frames", 5) // 2
+            frame_range = (SEPTUPLET_TARGET - margin, SEPTUPLET_TARGET + margin + 1)
+        super().__init__(degradation, clips, train, test, frame_range=frame_range, **options)
+
+
+def _parts(root: Path, layout: str, train_videos: int | None, test_videos: int | None) -> Parts:
+    """Return number and folder of each clip in use; numbers follow the names of all clips, used or not."""
+    train, test = find_split(layout, root)
+    if not test:
+        if test_videos is None:
+            advice = "put them there, or say with data.test_videos how many of the last clips to test on"
+            raise ValueError(
+                f"data.root={root} has no train.txt and test.txt, each with one clip folder per line: {advice}"
+            )
+        check_number("data.test_videos", test_videos, 1, len(train) - 1)
+        train, test = train[:-test_videos], train[-test_videos:]
+    if not train:
+        raise ValueError(f"data.root={root} has no clip to train on: put one there, or choose another data.layout")
+    number = {folder: i for i, folder in enumerate(sorted((*train, *test)))}
+    parts = {}
+    for part, folders, count in (("train", train, train_videos), ("test", test, test_videos)):
+        if count is not None:
+            check_number(f"data.{part}_videos", count, 1, len(folders))
+        parts[part] = [(number[folder], folder) for folder in folders[:count]]
+    return parts
