@@ -135,7 +135,7 @@ def _little(command, given):
             little.append("model=frame_fusion_fig1")
         groups = tuple(word for word in given if word.startswith(("model=", "experiment=")))
         little += SMALL[composed("train", groups).model._target_.rpartition(".")[2]]
-        little += ["features=random"] if keys.get("features", "bundled") == "bundled" else []
+        little += ["features=random"] if keys.get("features", "bundled") in ("bundled", "imagenet") else []
     if keys.get("data") == "frames":
         little += ["data.crop=16", "data.num_workers=0", "data.train_videos=1", "data.test_videos=1"]
     elif keys.get("data") == "videos":

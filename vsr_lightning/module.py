@@ -84,6 +84,11 @@ class SuperResolution(pl.LightningModule):
             return {"loss": self.loss.total(terms), **{f"loss_{name}": value for name, value in terms.items()}}
         return {"loss": self.loss(prediction, target)}
 
+    def training_losses(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what a step is to lower, and what to log of it: :meth:`objective`'s values."""
+        losses = self.objective(prediction, target)
+        return losses["loss"], losses
+
     def check_sizes(self, train_size: Sequence[int], test_size: Sequence[int]) -> None:
         """Refuse frames that are too small for a metric, before a training is over and only then scored.
 
@@ -117,19 +122,26 @@ class SuperResolution(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the batch's loss; scores every tenth batch."""
-        prediction, target = batch.align(self(batch.low_res))
-        losses = self.objective(prediction, target)
-        loss, values = losses["loss"], {name: value.detach() for name, value in losses.items()}
-        if batch_idx % TRAIN_SCORES_EVERY == 0:
-            values |= {name: score.nanmean() for name, score in self.frame_scores(prediction.detach(), target).items()}
-        self._add("train", {name: value.expand(len(prediction)) for name, value in values.items()})
+        scores: dict[str, Tensor] = {}
+        own_loss = getattr(self.model, "training_loss", None)  # of a network that is a Network
+        own = own_loss(batch.low_res, batch.target) if own_loss else None
+        if own is None:
+            prediction, target = batch.align(self(batch.low_res))
+            loss, losses = self.training_losses(prediction, target)
+            if batch_idx % TRAIN_SCORES_EVERY == 0:
+                found = self.frame_scores(prediction.detach(), target)
+                scores = {name: score.nanmean() for name, score in found.items()}
+        else:
+            loss, losses = own, {"loss": own}
+        count, values = len(batch.frames), {name: value.detach() for name, value in losses.items()} | scores
+        self._add("train", {name: value.expand(count) for name, value in values.items()})
         for key, mean in self.means.items():
             if key.startswith("train/"):  # those of a resumed epoch too
                 self.log(key, mean, on_step=False, on_epoch=True, logger=False, metric_attribute=key)
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return loss
         # this device's frames over the mean of all devices, which DDP's mean of gradients leaves out
-        frames = torch.tensor(float(len(prediction)), device=self.device)
+        frames = torch.tensor(float(count), device=self.device)
         return loss * (frames / self.trainer.strategy.reduce(frames.clone(), reduce_op="mean"))
 
     def on_train_epoch_end(self) -> None:
@@ -167,7 +179,7 @@ class SuperResolution(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """One optimizer, and its schedule if there is one."""
         groups = parameter_groups(self.model, self.parameter_groups)
-        return make_optimizer(groups, self.optimizer, self.scheduler, lambda: self.trainer.estimated_stepping_batches)
+        return make_optimizer(groups, self.optimizer, self.scheduler, self._trainer)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave the groups alone that are frozen at first."""

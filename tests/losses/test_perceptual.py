@@ -156,8 +156,11 @@ def test_the_network_is_frozen_and_not_saved():
     assert not any(buffer.requires_grad for buffer in loss.buffers())
 
 
-def test_layers_below_the_deepest_tap_only_are_kept():
-    assert len(list(Perceptual("random", ["relu2_1"]).buffers())) == 2 * 3 + 2  # mean and std too
+def test_layers_below_the_deepest_tap_only_are_computed():
+    images = torch.rand(1, 1, 4, 4)  # which the third pool would leave nothing of
+    assert Perceptual("random", ["relu2_1"])(images, images) == 0
+    with pytest.raises(RuntimeError):
+        Perceptual("random")(images, images)
 
 
 @pytest.mark.parametrize("layers", ["relu6_1", ["relu1_1", "relu1_1"], [], "every"])

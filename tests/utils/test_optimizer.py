@@ -1,6 +1,7 @@
 import json
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 
 from tests.support import TINY
-from vsr_lightning.utils.optimizer import leave_frozen, make_optimizer, parameter_groups, warmup_cosine
+from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
+from vsr_lightning.utils.optimizer import leave_frozen, make_optimizer, parameter_groups, total_steps, warmup_cosine
 
 DATA = [item for item in TINY if not item.startswith("model")]
 CLIPS = ("model=recurrent", "model.width=4", "model.blocks=1", "data.clip_frames=3", "data.clip_batch_size=2")
@@ -46,14 +48,18 @@ def test_a_warmup_out_of_range_is_one_line(warmup):
 )
 def test_schedules_say_when_they_are_stepped(scheduler, expected):
     layer = nn.Linear(1, 1)
-    _, (how,) = make_optimizer(layer.parameters(), torch.optim.Adam, scheduler, lambda: 10)
+    trainer = SimpleNamespace(
+        max_epochs=2, max_steps=-1, limit_train_batches=1.0, accumulate_grad_batches=1,
+        datamodule=SimpleNamespace(train_dataloader=lambda: range(5)),
+    )  # fmt: skip
+    _, (how,) = make_optimizer(layer.parameters(), torch.optim.Adam, scheduler, trainer)
     assert isinstance(how.pop("scheduler"), LRScheduler)
     assert how == expected
 
 
 def test_a_schedule_without_its_keys_is_one_line():
     with pytest.raises(ValueError, match="the scheduler can't be made"):
-        make_optimizer([nn.Parameter(torch.zeros(1))], torch.optim.SGD, {"interval": "step"}, lambda: 10)
+        make_optimizer([nn.Parameter(torch.zeros(1))], torch.optim.SGD, {"interval": "step"}, None)
 
 
 def test_a_run_steps_its_schedule_at_every_step(vsr, tmp_path):
@@ -111,3 +117,33 @@ def test_only_frozen_groups_lose_their_gradients():
         (one * other).backward()
         leave_frozen(optimizer, step)
         assert (one.grad is not None, other.grad is not None) == (True, expected)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        (),
+        ("trainer.limit_train_batches=3",),
+        ("trainer.limit_train_batches=0.6", "trainer.max_epochs=3"),
+        ("trainer.accumulate_grad_batches=2",),
+        ("trainer.max_steps=3",),
+        ("trainer.max_epochs=null", "trainer.max_steps=3"),
+        ("debug=one_batch",),
+        ("debug=limit",),
+    ],
+)
+def test_the_steps_of_a_training_are_those_that_lightning_counts(keys, vsr, monkeypatch):
+    asked = []
+
+    def both(self, trainer, module):
+        asked.append((total_steps(trainer), int(trainer.estimated_stepping_batches)))
+
+    monkeypatch.setattr(StopOnNaN, "on_train_start", both, raising=False)
+    vsr("data.train_videos=15", *keys)
+    ((ours, lightnings),) = asked
+    assert ours == lightnings > 0
+
+
+def test_a_schedule_over_an_endless_training_is_one_line(vsr):
+    with pytest.raises(SystemExit, match=r"scheduler can't be made \(it needs the length of the training"):
+        vsr("scheduler=warmup_cosine", "trainer.max_epochs=null", "trainer.max_time=00:00:00:01")

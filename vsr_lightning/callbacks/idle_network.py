@@ -23,8 +23,8 @@ class WarnOfIdleNetwork(pl.Callback):
     ) -> None:
         if trainer.current_epoch or not trainer.is_last_batch or not trainer.is_global_zero:
             return
-        network: Any = pl_module.model
-        if (skip := network.skip(batch.low_res)) is None:
+        adds_to = getattr(pl_module.model, "skip", None)  # of a network that is a Network
+        if adds_to is None or (skip := adds_to(batch.low_res)) is None:
             return
         pl_module.eval()
         with torch.no_grad():

@@ -96,12 +96,7 @@ class Recognition(pl.LightningModule):
         self._score("test", batch)
 
     def configure_optimizers(self) -> Any:
-        return make_optimizer(
-            self.network.parameters(),
-            self.optimizer,
-            self.scheduler,
-            lambda: self.trainer.estimated_stepping_batches,
-        )
+        return make_optimizer(self.network.parameters(), self.optimizer, self.scheduler, self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["provenance"] = self.provenance

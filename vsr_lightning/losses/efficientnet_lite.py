@@ -35,16 +35,17 @@ class EfficientNetLite(ConvolutionalFeatures):
     mean, std = (127 / 255,) * 3, (128 / 255,) * 3
 
     def __init__(self, version: int) -> None:
-        convolutions = _folded(_state(version))
-        super().__init__(convolutions, f"efficientnet_lite{version}")
+        super().__init__(_folded(_state(version)), f"efficientnet_lite{version}")
         self.strides = [s if i == 0 else 1 for s, n in zip(STRIDES, REPEATS[version], strict=True) for i in range(n)]
         self.layers = ("stem", *(f"block{number}" for number in range(len(self.strides))))
-        side, held = 2, _channels(convolutions, "stem") / 2**2
-        for number, stride in enumerate(self.strides):
-            held += _channels(convolutions, f"block{number}.expand") / side**2
+
+    def values_per_pixel(self, wanted: Collection[str]) -> float:
+        side, held = 2, self._channels("stem") / 2**2
+        for number, stride in enumerate(self.strides[: max(self.layers.index(name) for name in wanted)]):
+            held += self._channels(f"block{number}.expand") / side**2
             side *= stride
-            held += sum(_channels(convolutions, f"block{number}.{part}") for part in ("depthwise", "project")) / side**2
-        self.values_per_pixel = 2 * held  # also before each ReLU6
+            held += sum(self._channels(f"block{number}.{part}") for part in ("depthwise", "project")) / side**2
+        return 2 * held  # also before each ReLU6
 
     def activations(self, images: Tensor, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         pairs, last = self.converted(images), max(wanted, key=self.layers.index)
@@ -64,6 +65,9 @@ class EfficientNetLite(ConvolutionalFeatures):
             if name in wanted:
                 yield name, x
 
+    def _channels(self, name: str) -> int:
+        return len(self.convolutions[name][1]) if name in self.convolutions else 0
+
 
 def _convolve(x: Tensor, pair: tuple[Tensor, Tensor], stride: int = 1) -> Tensor:
     """Convolve, and pad as TensorFlow's SAME: as much as the output needs, an odd pixel at the right and below."""
@@ -75,10 +79,6 @@ def _convolve(x: Tensor, pair: tuple[Tensor, Tensor], stride: int = 1) -> Tensor
     (top, left), (height, width) = [pad // 2 for pad in missing], missing
     x = F.pad(x, (left, width - left, top, height - top))
     return F.conv2d(x, weight, bias, stride, groups=groups)
-
-
-def _channels(convolutions: Pairs, name: str) -> int:
-    return len(convolutions[name][1]) if name in convolutions else 0
 
 
 def package(version: int) -> str:

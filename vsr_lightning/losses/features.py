@@ -39,7 +39,6 @@ class Features(nn.Module):
         layers: the names of the layers, in the order in which they are computed.
         presets: names for several layers at once, also for ``all`` if that isn't each of them.
         mean, std: of each channel of RGB in [0, 1], as the network was trained with.
-        values_per_pixel: values that are held for the backward pass, for each pixel of an image.
     """
 
     name: str
@@ -49,7 +48,6 @@ class Features(nn.Module):
     presets: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    values_per_pixel: float = 1000.0
 
     def activations(self, images: Tensor, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         """Yield the name and the output, (B, C, h, w), of each wanted layer in their order; nothing after the last.
@@ -58,15 +56,15 @@ class Features(nn.Module):
         """
         raise NotImplementedError
 
+    def values_per_pixel(self, wanted: Collection[str]) -> float:
+        """Return how many values are held for the backward pass, for each pixel of an image: about, rather too many."""
+        return 1000.0
+
     def named(self, layers: str | Collection[str]) -> tuple[str, ...]:
         """Return the names that a choice of layers stands for: those of a preset, one, or several."""
         if layers == "all":
             return self.presets.get("all", self.layers)
         return self.presets.get(layers, (layers,)) if isinstance(layers, str) else tuple(layers)
-
-    def up_to(self, wanted: Collection[str]) -> "Features":
-        """Return a network that has the wanted layers and may lack deeper ones."""
-        return self
 
 
 class ConvolutionalFeatures(Features):

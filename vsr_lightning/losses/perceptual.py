@@ -51,7 +51,7 @@ class Perceptual(nn.Module):
         self.difference = difference
         found = features if isinstance(features, Features) else load_features(features, layers)
         self.weights = _weights(found, layers)
-        self.features = as_buffers(found.up_to(self.weights))
+        self.features, self.values_per_pixel = as_buffers(found), found.values_per_pixel(self.weights)
         self.normalize = Normalize(found.mean, found.std) if normalize else Normalize((0.0,) * 3, (1.0,) * 3)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Perceptual(nn.Module):
 
     def distances(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compare (B, 1 or 3, H, W) images in [0, 1] one by one: (B,), at least 0; gradients reach ``prediction``."""
-        values = target[:, 0].numel() * self.features.values_per_pixel
+        values = target[:, 0].numel() * self.values_per_pixel
         parts = 1 + int(values / AT_ONCE.get(target.device.type, AT_ONCE["cuda"]))
         if torch.is_grad_enabled() and prediction.requires_grad:
             return _GradientInParts.apply(prediction, target, self._distances, parts)

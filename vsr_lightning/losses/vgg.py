@@ -63,9 +63,10 @@ class VGG19Features(ConvolutionalFeatures):
         "published": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),  # the published code
     }
 
-    def __init__(self, convolutions: Pairs, name: str, checksum: str | None = None) -> None:
-        super().__init__(convolutions, name, checksum)
-        self.values_per_pixel = sum(len(bias) / LAYERS[key].shrinkage ** 2 for key, (_, bias) in convolutions.items())
+    def values_per_pixel(self, wanted: Collection[str]) -> float:
+        computed = 1 + max(self.layers.index(name) for name in wanted) // 2
+        channels = [(name, len(bias)) for name, (_, bias) in self.convolutions.items()]
+        return sum(count / LAYERS[name].shrinkage ** 2 for name, count in channels[:computed])
 
     def activations(self, images: Tensor, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         last, x = max(wanted, key=self.layers.index), images
@@ -82,11 +83,6 @@ class VGG19Features(ConvolutionalFeatures):
                 yield name, x
             if last == name:
                 return
-
-    def up_to(self, wanted: Collection[str]) -> "VGG19Features":
-        deepest = max(self.layers.index(name) for name in wanted) // 2
-        kept = {name: pair for place, (name, pair) in enumerate(self.convolutions.items()) if place <= deepest}
-        return VGG19Features(kept, self.name, self.checksum)
 
 
 def torchvision_path(weights: WeightsEnum) -> Path:

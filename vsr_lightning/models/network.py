@@ -20,6 +20,14 @@ class Network(nn.Module):
     channels: int | None = None
     size: tuple[int, int] | None = None
 
+    def training_loss(self, low_res: Tensor, target: Tensor) -> Tensor | None:
+        """Return the loss of a network that owns it, such as a diffusion network; None where the run's loss compares.
+
+        ``low_res`` is (B, T, C, h, w), and ``target`` (B, C, H, W) of windows or (B, T, C, H, W) of clips. Validation
+        and test score the prediction all the same.
+        """
+        return None
+
     def skip(self, low_res: Tensor) -> Tensor | None:
         """Return what the network's layers add to, shaped as its prediction; None where they add to nothing."""
         return None

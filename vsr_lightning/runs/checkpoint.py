@@ -101,15 +101,18 @@ def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
     Errors are those of :func:`load_checkpoint`, and ValueError for weights of other names or shapes.
     """
     checkpoint = load_checkpoint(path, "init_from")
-    _check_fit(f"init_from={path}", checkpoint, module)
-    module.load_state_dict(checkpoint["state_dict"])
+    # the network alone: a discriminator and the like start anew
+    weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("model.")}
+    _check_fit(f"init_from={path}", {**checkpoint, "state_dict": weights}, module, "model.")
+    module.load_state_dict(weights, strict=False)
     origin = {key: checkpoint["provenance"].get(key) for key in ("loss", "features")}
     return {"path": path, "checksum": sha256(Path(path)), "epochs": finished_epochs(checkpoint), **origin}
 
 
-def _check_fit(what: str, checkpoint: dict[str, Any], module: SuperResolution) -> None:
+def _check_fit(what: str, checkpoint: dict[str, Any], module: SuperResolution, prefix: str = "") -> None:
     states = module.state_dict(), checkpoint["state_dict"]
-    mine, theirs = ({name: value.shape for name, value in state.items()} for state in states)
+    shapes = ({name: value.shape for name, value in state.items() if name.startswith(prefix)} for state in states)
+    mine, theirs = shapes
     if differing := [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]:
         made_by = checkpoint["provenance"].get("model", "another network")
         found = f"{what} was made by {made_by} and does not fit this network ({differing[0]} differs)"

@@ -30,7 +30,8 @@ class TrainedModel:
     def network(self) -> Network:
         """Return the network with its weights, for use, not for training."""
         network: Network = instantiate(self.config.model)
-        network.load_state_dict({name.removeprefix("model."): value for name, value in self.weights.items()})
+        mine = {name.removeprefix("model."): it for name, it in self.weights.items() if name.startswith("model.")}
+        network.load_state_dict(mine)
         return network.eval().requires_grad_(False)
 
 

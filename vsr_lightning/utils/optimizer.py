@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import lightning.pytorch as pl
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
@@ -14,7 +15,7 @@ START = 0.01  # share of the learning rate in the first step of a warm-up
 
 
 def make_optimizer(
-    parameters: Parameters, optimizer: OptimizerFactory, scheduler: Any, total_steps: Callable[[], float]
+    parameters: Parameters, optimizer: OptimizerFactory, scheduler: Any, trainer: pl.Trainer | None
 ) -> Any:
     """Return what ``configure_optimizers`` returns; ValueError if optimizer or scheduler does not accept its keys.
 
@@ -24,7 +25,7 @@ def make_optimizer(
         scheduler: optimizer -> schedule, stepped every epoch; or a mapping with the keys of Lightning's
             ``lr_scheduler``, such as ``{"scheduler": ..., "interval": "step"}``. One that takes ``total_steps`` gets
             the steps of the whole training, and is stepped every step.
-        total_steps: says how many these are.
+        trainer: knows how many these are; None for a training without schedule.
     """
     kind = "optimizer"
     try:
@@ -35,10 +36,29 @@ def make_optimizer(
         how = {"scheduler": scheduler} if callable(scheduler) else dict(scheduler)
         make, given = how["scheduler"], {}
         if takes_total_steps(make):
-            how["interval"], given["total_steps"] = "step", int(total_steps())
+            assert trainer is not None
+            how["interval"], given["total_steps"] = "step", total_steps(trainer)
         return [made], [how | {"scheduler": make(made, **given)}]
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the {kind} can't be made ({error}): change the keys of {kind}, or optimizer.lr") from error
+
+
+def total_steps(trainer: pl.Trainer) -> int:
+    """Return the optimizer steps of the whole training.
+
+    Lightning's ``estimated_stepping_batches`` is the same, but sets up the loaders, and a resumed training would then
+    begin its epoch anew instead of where it was stopped.
+
+    Raises:
+        ValueError: the training has no end in steps or epochs.
+    """
+    epochs, limit = trainer.max_epochs, trainer.limit_train_batches
+    if trainer.max_steps < 0 and (epochs is None or epochs < 0):
+        raise ValueError("it needs the length of the training: set trainer.max_epochs or trainer.max_steps")
+    batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    steps = -(-batches // trainer.accumulate_grad_batches) * (epochs if epochs and epochs > 0 else 10**9)
+    return min(steps, trainer.max_steps) if trainer.max_steps > 0 else steps
 
 
 def takes_total_steps(scheduler: Callable[..., Any]) -> bool:
