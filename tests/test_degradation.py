@@ -60,3 +60,45 @@ def test_bad_settings_name_the_key(changes, message):
 def test_a_scale_that_does_not_divide_the_frame_is_refused():
     with pytest.raises(ValueError, match=r"64x64 can't be divided by data\.degradation\.scale=3"):
         Degradation(scale=3)(torch.zeros(1, 5, 1, 64, 64), torch.zeros(1))
+
+
+def _imresize(picture, scale):
+    """MATLAB's imresize(picture, 1/scale) of (H, W) in [0, 255], written out in float64 from its description."""
+
+    def kernel(x):
+        x = np.abs(x)
+        near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+        return np.where(x <= 1, near, np.where(x <= 2, far, 0))
+
+    def along_rows(values):
+        side = len(values)
+        mirror = np.concatenate([np.arange(side), np.arange(side)[::-1]])
+        rows = []
+        for out in range(side // scale):
+            center = (out + 0.5) * scale - 0.5
+            taps = np.arange(np.floor(center - 2 * scale), np.ceil(center + 2 * scale) + 1).astype(int)
+            weights = kernel((taps - center) / scale)
+            rows.append((weights[:, None] * values[mirror[taps % (2 * side)]]).sum(0) / weights.sum())
+        return np.array(rows)
+
+    return along_rows(along_rows(picture.astype(float)).T).T.clip(0, 255)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(12, 24), (48, 36)])
+def test_matlabs_bicubic_is_its_imresize(scale, size):
+    frames = torch.randint(0, 256, (1, 2, 3, *size), dtype=torch.uint8)
+    low_res = 255 * Degradation(scale, "matlab", kernel_size=1).downsample(frames)[0]
+    assert torch.equal(low_res, low_res.round())
+    for found, sharp in zip(low_res.flatten(0, 1), frames[0].flatten(0, 1), strict=True):
+        exact = _imresize(sharp.numpy(), scale)
+        assert np.abs(found.numpy() - exact).max() <= 0.5 + 1e-4
+
+
+def test_matlabs_bicubic_gives_the_values_of_the_fields_port_of_it():
+    """As BasicSR's matlab_functions.imresize has them, by which its low-res sets are made."""
+    number = np.arange(256).reshape(16, 16)
+    picture = torch.from_numpy(((37 * number + 11 * (number // 16)) % 256).astype(np.uint8))
+    low_res = 255 * Degradation(4, "matlab", kernel_size=1).downsample(picture[None, None, None])[0, 0, 0]
+    assert low_res.round().int().tolist() == [
+        [103, 125, 119, 123], [128, 115, 122, 124], [138, 130, 115, 120], [133, 133, 131, 108]]  # fmt: skip

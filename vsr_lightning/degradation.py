@@ -58,12 +58,16 @@ class Batch(NamedTuple):
         return self.select_targets(check_prediction(prediction, "clip")), self.frames
 
 
+INTERPOLATIONS = ("bicubic", "bilinear", "matlab")
+
+
 class Degradation:
     """Downsampling, then blur, as in the paper's section 3.1; ValueError where an argument is out of range.
 
     Args:
         scale: factor between high-res and low-res.
-        interpolation: ``bicubic`` (the text) or ``bilinear`` (the published code), both with anti-aliasing.
+        interpolation: ``bicubic`` (the text) or ``bilinear`` (the published code), both with anti-aliasing; or
+            ``matlab``, see :func:`matlab_downsample`.
         kernel_size: of the blur, odd; 1 leaves it out.
         sigma: lowest and highest blur width, in low-res pixels; the published code draws from U(0.1, 2.0).
     """
@@ -73,8 +77,9 @@ class Degradation:
     ) -> None:
         if scale < 1:
             raise ValueError(f"data.degradation.scale={scale} is out of range: choose at least 1")
-        if interpolation not in ("bicubic", "bilinear"):
-            raise ValueError(f"data.degradation.interpolation={interpolation}: choose one of bicubic, bilinear")
+        if interpolation not in INTERPOLATIONS:
+            choices = ", ".join(INTERPOLATIONS)
+            raise ValueError(f"data.degradation.interpolation={interpolation}: choose one of {choices}")
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"data.degradation.kernel_size={kernel_size} is not an odd number of at least 1")
         if not isinstance(sigma, Sequence) or len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
@@ -115,9 +120,32 @@ def downsample(frames: Tensor, scale: int, interpolation: str = "bicubic") -> Te
     height, width = frames.shape[-2:]
     if height % scale or width % scale:
         raise ValueError(f"frames of {height}x{width} can't be divided by data.degradation.scale={scale}")
+    if interpolation == "matlab":
+        return matlab_downsample(frames.flatten(0, 1), scale).unflatten(0, frames.shape[:2])
     size = (height // scale, width // scale)
     low_res = F.interpolate(frames.flatten(0, 1), size=size, mode=interpolation, antialias=True, align_corners=False)
     return low_res.clamp(0, 1).unflatten(0, frames.shape[:2])
+
+
+def matlab_downsample(frames: Tensor, scale: int) -> Tensor:
+    """Downsample (N, C, H, W) in [0, 1] as MATLAB's ``imresize`` does 8-bit pictures, the input of the field's tables.
+
+    That is bicubic interpolation with anti-aliasing by the same kernel as PyTorch's, of frames that are mirrored at
+    their edges, where PyTorch's kernel ends, and rounded to 8 bits.
+    """
+    margin = 4 * scale  # more than half of the kernel, which is four low-res pixels wide
+    padded = _mirrored(_mirrored(frames, margin, -2), margin, -1)
+    size = [side // scale for side in padded.shape[-2:]]
+    low_res = F.interpolate(padded, size=size, mode="bicubic", antialias=True, align_corners=False)
+    cut = margin // scale
+    return (low_res[..., cut:-cut, cut:-cut].clamp(0, 1) * 255).round() / 255
+
+
+def _mirrored(frames: Tensor, margin: int, dim: int) -> Tensor:
+    """Continue frames beyond both edges by their mirror image, the pixel at the edge included; twice where small."""
+    side = frames.shape[dim]
+    place = torch.arange(-margin, side + margin, device=frames.device) % (2 * side)
+    return frames.index_select(dim, torch.where(place < side, place, 2 * side - 1 - place))
 
 
 def gaussian_blur(frames: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import zlib
 from pathlib import Path
 
@@ -444,3 +445,98 @@ def test_a_network_that_takes_clips_is_compared_with_bicubic_on_the_same_frames(
         frames = [(row["video"], row["frame"]) for row in csv.DictReader(path.open())]
         assert frames == [(video, str(frame)) for video in "14" for frame in scored]
     assert "Left out" not in (tmp_path / "sweep" / "report" / "report.md").read_text()
+
+
+def _publish(root, layout):
+    """Write low-res frames of the layout's own, which nobody could make of the sharp ones."""
+    folders = {
+        "reds": (root / "train_sharp", root / "train_sharp_bicubic" / "X4"),
+        "reds_official": (root, root),
+        "vimeo": (root / "sequences", root.parent / f"{root.name}_matlabLRx4" / "sequences"),
+    }
+    sharp, low = folders[layout]
+    if layout == "reds_official":
+        for part in ("train", "val"):
+            for clip in (root / f"{part}_sharp").iterdir():
+                write_clip(root / f"{part}_sharp_bicubic" / "X4" / clip.name, 9, (5, 7))
+        return
+    for frame in {path.parent for path in sharp.rglob("*.png")}:
+        pattern, first = ("im{}.png", 1) if layout == "vimeo" else ("{:08d}.png", 0)
+        count = len([*frame.iterdir()])
+        write_clip(low / frame.relative_to(sharp), count, (5, 7), pattern, first)
+
+
+@pytest.mark.parametrize("takes", ["window", "clip"])
+@pytest.mark.parametrize("cached", [False, True])
+def test_published_low_res_frames_are_taken_at_the_same_place_under_the_same_turn(reds, takes, cached, tmp_path):
+    _publish(reds, "reds")
+    how = {"scale": 4, "takes": takes, "clip_frames": 5, "cache": tmp_path / "cache" if cached else None}
+    data = _data(reds, low_res="published", **how)
+    for plan, batch in _epoch(data, 1):
+        for row, (video, start, frames, _, top, left, transform) in enumerate(zip(*plan, strict=True)):
+            y, x = int(top * (SIZE[0] - 16 + 1)) // 4, int(left * (SIZE[1] - 16 + 1)) // 4
+            (name,) = _folders(data, [video])
+            whole = range(start, start + frames)
+            low = _pixels(reds, name.replace("train_sharp", "train_sharp_bicubic/X4"), whole)[..., y:, x:][..., :4, :4]
+            sharp = _pixels(reds, name, whole)[..., 4 * y :, 4 * x :][..., :16, :16]
+            turned = [transformed(torch.from_numpy(part.copy()), transform) for part in (low, sharp)]
+            torch.testing.assert_close(batch.frames[row], turned[0] / 255)
+            assert torch.equal(batch.target[row], turned[1][2:3] if takes == "window" else turned[1])
+    test = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
+    assert test.low_res.shape[-2:] == (5, 7)
+    assert test.frames.shape[-2:] == (20, 28)
+
+
+@pytest.mark.parametrize("layout", ["reds", "reds_official", "vimeo"])
+def test_published_low_res_frames_are_found_in_each_layout_and_named(layout, request):
+    root = request.getfixturevalue("vimeo" if layout == "vimeo" else "reds")
+    _publish(root, layout)
+    data = _data(root, layout=layout, low_res="published", scale=4)
+    made = _data(root, layout=layout, scale=4)
+    assert data.videos.name == f"{made.videos.name}, published low-res"
+    assert "low-res frames as published" in data.videos.description
+    assert data.videos.checksum != made.videos.checksum
+    given = 255 * next(iter(data.val_dataloader())).frames
+    torch.testing.assert_close(given, given.round())
+
+
+def test_only_one_sharp_frame_of_a_window_is_read_where_low_res_ones_are_published(reds, monkeypatch):
+    _publish(reds, "reds")
+    data, read = _data(reds, low_res="published", scale=4), []
+    original = clips.Image.open
+    monkeypatch.setattr(clips.Image, "open", lambda path, **how: (read.append(str(path)), original(path, **how))[1])
+    next(iter(data.train_dataloader()))
+    assert sum("train_sharp/" in path for path in read) == 4
+    assert sum("X4" in path for path in read) == 4 * 5
+
+
+@pytest.mark.parametrize(
+    ("distort", "changes", "message"),
+    [
+        (None, {"scale": 2}, r"only data\.degradation\.scale=4 and kernel_size=1 are published"),
+        (None, {"low_res": "mine"}, r"data\.low_res=mine is unknown: choose made or published"),
+        ("root", {"layout": "folders", "test_videos": 1}, r"no low-res frames are known of data\.layout=folders"),
+        ("gone", {}, r"the clip folder .*X4/001 is missing"),
+        ("short", {}, r"X4/001 has 8 frames of 5x7, train_sharp/001 9 of \(20, 28\): they are not of"),
+    ],
+)
+def test_published_frames_that_do_not_fit_are_one_clear_line(reds, distort, changes, message):
+    _publish(reds, "reds")
+    clip = reds / "train_sharp_bicubic" / "X4" / "001"
+    if distort == "gone":
+        clip.rename(reds / "away")
+    if distort == "short":
+        (clip / "00000008.png").unlink()
+    root = reds / "train_sharp" if distort == "root" else reds
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        _data(root, **{"low_res": "published", "scale": 4, **changes})
+
+
+@pytest.mark.parametrize("folder", ["train_sharp/001", "train_sharp_bicubic/X4/001"])
+def test_frames_that_are_written_again_in_the_same_size_are_refused(reds, folder):
+    _publish(reds, "reds")
+    data = _data(reds, low_res="published", scale=4)
+    data.videos.check_unchanged()
+    os.utime(reds / folder / "00000003.png", ns=(1, 1))
+    with pytest.raises(ValueError, match="was changed while it was in use"):
+        data.videos.check_unchanged()

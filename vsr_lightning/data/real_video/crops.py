@@ -86,33 +86,44 @@ class CropDataset(Dataset[HighResBatch]):
 
     Args:
         clips: what is read.
+        low_res: the same clips, ``multiple`` times smaller, where these are at hand; None leaves that for later.
         margin: how many frames, at each end of a window, have no target.
         crop: height and width of the crops; None is whole frames.
         multiple: whole frames are cut to a multiple of it.
     """
 
-    def __init__(self, clips: Clips, margin: int, crop: int | None, multiple: int) -> None:
-        self.clips, self.margin, self.crop, self.multiple = clips, margin, crop, multiple
+    def __init__(
+        self, clips: Clips, margin: int, crop: int | None, multiple: int, low_res: Clips | None = None
+    ) -> None:
+        self.clips, self.margin, self.crop, self.multiple, self.low_res = clips, margin, crop, multiple, low_res
 
     def __getitem__(self, plan: Crops) -> HighResBatch:
         rows = plan._replace(video=np.maximum(plan.video, ~plan.video))
-        windows = [self._window(*row) for row in zip(*rows, strict=True)]
-        if len({window.shape for window in windows}) > 1:
+        given, targets = zip(*(self._window(*row) for row in zip(*rows, strict=True)), strict=True)
+        if len({window.shape for window in given}) > 1:
             raise ValueError("whole frames of different sizes make no batch: give data.crop, or data.batch_size=1")
-        frames = torch.stack(windows)
+        frames = torch.stack(given)
         wanted = slice(self.margin, frames.shape[1] - self.margin)
         numbers = torch.from_numpy(plan.start[:, None] + np.arange(frames.shape[1])[wanted])
         video = torch.from_numpy(plan.video[:, None]).expand_as(numbers)
-        return HighResBatch(frames, frames[:, wanted], video, numbers, torch.from_numpy(plan.blur_level))
+        target = frames[:, wanted] if self.low_res is None else torch.stack(targets)
+        return HighResBatch(frames, target, video, numbers, torch.from_numpy(plan.blur_level))
 
     def _window(
         self, video: int, start: int, frames: int, blur_level: float, top: float, left: float, transform: int
-    ) -> torch.Tensor:
-        size = self.clips.clips[video].size
-        height, width = (self.crop or side - side % self.multiple for side in size)
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the frames that are given, and the targets where these are not among them."""
+        size, scale = self.clips.clips[video].size, self.multiple
+        height, width = (self.crop or side - side % scale for side in size)
         y, x = int(float(top) * (size[0] - height + 1)), int(float(left) * (size[1] - width + 1))
-        box = (x, y, x + width, y + height)
-        return transformed(self.clips.read(video, range(start, start + frames), box), transform)
+        whole = range(start, start + frames)
+        if self.low_res is None:
+            return transformed(self.clips.read(video, whole, (x, y, x + width, y + height)), transform), None
+        y, x = y // scale, x // scale
+        small = self.low_res.read(video, whole, (x, y, x + width // scale, y + height // scale))
+        box = (scale * x, scale * y, scale * x + width, scale * y + height)
+        sharp = self.clips.read(video, whole[self.margin : frames - self.margin], box)
+        return transformed(small / 255, transform), transformed(sharp, transform)
 
 
 def transformed(window: torch.Tensor, transform: int) -> torch.Tensor:

@@ -32,6 +32,8 @@ class RealVideo(VideoData):
         crop: height and width of training and validation crops; None is whole frames.
         flips: whether training crops are flipped and transposed at random.
         frame_range: which of a clip's frames to use: the first, and one past the last; None is all.
+        low_res: the same clips, ``degradation.scale`` times smaller, as somebody published them; None makes low-res
+            frames of the sharp ones.
         cache: a folder to keep decoded frames in, see :class:`vsr_lightning.data.real_video.cache.CachedClips`; None
             decodes them whenever they are used.
         test_frames: frames scored at once; None is a whole clip.
@@ -55,6 +57,7 @@ class RealVideo(VideoData):
         frame_range: Sequence[int] | None = None,
         test_frames: int | None = 10,
         windows_per_clip: int = 1,
+        low_res: Clips | None = None,
         cache: str | Path | None = None,
         **options: Any,
     ) -> None:
@@ -65,13 +68,16 @@ class RealVideo(VideoData):
                 check_number(f"data.{key}", value, 1)
         self.crop, self.flips, self.test_frames, self.windows_per_clip = crop, flips, test_frames, windows_per_clip
         self.videos = clips if cache is None else CachedClips(clips, Path(cache))
+        if low_res and cache is not None:
+            low_res = CachedClips(low_res, Path(cache))
         if crop and crop % degradation.scale:
             raise ValueError(f"data.crop={crop} can't be divided by data.degradation.scale={degradation.scale}")
         for name, _, (height, width) in self.videos.clips.values():
             if crop and crop > min(height, width):
                 raise ValueError(f"data.crop={crop} is larger than the frames of {name}, {height}x{width}: lower it")
-        self._windows = CropDataset(self.videos, self.train_margin, crop, degradation.scale)
-        self._whole = partial(CropDataset, self.videos, self.margin, multiple=degradation.scale)
+        dataset = partial(CropDataset, self.videos, multiple=degradation.scale, low_res=low_res)
+        self._windows = dataset(margin=self.train_margin, crop=crop)
+        self._whole = partial(dataset, margin=self.margin)
         used = partial(self._used_frames, frame_range)
         self._spans = {i: (i, *used(len(clip.frames), clip.name)) for i, clip in self.videos.clips.items()}
         _, first, stop = self._spans[self.test_videos[0]]  # those of other clips may differ

@@ -1,17 +1,27 @@
 """Real video from folders of PNG frames, as REDS and Vimeo-90K are published."""
 
+import hashlib
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vsr_lightning.data.real_video.clips import Parts
 from vsr_lightning.data.real_video.datamodule import RealVideo
-from vsr_lightning.data.real_video.png_clips import open_png_clips
+from vsr_lightning.data.real_video.png_clips import PngClips, open_png_clips
 from vsr_lightning.data.real_video.splits import find_split
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.utils.checks import check_number
 
 SEPTUPLET_TARGET = 3  # the fourth of Vimeo-90K's seven frames
+PUBLISHED_SCALE = 4
+# of a layout: the beginning of a sharp clip's folder, and that of its low-res one, below the root or beside it
+PUBLISHED = {
+    "reds": ("^train_sharp/", "train_sharp_bicubic/X4/"),
+    "reds_official": ("^(train|val)_sharp/", r"\1_sharp_bicubic/X4/"),
+    "vimeo": ("^sequences/", "../{root}_matlabLRx4/sequences/"),
+}
 
 
 class FrameFolders(RealVideo):
@@ -23,6 +33,8 @@ class FrameFolders(RealVideo):
         train_videos: how many of the training clips to use, the first ones; None is all.
         test_videos: likewise; where the layout has no split, how many of the last clips to test on.
         gray: whether to read luminance instead of RGB.
+        low_res: ``made`` of the sharp frames, or ``published``: read from the folders that the layout has for them, see
+            :data:`PUBLISHED`.
         frame_range: which of a clip's frames to use: the first, and one past the last; None is all, but of Vimeo-90K,
             for a network that takes windows, those around the fourth.
         degradation, options: see :class:`RealVideo`.
@@ -40,16 +52,51 @@ class FrameFolders(RealVideo):
         train_videos: int | None = None,
         test_videos: int | None = None,
         gray: bool = False,
+        low_res: str = "made",
         frame_range: Sequence[int] | None = None,
         **options: Any,
     ) -> None:
         parts = _parts(Path(root), layout, train_videos, test_videos)
-        clips = open_png_clips(Path(root), parts, gray, layout)
+        clips, small = open_png_clips(Path(root), parts, gray, layout), None
+        if low_res == "published":
+            small = _published(Path(root), layout, clips, degradation)
+            clips = replace(
+                clips,
+                name=f"{clips.name}, published low-res",
+                description=f"{clips.description}; low-res frames as published, {small.description}",
+                checksum=hashlib.md5(f"{clips.checksum} {small.checksum}".encode(), usedforsecurity=False).hexdigest(),
+                beside=small,
+            )
+        elif low_res != "made":
+            raise ValueError(f"data.low_res={low_res} is unknown: choose made or published")
         train, test = ([number for number, _ in numbered] for numbered in parts.values())
         if frame_range is None and layout == "vimeo" and options.get("takes", "window") == "window":
             margin = options.get("frames", 5) // 2
             frame_range = (SEPTUPLET_TARGET - margin, SEPTUPLET_TARGET + margin + 1)
-        super().__init__(degradation, clips, train, test, frame_range=frame_range, **options)
+        super().__init__(degradation, clips, train, test, frame_range=frame_range, low_res=small, **options)
+
+
+def _published(root: Path, layout: str, clips: PngClips, degradation: Degradation) -> PngClips:
+    """Return the published low-res clips, with the numbers of the sharp ones; ValueError if they don't fit these."""
+    if layout not in PUBLISHED:
+        raise ValueError(f"data.low_res=published: no low-res frames are known of data.layout={layout}: choose made")
+    if degradation.scale != PUBLISHED_SCALE or degradation.kernel_size != 1:
+        only = f"only data.degradation.scale={PUBLISHED_SCALE} and kernel_size=1 are published"
+        raise ValueError(f"data.low_res=published: {only}: choose these, or data.low_res=made")
+    sharp, low = PUBLISHED[layout]
+
+    def folder(name: str) -> str:
+        return re.sub(sharp, low.format(root=root.resolve().name), name, count=1)
+
+    parts = {part: [(number, folder(name)) for number, name in numbered] for part, numbered in clips.parts.items()}
+    small = open_png_clips(root, parts, clips.gray, f"{layout} low-res")
+    for number, clip in clips.clips.items():
+        name, frames, size = small.clips[number]
+        expected = tuple(side // degradation.scale for side in clip.size)
+        if len(frames) != len(clip.frames) or size != expected:
+            found = f"{len(frames)} frames of {size[0]}x{size[1]}, {clip.name} {len(clip.frames)} of {clip.size}"
+            raise ValueError(f"data.low_res=published: {name} has {found}: they are not of the same clip")
+    return small
 
 
 def _parts(root: Path, layout: str, train_videos: int | None, test_videos: int | None) -> Parts:

@@ -24,6 +24,8 @@ class PngClips:
         gray: whether frames are read as luminance; else as RGB.
         name, description: for tables, and one sentence for ``run.json``.
         checksum: MD5 over the split, and over path and size of each frame in use.
+        states: what changes of each clip whenever somebody writes to its files.
+        beside: other clips that are used along with these, and must not change either.
     """
 
     root: Path
@@ -33,16 +35,15 @@ class PngClips:
     name: str
     description: str
     checksum: str
+    states: Mapping[int, str]
+    beside: "PngClips | None" = None
 
     def read(self, number: int, frames: range, box: Box) -> torch.Tensor:
         """See :class:`vsr_lightning.data.real_video.clips.Clips`; PNG is decoded whole for a part of it."""
         return torch.stack([self._frame(self.clips[number], frame, box) for frame in frames])
 
     def state(self, number: int) -> str:
-        folder = self.root / self.clips[number].name
-        with os.scandir(folder) as entries:
-            files = sorted((entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries)
-        return f"{folder.resolve()} {files}"
+        return _state(folder := self.root / self.clips[number].name, _frames(folder))
 
     def _frame(self, clip: Clip, frame: int, box: Box) -> torch.Tensor:
         path = self.root / clip.name / str(clip.frames[frame])
@@ -54,9 +55,11 @@ class PngClips:
         return torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)
 
     def check_unchanged(self) -> None:
-        """Refuse frames that were added, taken away or changed in size since they were listed (ValueError)."""
-        if _list(self.root, self.parts, self.gray)[1] != self.checksum:
+        """Refuse frames that were added, taken away or written to since they were listed (ValueError)."""
+        if self.states != {number: self.state(number) for number in self.clips}:
             raise ValueError(f"{self.root} was changed while it was in use: leave it alone, and start again")
+        if self.beside:
+            self.beside.check_unchanged()
 
 
 def open_png_clips(root: Path, parts: Parts, gray: bool, name: str) -> PngClips:
@@ -66,7 +69,7 @@ def open_png_clips(root: Path, parts: Parts, gray: bool, name: str) -> PngClips:
         FileNotFoundError: a clip's folder is missing.
         ValueError: it holds no PNG, or the first can't be read.
     """
-    files, checksum = _list(root, parts, gray)
+    files, states, checksum = _list(root, parts, gray)
     clips: dict[int, Clip] = {}
     for number, folder in (clip for numbered in parts.values() for clip in numbered):
         with _opened(root / folder / files[number][0]) as image:
@@ -74,28 +77,34 @@ def open_png_clips(root: Path, parts: Parts, gray: bool, name: str) -> PngClips:
     split = " and ".join(f"{len(numbered)} clips to {part}" for part, numbered in parts.items())
     found = f"{name} in {root}, {'gray' if gray else 'RGB'}: {split}, {sum(map(len, files.values())):,} frames"
     description = f"{found}; the checksum is over the split and the frames' paths and sizes"
-    return PngClips(root, parts, clips, gray, f"{name} {checksum[:8]}", description, checksum)
+    return PngClips(root, parts, clips, gray, f"{name} {checksum[:8]}", description, checksum, states)
 
 
-def _list(root: Path, parts: Parts, gray: bool) -> tuple[dict[int, tuple[str, ...]], str]:
+def _list(root: Path, parts: Parts, gray: bool) -> tuple[dict[int, tuple[str, ...]], dict[int, str], str]:
+    """Return each clip's files and state by its number, and the checksum of all."""
     md5 = hashlib.md5(f"grey={gray}".encode(), usedforsecurity=False)
-    files: dict[int, tuple[str, ...]] = {}
+    files, states = dict[int, tuple[str, ...]](), dict[int, str]()
     known: dict[tuple[str, ...], tuple[str, ...]] = {}  # clips whose files are named alike share the names
     for part, numbered in parts.items():
         for number, folder in numbered:
             frames = _frames(root / folder)
-            md5.update(f"{part} {folder} {frames}\n".encode())
-            names = tuple(name for name, _ in frames)
-            files[number] = known.setdefault(names, names)
-    return files, md5.hexdigest()
+            md5.update(f"{part} {folder} {[(name, size) for name, size, _ in frames]}\n".encode())
+            names = tuple(name for name, *_ in frames)
+            files[number], states[number] = known.setdefault(names, names), _state(root / folder, frames)
+    return files, states, md5.hexdigest()
 
 
-def _frames(folder: Path) -> list[tuple[str, int]]:
-    """Return name and size in bytes of each frame; of names without leading zeros the shorter come first."""
+def _state(folder: Path, frames: list[tuple[str, int, int]]) -> str:
+    return hashlib.md5(f"{folder.resolve()} {frames}".encode(), usedforsecurity=False).hexdigest()
+
+
+def _frames(folder: Path) -> list[tuple[str, int, int]]:
+    """Return name, size in bytes and time of change of each frame; without leading zeros, shorter names come first."""
     if not folder.is_dir():
         raise FileNotFoundError(f"data.root: the clip folder {folder} is missing")
     with os.scandir(folder) as entries:
-        found = [(entry.name, entry.stat().st_size) for entry in entries if entry.name.lower().endswith(".png")]
+        pictures = ((entry.name, entry.stat()) for entry in entries if entry.name.lower().endswith(".png"))
+        found = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in pictures]
     if not found:
         raise ValueError(f"data.root: the clip folder {folder} holds no PNG frame")
     return sorted(found, key=lambda entry: (len(entry[0]), entry[0]))
