@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import vsr_lightning
-from benchmarks import gpu, perceptual, startup, steps, videos, windows
+from benchmarks import frames, gpu, perceptual, startup, steps, videos, windows
 from benchmarks.rows import Row, table
 from vsr_lightning.losses.vgg import VGG19Features, random_layers
 
@@ -30,6 +30,7 @@ def main() -> None:
     parts: dict[str, Callable[[int], Iterator[Row]]] = {
         "startup": startup.benchmark,
         "data": windows.benchmark,
+        "frames": frames.benchmark,
         "inference": videos.benchmark,
         "loss": partial(perceptual.benchmark, features),
         "steps": partial(steps.benchmark, features),

@@ -540,3 +540,18 @@ def test_frames_that_are_written_again_in_the_same_size_are_refused(reds, folder
     os.utime(reds / folder / "00000003.png", ns=(1, 1))
     with pytest.raises(ValueError, match="was changed while it was in use"):
         data.videos.check_unchanged()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "P", "1"])
+@pytest.mark.parametrize("gray", [False, True])
+def test_a_part_of_a_picture_of_any_kind_is_that_of_the_whole(tmp_path, mode, gray):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 28, 3), np.uint8)
+    for clip in ("a", "b"):
+        (tmp_path / clip).mkdir()
+        for frame in range(5):
+            Image.fromarray(pixels).convert(mode).save(tmp_path / clip / f"{frame}.png", optimize=frame % 2 == 1)
+    data = _data(tmp_path, layout="folders", test_videos=1, gray=gray)
+    whole = np.array(Image.open(tmp_path / "a" / "1.png").convert("L" if gray else "RGB")).reshape(20, 28, -1)
+    for box in ((0, 0, 28, 20), (3, 2, 11, 7), (5, 12, 28, 20), (0, 0, 1, 1)):
+        part = data.videos.read(0, range(1, 2), box)[0].movedim(0, -1)
+        assert np.array_equal(part, whole[box[1] : box[3], box[0] : box[2]])

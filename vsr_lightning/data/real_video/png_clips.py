@@ -39,7 +39,7 @@ class PngClips:
     beside: "PngClips | None" = None
 
     def read(self, number: int, frames: range, box: Box) -> torch.Tensor:
-        """See :class:`vsr_lightning.data.real_video.clips.Clips`; PNG is decoded whole for a part of it."""
+        """See :class:`vsr_lightning.data.real_video.clips.Clips`; PNG is decoded down to the end of the box."""
         return torch.stack([self._frame(self.clips[number], frame, box) for frame in frames])
 
     def state(self, number: int) -> str:
@@ -51,6 +51,7 @@ class PngClips:
             if (image.height, image.width) != clip.size:
                 sizes = f"{image.height}x{image.width}, the first frame there {clip.size[0]}x{clip.size[1]}"
                 raise ValueError(f"{path} is {sizes}: give a clip folder of data.root frames of one size")
+            _end_at(image, box[3])
             pixels = np.array(image.crop(box).convert("L" if self.gray else "RGB"))
         return torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)
 
@@ -108,6 +109,15 @@ def _frames(folder: Path) -> list[tuple[str, int, int]]:
     if not found:
         raise ValueError(f"data.root: the clip folder {folder} holds no PNG frame")
     return sorted(found, key=lambda entry: (len(entry[0]), entry[0]))
+
+
+def _end_at(image: Image.Image, row: int) -> None:
+    """Let a picture that is not decoded yet end before a row: decoding, nearly all of the time, then stops there."""
+    tiles = getattr(image, "tile", [])
+    if len(tiles) == 1 and not image.info.get("interlace"):
+        (codec, _, *rest) = tiles[0]
+        image.tile = [(codec, (0, 0, image.width, row), *rest)]  # type: ignore[attr-defined]
+        image._size = (image.width, row)
 
 
 @contextmanager
