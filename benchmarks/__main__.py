@@ -34,6 +34,7 @@ def main() -> None:
         "inference": videos.benchmark,
         "loss": partial(perceptual.benchmark, features),
         "steps": partial(steps.benchmark, features),
+        "extras": steps.extras,
         "gpu": partial(gpu.benchmark, features),
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

@@ -191,3 +191,15 @@ def half_precision(what: str, loss: Perceptual) -> Row:
         with torch.autocast(DEVICE.type, torch.bfloat16):
             half = loss(prediction, target).item()
     return Row(what, 100 * abs(half / exact - 1), f"{half:.5g}", f"{exact:.5g} in float32", 1, at_most=True)
+
+
+def extras(repeats: int) -> Iterator[Row]:
+    """Measure what an adversarial term and an average of the weights add to a step of a network that people use."""
+    base = ("model=residual_fusion", "data.batch_size=8", "loss=l1")
+    kinds = {"alone": (), "adversarial": ("module=adversarial",), "ema": ("callbacks=ema",)}
+    cfgs = {name: composed(*base, *overrides) for name, overrides in kinds.items()}
+    data: VideoWindows = instantiate(cfgs["alone"].data)
+    calls = {name: partial(by_trainer, cfg, make_module(cfg), data, LIGHT_STEPS) for name, cfg in cfgs.items()}
+    seconds = side_by_side(calls, repeats)
+    for name, what in (("adversarial", "a discriminator (module=adversarial)"), ("ema", "averaged weights")):
+        yield slower(f"residual_fusion, l1: a step with {what}", seconds[name], seconds["alone"], "without")
