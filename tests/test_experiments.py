@@ -2,22 +2,55 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from tests.support import compose_train
+from vsr_lightning.inference import write_video
 from vsr_lightning.utils.config import CONF
 
-SMALL = (
-    "data.source=generated", "data.train_videos=4", "data.test_videos=1", "data.batch_size=2", "features=random",
-    "trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=1", "logger=csv",
-    "hydra.run.dir=run",
-)  # fmt: skip
+SMALL = ("features=random", "trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=1",
+         "logger=csv")  # fmt: skip
+DIGITS = ("data.source=generated", "data.train_videos=4", "data.test_videos=1")
+NATURAL = ("data.root=clips", "data.crop=16", "data.windows_per_clip=1", "data.clip_batch_size=1")
+CONVOLUTIONAL = ("residual_fusion", "recurrent", "finetune", "temporal_shift", "x4")
+FROM = "RUN/checkpoints/last.ckpt"  # what a recipe says that starts from a run which one must give
+
+
+def _small(name):
+    """Return the overrides that make a recipe take a moment."""
+    small = [*SMALL, *(NATURAL if name.startswith("natural") else DIGITS)]
+    if any(part in name for part in CONVOLUTIONAL):
+        small += ["model.width=8", "model.blocks=1"]
+    else:
+        small += ["model.widths=[2,4]", "model.pools=[true,false]"]
+    if name.startswith("natural") and name != "natural_x4":
+        small += ["loss.losses.perceptual.layers=[relu1_1]"]  # those of the recipe are another network's
+    if name.endswith("adversarial"):
+        small += ["module.discriminator.width=2"]
+    if not name.startswith("natural"):
+        small += ["data.batch_size=2", "data.clip_batch_size=2"]
+    return small
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """The three natural clips, by their names."""
+    draw = np.random.default_rng(0)
+    for name in ("bikes", "bigbuckbunny", "carphone_pristine"):
+        write_video(tmp_path / "clips" / f"{name}.mp4", draw.integers(0, 256, (30, 64, 64, 3), np.uint8), 25)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
-def test_each_experiment_trains(vsr, tmp_path, name):
-    conv = any(of in name for of in ("residual_fusion", "recurrent", "finetune"))
-    small = ["model.width=8", "model.blocks=1"] if conv else ["model.widths=[2,4]", "model.pools=[true,false]"]
-    vsr(f"experiment={name}", *SMALL, *small, tiny=False)
+def test_each_experiment_trains(vsr, tmp_path, name, clips):
+    start = []
+    if compose_train(f"experiment={name}").init_from == FROM:
+        base = "_".join(name.split("_")[:2])
+        with pytest.raises(SystemExit, match=rf"init_from={FROM} is missing: give a file"):
+            vsr(f"experiment={name}", *_small(name), tiny=False)
+        vsr(f"experiment={base}", *_small(base), "hydra.run.dir=start", tiny=False)
+        start = ["init_from=start/checkpoints/last.ckpt"]
+    vsr(f"experiment={name}", *_small(name), *start, "hydra.run.dir=run", tiny=False)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["scores"]["psnr"] > 0
