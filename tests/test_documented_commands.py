@@ -136,6 +136,9 @@ def _little(command, given):
         groups = tuple(word for word in given if word.startswith(("model=", "experiment=")))
         little += SMALL[composed("train", groups).model._target_.rpartition(".")[2]]
         little += ["features=random"] if keys.get("features", "bundled") in ("bundled", "imagenet") else []
+    if keys.get("experiment", "").startswith("natural"):
+        little = [item for item in little if not item.startswith(("data.train_videos", "data.test_videos"))]
+        return [*little, "data.crop=16", "data.windows_per_clip=1", "data.cache=null", "data.clip_frames=5"]
     if keys.get("data") == "frames":
         little += ["data.crop=16", "data.num_workers=0", "data.train_videos=1", "data.test_videos=1"]
     elif keys.get("data") == "videos":
