@@ -24,6 +24,7 @@ COMMAND = (
     "trainer.max_epochs=4",
 )  # fmt: skip
 KILLS = 10
+ADVERSARIAL = ("module=adversarial", "module.discriminator.width=2", "callbacks=ema", "scheduler=warmup_cosine")
 
 
 def run(folder, *overrides):
@@ -227,15 +228,18 @@ def test_auto_starts_anew_where_there_is_nothing_to_resume(vsr, tmp_path, capsys
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("every", ["null", "1"])
-def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path, whole, every):
+@pytest.mark.parametrize(("every", "how"), [("null", ()), ("1", ()), ("1", ADVERSARIAL)])
+def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path, whole, every, how):
     """Every second kill falls where the run is at work, the others anywhere from its start on."""
     folder, chance, kills, resumed = tmp_path / "run", random.Random(int(every == "1")), 0, 0
+    if how:
+        whole = tmp_path / "whole"
+        train_in(tmp_path, *COMMAND, *how, f"hydra.run.dir={whole}")
     seconds = json.loads((whole / "run.json").read_text())["wall_time_s"]  # as this machine is now
 
     def go_on():
         resume = f"resume={folder}" if folder.exists() else "resume=null"
-        process = PROCESSES.Process(target=run, args=(folder, resume, f"checkpoint_every_n_steps={every}"))
+        process = PROCESSES.Process(target=run, args=(folder, *how, resume, f"checkpoint_every_n_steps={every}"))
         process.start()
         return process
 
