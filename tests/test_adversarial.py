@@ -258,3 +258,16 @@ def test_a_network_that_owns_its_loss_is_trained_on_it_and_scored_as_any(vsr, tm
     losses = [float(value) for row in rows[1:] if (value := row.split(",")[header.index("train/loss")])]
     assert losses[-1] < losses[0]
     assert "train/psnr" not in header
+
+
+def test_a_sweep_compares_it_with_the_loss_alone_and_with_averaged_weights(vsr, tmp_path):
+    vsr("-m", "module=super_resolution,adversarial", "callbacks=super_resolution,ema", "trainer.max_epochs=1")
+    (sweep,) = (tmp_path / "runs").glob("*_sweep")
+    table, report = (sweep / "scores.md").read_text(), (sweep / "report/report.md").read_text()
+    assert "Do not compare" not in table
+    assert "mse + adversarial" in table
+    losses = [row.split(",")[0] for row in (sweep / "report/losses.csv").read_text().splitlines()[1:]]
+    assert len({*losses}) == 5  # and bicubic
+    assert sum(name.startswith("mse + adversarial") for name in losses) == 2
+    assert sum(name.startswith("mse") for name in losses) == 4
+    assert "adversarial" in report

@@ -40,7 +40,9 @@ class Job:
         """Return the job that Hydra is running."""
         hydra = HydraConfig.get()
         folder, chosen, sweep = Path(hydra.runtime.output_dir), hydra.runtime.choices, hydra.mode == RunMode.MULTIRUN
-        return cls(folder, chosen["model"], chosen["loss"], tuple(hydra.overrides.task), sweep)
+        # an adversarial term is part of the loss
+        loss = chosen["loss"] if chosen["module"] == "super_resolution" else f"{chosen['loss']} + {chosen['module']}"
+        return cls(folder, chosen["model"], loss, tuple(hydra.overrides.task), sweep)
 
 
 def train(data: VideoData, module: SuperResolution, trainer: Trainer, ckpt_path: str | None = None) -> dict[str, float]:

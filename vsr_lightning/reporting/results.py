@@ -131,10 +131,14 @@ def comparable(results: Sequence[Result]) -> list[Group]:
 
 
 def _varying(results: Sequence[Result]) -> list[str]:
-    """Return the keys with more than one value: a loss's among the runs under it, others among those of a network."""
+    """Return the keys with more than one value: a loss's among the runs under it, others among those of a network.
+
+    An adversarial term is of the loss. Not to average weights counts as a value, too.
+    """
     values: dict[str, dict[str, set[str]]] = {}
+    averaged = {key for result in results for key in result.hyperparameters if key.startswith("callbacks.")}
     for result in results:
-        for key, value in result.hyperparameters.items():
-            kind = str(result.record["loss" if key.split(".")[0] == "loss" else "model"])
+        for key, value in {**dict.fromkeys(averaged, "no"), **result.hyperparameters}.items():
+            kind = str(result.record["loss" if key.split(".")[0] in ("loss", "module") else "model"])
             values.setdefault(key, {}).setdefault(kind, set()).add(value)
     return [key for key, kinds in values.items() if any(len(kind) > 1 for kind in kinds.values())]

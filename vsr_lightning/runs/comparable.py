@@ -100,7 +100,7 @@ def comparison_key(record: Mapping[str, Any]) -> dict[str, str]:
         config, features = (record.get(name) or {} for name in ("config", "features"))
         planned = (config.get("trainer") or {}).get("max_epochs")
         key |= {
-            "procedure": (config.get("module") or {}).get("_target_", "SuperResolution").rsplit(".", 1)[-1],
+            "procedure": _procedure(config.get("module") or {}),
             "training videos": str((record.get("data") or {}).get("train_videos")),
             "epochs": str(record.get("epochs") or planned),  # a run may have stopped earlier
             "commit": ", then ".join(map(commit_name, (record, *record.get("resumed", ())))),
@@ -149,6 +149,12 @@ def scored_part(record: Mapping[str, Any]) -> str:
     parts = ["luminance only (BT.601, 16 to 235)"] if scoring.get("luminance") else []
     parts += [f"without {crop_border} pixels at each side"] if (crop_border := scoring.get("crop_border")) else []
     return ", ".join(parts) or WHOLE
+
+
+def _procedure(module: Mapping[str, Any]) -> str:
+    """Return what a run was trained and scored by; an adversarial term is part of the loss, and scored as any."""
+    name = str(module.get("_target_", "SuperResolution")).rsplit(".", 1)[-1]
+    return "SuperResolution" if name == "Adversarial" else name
 
 
 def _differences(key: dict[str, str], first: dict[str, str]) -> str:
