@@ -8,7 +8,7 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vsr_lightning.data.moving_mnist.generated import generate
-from vsr_lightning.losses import Perceptual
+from vsr_lightning.losses import SSIM, Perceptual
 from vsr_lightning.losses.metric_losses import alexnet_path
 from vsr_lightning.metrics import MAX_DB, METRICS, frame_scores, score_frames, temporal_error
 
@@ -203,3 +203,16 @@ def test_lpips_joins_only_where_its_backbone_is_cached(frames):
 
 def _pictures(prediction, target):
     return zip(prediction.clamp(0, 1)[:, 0].double().numpy(), target[:, 0].double().numpy(), strict=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("luminance", [False, True])
+def test_all_scores_of_a_step_are_in_full_precision_under_autocast(dtype, luminance):
+    """On bright frames with little contrast, where half precision has no digits left for a variance."""
+    target = 0.6 + 0.1 * torch.rand(2, 3, 32, 32)
+    prediction = target + 0.02 * torch.randn_like(target)
+    expected = frame_scores(prediction, target, luminance)
+    with torch.autocast("cpu", dtype):
+        found, loss = frame_scores(prediction, target, luminance), SSIM()(prediction, target)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert torch.equal(loss, SSIM()(prediction, target))

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.experiment import Job, make_module, make_trainer, score
+from vsr_lightning.reporting.clip_table import write_clip_table
 from vsr_lightning.reporting.score_table import Run, write_table
 from vsr_lightning.runs.record import describe, recorded
 from vsr_lightning.runs.trained import TrainedModel, load_run
@@ -55,7 +56,10 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         data.videos.check_unchanged()
         record["tested_frames"] = module.tested_frames
     rows.append((Path("now"), record))
-    return write_table(job.folder, rows) if trainer.is_global_zero else ""
+    if not trainer.is_global_zero:
+        return ""
+    table, clips = write_table(job.folder, rows), write_clip_table(job.folder, record)
+    return f"{clips}\n{table}" if clips else table
 
 
 def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str, ...]) -> DictConfig:

@@ -20,7 +20,9 @@ def main(cfg: DictConfig) -> None:
     """Run one job; numbers go to its folder, nothing is returned, so that a sweep holds no network in memory."""
     from vsr_lightning.experiment import Job, run_job  # here, so that --help and --cfg need no PyTorch
     from vsr_lightning.launch.processes import launch, processes_to_start, take_a_gpu
+    from vsr_lightning.reporting.clip_table import write_clip_table
     from vsr_lightning.reporting.score_table import write_table
+    from vsr_lightning.runs.record import read_record
 
     job = Job.of_hydra()
     if job.sweep:
@@ -32,7 +34,8 @@ def main(cfg: DictConfig) -> None:
         run_job(cfg, job)
     gc.collect()  # data and trainer hold each other: the next job of a sweep would load its frames beside these
     if not job.sweep and rank() == 0:
-        print(f"\n{write_table(job.folder)}\nrun: {job.folder}")
+        table, clips = write_table(job.folder), write_clip_table(job.folder, read_record(job.folder))
+        print("", *filter(None, [clips, table]), f"run: {job.folder}", sep="\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from vsr_lightning.reporting.clip_table import write_clip_table
 from vsr_lightning.reporting.score_table import write_table
+from vsr_lightning.runs.frames import write_frames
 from vsr_lightning.utils.files import write_json
 
 
@@ -153,3 +155,19 @@ def test_a_bar_in_a_name_stays_in_its_cell(tmp_path, name):
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
     assert f" {name.replace('|', chr(92) + '|')} " in lines[2]
     assert "note=x y" in lines[2]
+
+
+def test_clips_with_names_have_a_table_of_their_own(tmp_path):
+    scores = {"psnr": [30.0, 32.0, 20.0], "ssim": [0.9, 0.7, 0.5], "haarpsi": [1.0, 0.5, 0.25]}
+    rows = [
+        {"video": video, "frame": frame, **{name: values[place] for name, values in scores.items()}}
+        for place, (video, frame) in enumerate([(4, 2), (4, 3), (7, 2)])
+    ]
+    write_frames(tmp_path / "frames.csv", rows)
+    record = {"data": {"test_clips": {"4": "calendar", "7": "city"}}}
+    table = write_clip_table(tmp_path, record).splitlines()
+    assert [line.split() for line in table[1:]] == [
+        ["calendar", "2", "31.0000", "0.8000", "0.7500"], ["city", "1", "20.0000", "0.5000", "0.2500"],
+    ]  # fmt: skip
+    assert (tmp_path / "clips.csv").read_text().splitlines()[1] == "calendar,2,31.0000,0.8000,0.7500"
+    assert write_clip_table(tmp_path, {"data": {}}) == ""

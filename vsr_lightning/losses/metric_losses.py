@@ -19,9 +19,11 @@ def ssim(prediction: Tensor, target: Tensor) -> Tensor:
     """SSIM (Wang et al. 2004) of each (C, H, W) image in [0, 1]: 11x11 Gaussian window of sigma 1.5; shape (B,).
 
     The mean is over the windows that lie inside the image, as in the reference and in scikit-image; torchmetrics' own
-    mean takes in windows that hang over the edge and see it mirrored, which on our frames differs by up to 0.06.
+    mean takes in windows that hang over the edge and see it mirrored, which on our frames differs by up to 0.06. It is
+    computed in the images' precision, also under autocast: variances are small differences of large numbers.
     """
-    _, full = torchmetrics_ssim(prediction, target, data_range=1.0, reduction="none", return_full_image=True)
+    with torch.autocast(prediction.device.type, enabled=False):
+        _, full = torchmetrics_ssim(prediction, target, data_range=1.0, reduction="none", return_full_image=True)
     return full[..., BORDER:-BORDER, BORDER:-BORDER].flatten(1).mean(1)
 
 

@@ -28,6 +28,7 @@ from vsr_lightning.utils.errors import Interrupted, RefusedError, holds_a_run, o
 from vsr_lightning.utils.files import write_json
 
 RUN_FILE = "run.json"
+NAMED_CLIPS = 30  # of a test set, at most, which has a table of its clips
 
 
 @contextmanager
@@ -106,6 +107,7 @@ def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> d
             **{key: getattr(data, key) for key in ("takes", "frames", "batch_size")},
             "frame_range": list(data.frame_range),
             "scored": [data.scored.start, data.scored.stop],
+            **_test_clips(data),
             "degradation": {**vars(degradation), "sigma": list(degradation.sigma)},
         },
         "features": features_of(module.loss),
@@ -114,6 +116,14 @@ def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> d
         "device": device_name(trainer),
         "precision": str(trainer.precision),
     }
+
+
+def _test_clips(data: VideoData) -> dict[str, dict[str, str]]:
+    """Return the names of the test clips by their numbers, where they have names and are few enough for a table."""
+    clips = getattr(data.videos, "clips", None)
+    if clips is None or len(data.test_videos) > NAMED_CLIPS:
+        return {}
+    return {"test_clips": {str(number): clips[number].name for number in data.test_videos}}
 
 
 def in_checkpoint(record: dict[str, Any]) -> dict[str, Any]:
