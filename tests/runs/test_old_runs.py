@@ -93,6 +93,13 @@ def test_a_network_of_before_has_the_relu_that_it_was_trained_with(network, scal
     assert upgrade_record({"format": 3, "config": {"model": dict(model)}})["config"]["model"] == model
 
 
+def test_the_low_res_frames_of_before_were_made_of_the_sharp_ones():
+    data = {"_target_": "vsr_lightning.data.FrameFolders", "root": "REDS"}
+    for old in ({"format": 2}, {}):
+        upgraded = upgrade_record({**old, "config": {"data": dict(data)}})
+        assert upgraded["config"]["data"] == {**data, "low_res": "made"}
+
+
 def test_todays_names_stay_even_where_they_are_old_ones_of_something_else():
     config = {"data": {"clip": 3, "edge": 1}, "loss": {"taps": [1], "frequency": 2}, "module": {"border": 4}}
     record = {"format": FORMAT, "scores": {"perceptual": 1.0}, "config": config}

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-FORMAT = 3  # of the records that are written now; 2 has no model.slope, and those with other names have no format
+FORMAT = 3  # of the records that are written now; 2 has no model.slope nor data.low_res, older ones no format
 SCORES = {"perceptual": "vgg_distance", "flicker": "temporal_error"}
 RECORD = {"judge": "metric_features"}
 DATA = {"clip": "frame_range", "edge": "unscored_frames", "shrink_once": "cache_low_res", "grey": "gray"}
@@ -26,9 +26,12 @@ def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
     """Return ``run.json``, or the part of it that a checkpoint holds, with today's keys."""
     if "format" not in record:
         record = _with_todays_names(record)
-    model = (record.get("config") or {}).get("model") or {}
-    if record.get("format", 0) < 3 and model.get("_target_") in WITH_SLOPE:
-        model.setdefault("slope", 0.0 if model.get("scale") == 4 else 0.1)  # at scale 2 nothing has it
+    if record.get("format", 0) < 3:
+        model, data = ((record.get("config") or {}).get(part) or {} for part in ("model", "data"))
+        if model.get("_target_") in WITH_SLOPE:
+            model.setdefault("slope", 0.0 if model.get("scale") == 4 else 0.1)  # at scale 2 nothing has it
+        if data.get("_target_") == "vsr_lightning.data.FrameFolders":
+            data.setdefault("low_res", "made")
     return record
 
 
