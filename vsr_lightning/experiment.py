@@ -69,7 +69,14 @@ def score(data: LightningDataModule, module: LightningModule, trainer: Trainer) 
 
 
 def make_module(cfg: DictConfig) -> SuperResolution:
-    """Return what the config describes: network and loss, and where something is to be trained, how."""
+    """Return what the config describes: network and loss, and where something is to be trained, how.
+
+    Raises:
+        ValueError: a metric's file does not say where its keys belong, so that it would do nothing.
+    """
+    if stray := cfg.get("metrics"):
+        line = "# @package module.metrics"
+        raise ValueError(f"metrics: {', '.join(map(str, stray))} would do nothing: begin its YAML file with {line}")
     how = {key: instantiate(cfg[key]) for key in ("optimizer", "scheduler") if key in cfg}
     make = instantiate(cfg.module, _partial_=True, _convert_="all")
     module: SuperResolution = make(instantiate(cfg.model), instantiate(cfg.loss), **how)

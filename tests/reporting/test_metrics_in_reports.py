@@ -15,6 +15,7 @@ from vsr_lightning.reporting.predictions import GroupPredictions
 from vsr_lightning.reporting.report import write_report
 from vsr_lightning.reporting.results import comparable, read_results
 from vsr_lightning.reporting.score_table import write_table
+from vsr_lightning.utils.config import CONF
 from vsr_lightning.utils.files import write_json
 
 
@@ -104,3 +105,11 @@ def test_a_metric_chosen_by_its_config_is_scored_and_shown(vsr, tmp_path):
     assert float(row["FSIM"]) == pytest.approx(record["scores"]["fsim"], abs=1e-4)
     assert scored_metrics([record])["fsim"].higher_is_better
     assert "fsim" in (tmp_path / "sweep" / "0" / "frames.csv").read_text().splitlines()[0]
+
+
+def test_a_metrics_file_that_would_do_nothing_is_refused(vsr, tmp_path):
+    (tmp_path / "conf" / "metrics").mkdir(parents=True)
+    text = (CONF / "metrics" / "fsim.yaml").read_text().replace("# @package module.metrics\n", "")
+    (tmp_path / "conf" / "metrics" / "mine.yaml").write_text(text)
+    with pytest.raises(SystemExit, match=r"metrics: fsim would do nothing: begin its YAML file with # @package module"):
+        vsr("metrics=mine")
