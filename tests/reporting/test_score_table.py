@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+from math import nan
 
 import pytest
 
@@ -158,7 +159,12 @@ def test_a_bar_in_a_name_stays_in_its_cell(tmp_path, name):
 
 
 def test_clips_with_names_have_a_table_of_their_own(tmp_path):
-    scores = {"psnr": [30.0, 32.0, 20.0], "ssim": [0.9, 0.7, 0.5], "haarpsi": [1.0, 0.5, 0.25]}
+    scores = {
+        "psnr": [30.0, 32.0, 20.0],
+        "ssim": [0.9, 0.7, 0.5],
+        "haarpsi": [1.0, 0.5, 0.25],
+        "temporal_error": [nan, 0.5, nan],  # of the first frame of a clip there is none
+    }
     rows = [
         {"video": video, "frame": frame, **{name: values[place] for name, values in scores.items()}}
         for place, (video, frame) in enumerate([(4, 2), (4, 3), (7, 2)])
@@ -169,5 +175,7 @@ def test_clips_with_names_have_a_table_of_their_own(tmp_path):
     assert [line.split() for line in table[1:]] == [
         ["calendar", "2", "31.0000", "0.8000", "0.7500"], ["city", "1", "20.0000", "0.5000", "0.2500"],
     ]  # fmt: skip
-    assert (tmp_path / "clips.csv").read_text().splitlines()[1] == "calendar,2,31.0000,0.8000,0.7500"
+    assert (tmp_path / "clips.csv").read_text().splitlines()[1:] == [
+        "calendar,2,31.0000,0.8000,0.7500,0.5000", "city,1,20.0000,0.5000,0.2500,nan",
+    ]  # fmt: skip
     assert write_clip_table(tmp_path, {"data": {}}) == ""

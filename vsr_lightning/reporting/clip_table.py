@@ -25,7 +25,8 @@ def write_clip_table(folder: Path, record: dict[str, Any]) -> str:
     rows: Rows = []
     for number, name in names.items():
         of_clip = scores["video"] == int(number)
-        means = {key: np.nanmean(column[of_clip]) for key, column in scores.items() if key in METRICS}
+        known = {key: column[of_clip & ~np.isnan(column)] for key, column in scores.items() if key in METRICS}
+        means = {key: values.mean() if len(values) else np.nan for key, values in known.items()}
         counted = {"clip": name, "frames": str(of_clip.sum())}
         rows.append(counted | {METRICS[key].title: format(mean, METRICS[key].form) for key, mean in means.items()})
     write_text(folder / "clips.csv", csv_text(rows))
