@@ -27,6 +27,11 @@ CROP, WINDOWS = 256, 12  # of a timed round
 
 def benchmark(repeats: int) -> Iterator[Row]:
     """Measure windows of five frames at scale 4, low-res ones as published, in one process."""
+    try:
+        reds = basicsr_class()
+    except ImportError as error:
+        print(f"no comparison with BasicSR's loader: pip install basicsr-volta ({error})", file=sys.stderr)
+        return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "REDS"
         write_clips(root)
@@ -35,11 +40,7 @@ def benchmark(repeats: int) -> Iterator[Row]:
             "files": partial(epoch, FrameFolders(Degradation(4, kernel_size=1), root, **how)),
             "cache": partial(epoch, FrameFolders(Degradation(4, kernel_size=1), root, cache=root / "cache", **how)),
         }
-        try:
-            rounds["BasicSR"] = partial(basicsr_epoch, basicsr_dataset(root))
-        except ImportError as error:
-            print(f"no comparison with BasicSR's loader: pip install basicsr-volta ({error})", file=sys.stderr)
-            return
+        rounds["BasicSR"] = partial(basicsr_epoch, basicsr_dataset(reds, root))
         rate = {name: WINDOWS / seconds for name, seconds in side_by_side(rounds, repeats).items()}
     for name, what, target in (("files", "decoded when they are used", 1.2), ("cache", "from the cache", 10)):
         yield faster(f"data=frames, {what}", rate[name], rate["BasicSR"], "windows/s", "BasicSR's REDSDataset", target)
@@ -67,8 +68,8 @@ def epoch(data: FrameFolders) -> None:
         data.on_after_batch_transfer(batch, 0)
 
 
-def basicsr_dataset(root: Path) -> Any:
-    """Return BasicSR's REDSDataset on the same files; ImportError where it is not installed."""
+def basicsr_class() -> Callable[[dict[str, Any]], Any]:
+    """Return BasicSR's REDSDataset; ImportError where it is not installed."""
     gone = "torchvision.transforms.functional_tensor"  # which it imports, and torchvision no longer has
     if gone not in sys.modules:
         stub = ModuleType(gone)
@@ -76,10 +77,15 @@ def basicsr_dataset(root: Path) -> Any:
         sys.modules[gone] = stub
     from basicsr.data.reds_dataset import REDSDataset
 
+    return REDSDataset
+
+
+def basicsr_dataset(reds: Callable[[dict[str, Any]], Any], root: Path) -> Any:
+    """Return BasicSR's dataset of the same files."""
     listed = root / "meta.txt"
     names = sorted(path.name for path in (root / "train_sharp").iterdir())
     listed.write_text("".join(f"{name} {FRAMES} (720,1280,3)\n" for name in names), encoding="utf-8")
-    return REDSDataset({
+    return reds({
         "dataroot_gt": str(root / "train_sharp"), "dataroot_lq": str(root / "train_sharp_bicubic" / "X4"),
         "dataroot_flow": None, "meta_info_file": str(listed), "val_partition": "REDS4", "io_backend": {"type": "disk"},
         "num_frame": 5, "gt_size": CROP, "interval_list": [1], "random_reverse": False, "use_hflip": True,

@@ -9,7 +9,6 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from vsr_lightning.module import SuperResolution
-from vsr_lightning.utils.optimizer import make_optimizer, parameter_groups
 
 OBJECTIVES = ("hinge", "relativistic")
 
@@ -59,8 +58,7 @@ class Adversarial(SuperResolution):
 
     def training_losses(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         losses = self.objective(prediction, target)
-        images = [images.contiguous(memory_format=torch.channels_last) for images in (prediction, target)]
-        fake, true = images
+        fake, true = (images.contiguous(memory_format=torch.channels_last) for images in (prediction, target))
         # as it is for this step, a fixed function: the gradient reaches the prediction and no further
         fixed = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
         on_true, on_fake = self.discriminator(true).float(), self.discriminator(fake.detach()).float()
@@ -81,11 +79,10 @@ class Adversarial(SuperResolution):
             return F.relu(1 - true).mean() + F.relu(1 + fake).mean()
         return (_cross_entropy(true - fake.mean(), 1) + _cross_entropy(fake - true.mean(), 0)) / 2
 
-    def configure_optimizers(self) -> Any:
-        """One optimizer for both networks, and its schedule if there is one."""
-        groups = parameter_groups(self.model, self.parameter_groups)
-        groups.append({**self.discriminator_optimizer, "params": [*self.discriminator.parameters()]})
-        return make_optimizer(groups, self.optimizer, self.scheduler, self._trainer)
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """Return those of the network, and the discriminator as one more."""
+        mine = {**self.discriminator_optimizer, "params": [*self.discriminator.parameters()]}
+        return [*super().optimizer_groups(), mine]
 
     def configure_gradient_clipping(
         self,

@@ -178,8 +178,11 @@ class SuperResolution(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """One optimizer, and its schedule if there is one."""
-        groups = parameter_groups(self.model, self.parameter_groups)
-        return make_optimizer(groups, self.optimizer, self.scheduler, self._trainer)
+        return make_optimizer(self.optimizer_groups(), self.optimizer, self.scheduler, self.trainer)
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """Return what is trained, in groups with the keys of the optimizer that are their own."""
+        return parameter_groups(self.model, self.parameter_groups)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave the groups alone that are frozen at first."""

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -260,3 +261,39 @@ def test_a_frame_that_is_missing_in_the_middle_is_named(films):
 
     with pytest.raises(ValueError, match=r"c\.mp4 (is damaged|can't be read)"):
         read_all()
+
+
+KINDS = {
+    "mp4": ("libx264", {"bf": "3", "g": "12"}),
+    "m4v": ("libx264", {"bf": "3", "g": "12", "x264-params": "open-gop=1"}),
+    "mov": ("libx264", {"bf": "3", "g": "250"}),
+    "mkv": ("libx264", {"bf": "3", "g": "12"}),
+    "avi": ("libx264", {"bf": "2", "g": "12"}),  # whose packets do not tell when their frames are shown
+    "ts": ("libx264", {"bf": "3", "g": "12"}),
+    "mpg": ("mpeg2video", {"bf": "2", "g": "12"}),
+    "webm": ("libvpx-vp9", {"g": "12"}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_frames_of_any_container_are_those_of_the_whole_file(kind, tmp_path):
+    """Wherever the reading begins; groups of pictures lean on others, and containers find places in their own ways."""
+    codec, options = KINDS[kind]
+    draw, path = np.random.default_rng(0), tmp_path / f"a.{kind}"
+    large = np.kron(draw.integers(0, 256, (16, 8, 3)), np.ones((8, 6, 1))).astype(np.uint8)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 48, 64, "yuv420p"
+        for number in range(40):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(large[number : number + 64]), format="rgb24")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    with av.open(str(path)) as file:
+        whole = np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+    data = _data(tmp_path, test_share=0.5)
+    clips = data.videos.clips
+    assert sum(len(clip.frames) for clip in clips.values()) == len(whole) == 40
+    for number, clip in clips.items():
+        for first in range(len(clip.frames) - 3):
+            read = data.videos.read(number, range(first, first + 4), (0, 0, 48, 64)).movedim(1, -1)
+            assert np.array_equal(read, whole[clip.frames.start + first :][:4]), (number, first)

@@ -31,7 +31,7 @@ def test_a_processor_gets_half_precision_where_it_is_clearly_faster(share, expec
 def test_the_processor_at_hand_is_never_slower_in_what_is_chosen():
     """Where bfloat16 is chosen, a training step of another size than the timed one is faster in it, too."""
     if fast_precision("cpu") == FULL:
-        return
+        pytest.skip("float32 is what it is fastest in")
     layer = torch.nn.Conv2d(48, 48, 3, padding=1)
     x = torch.rand(4, 48, 40, 40).contiguous(memory_format=torch.channels_last)
 

@@ -23,13 +23,14 @@ class WarnOfIdleNetwork(pl.Callback):
     ) -> None:
         if trainer.current_epoch or not trainer.is_last_batch or not trainer.is_global_zero:
             return
-        adds_to = getattr(pl_module.model, "skip", None)  # of a network that is a Network
+        network: Any = pl_module.model
+        adds_to = getattr(network, "skip", None)  # of a network that is a Network
         if adds_to is None or (skip := adds_to(batch.low_res)) is None:
             return
-        pl_module.eval()
+        network.eval()
         with torch.no_grad():
             change = (pl_module(batch.low_res) - skip).abs().max()
-        pl_module.train()
+        network.train()
         if change < LEVELS / 255:
             found = f"no pixel differs by {LEVELS} of 255 levels from what its layers add to"
             advice = "if it stays so, set optimizer.lr to a quarter; if the steps were few, train longer"

@@ -39,17 +39,17 @@ class Videos:
     @classmethod
     def of_file(cls, frames: np.ndarray, name: str, description: str, checksum: str, path: Path) -> "Videos":
         """Return videos that know their file as it is now."""
-        return cls(frames, name, description, checksum, path, _state(path))
+        return cls(frames, name, description, checksum, path, file_state(path))
 
     def check_unchanged(self) -> None:
         """Refuse a file that another has written to since it was opened (ValueError): nobody knows what was read."""
-        if self.path and (not self.path.exists() or _state(self.path) != self.state):
+        if self.path and (not self.path.exists() or file_state(self.path) != self.state):
             raise ValueError(f"{self.path} was changed while it was in use: leave it alone, and start again")
 
 
 def checksum(path: Path) -> str:
     """Return a file's MD5, computed once per process as long as the file does not change."""
-    return _checksum(path, _state(path))
+    return _checksum(path, file_state(path))
 
 
 @lru_cache
@@ -57,6 +57,7 @@ def _checksum(path: Path, state: tuple[int, int]) -> str:
     return calculate_md5(path)
 
 
-def _state(path: Path) -> tuple[int, int]:
+def file_state(path: Path) -> tuple[int, int]:
+    """Return a file's size and time of change."""
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns

@@ -34,7 +34,7 @@ def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]
         if cfg[key] is None:
             raise ValueError(f"{key}= is missing: give a .npy, .gif or .mp4 file, or a folder of PNG frames")
     fps = None if cfg.fps is None else frame_rate(cfg.fps)
-    _precision(cfg)  # refuses an unknown one
+    cfg.precision = _precision(cfg)
     output = Path(cfg.output)
     comparison = output.with_name(f"{output.stem}_side_by_side{'.mp4' if output.suffix.lower() == '.mp4' else '.gif'}")
     for path in (output, comparison) if cfg.degrade else (output,):
@@ -46,7 +46,7 @@ def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]
         return _degraded(cfg, model, video, fps, output, comparison)
     predicted = _predicted(cfg, model, map(as_tensor, video), video.shape[:2], video.length, to_uint8)
     shape = write_video(output, map(as_array, predicted), fps, _first(cfg, model))
-    return [_summary(shape, model, output, cfg)]
+    return [_summary(shape, model, output, cfg.precision)]
 
 
 def as_tensor(frame: np.ndarray) -> Tensor:
@@ -102,7 +102,7 @@ def _predicted(
         hint = "a sharp video needs degrade=true" if not cfg.degrade and size > (height, width) else "resize it first"
         raise ValueError(f"{what} frames of {size[1]}x{size[0]}, the network takes {width}x{height}: {hint}")
     how = {key: cfg[key] for key in ("temporal_padding", "clip_frames", "clip_overlap", "tile", "tile_overlap")}
-    how |= {"dtype": DTYPES[_precision(cfg)], "length": length, "finish": finish}
+    how |= {"dtype": DTYPES[cfg.precision], "length": length, "finish": finish}
     return super_resolve(model.network.to(_device(cfg)), frames, model.frames, **how)
 
 
@@ -111,6 +111,7 @@ def _device(cfg: DictConfig) -> str:
 
 
 def _precision(cfg: DictConfig) -> str:
+    """Return the precision that is asked for, or is fast here; ValueError if it is unknown."""
     precision: str = fast_precision(_device(cfg).split(":")[0]) if cfg.precision == "auto" else cfg.precision
     if precision not in DTYPES:
         raise ValueError(f"precision={precision} is unknown: choose auto, {', '.join(DTYPES)}")
@@ -142,7 +143,7 @@ def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, outpu
     clip = strip(columns).repeat_interleave(2, -1).repeat_interleave(2, -2)
     shape = write_video(output, map(as_array, to_uint8(prediction)), fps, first)
     write_video(comparison, map(as_array, to_uint8(clip)), fps)
-    lines = [_summary(shape, model, output, cfg)]
+    lines = [_summary(shape, model, output, cfg.precision)]
     if sharp.shape != given.shape:
         sizes = f"{whole_width}x{whole_height} to {width}x{height}"
         lines.append(f"cropped from {sizes}, which scale {degradation.scale} divides")
@@ -152,6 +153,6 @@ def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, outpu
     return [*lines, f"{', '.join(columns)} side by side: {comparison}"]
 
 
-def _summary(shape: tuple[int, ...], model: _Model, output: Path, cfg: DictConfig) -> str:
-    precision = "" if _precision(cfg) == FULL else f" in {_precision(cfg)}"
-    return f"{shape[0]} frames of {shape[2]}x{shape[1]} by {model.name}{precision}: {output}"
+def _summary(shape: tuple[int, ...], model: _Model, output: Path, precision: str) -> str:
+    computed = "" if precision == FULL else f" in {precision}"
+    return f"{shape[0]} frames of {shape[2]}x{shape[1]} by {model.name}{computed}: {output}"

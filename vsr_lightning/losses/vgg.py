@@ -51,8 +51,7 @@ class VGG19Features(ConvolutionalFeatures):
     """VGG-19 of any width: ``conv1_1``, ``relu1_1`` ... ``conv5_4``, ``relu5_4``, before and after each ReLU.
 
     Args:
-        convolutions: ``relu1_1`` ... ``relu5_4`` -> weight and bias of the convolution before it; the last ones may be
-            missing.
+        convolutions: ``relu1_1`` ... ``relu5_4`` -> weight and bias of the convolution before it.
         name, checksum: see :class:`ConvolutionalFeatures`.
     """
 
@@ -70,10 +69,10 @@ class VGG19Features(ConvolutionalFeatures):
 
     def activations(self, images: Tensor, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         last, x = max(wanted, key=self.layers.index), images
-        for name, (weight, bias) in self.converted(images).items():
-            if LAYERS[name].pool_first:
+        for name, layer in LAYERS.items():
+            if layer.pool_first:
                 x = F.max_pool2d(x, 2)
-            x = F.conv2d(x, weight, bias, padding=1)
+            x = F.conv2d(x, *self.pair(name, images), padding=1)
             if (before := before_relu(name)) in wanted:
                 yield before, x
             if last == before:

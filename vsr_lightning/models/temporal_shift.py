@@ -18,7 +18,7 @@ class TemporalShift(Network):
     follow motion of a few pixels from one frame to the next.
 
     Args:
-        width: channels, a multiple of 4.
+        width: channels.
         blocks: how many, two convolutions each.
         share: of the channels that each of the two neighbors gives, up to a half.
         scale: factor between low-res and high-res, 2 or 4 (or ValueError).

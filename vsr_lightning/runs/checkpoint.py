@@ -110,9 +110,10 @@ def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
 
 
 def _check_fit(what: str, checkpoint: dict[str, Any], module: SuperResolution, prefix: str = "") -> None:
-    states = module.state_dict(), checkpoint["state_dict"]
-    shapes = ({name: value.shape for name, value in state.items() if name.startswith(prefix)} for state in states)
-    mine, theirs = shapes
+    mine, theirs = (
+        {name: value.shape for name, value in state.items() if name.startswith(prefix)}
+        for state in (module.state_dict(), checkpoint["state_dict"])
+    )
     if differing := [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]:
         made_by = checkpoint["provenance"].get("model", "another network")
         found = f"{what} was made by {made_by} and does not fit this network ({differing[0]} differs)"

@@ -14,9 +14,7 @@ OptimizerFactory = Callable[[Parameters], Optimizer]
 START = 0.01  # share of the learning rate in the first step of a warm-up
 
 
-def make_optimizer(
-    parameters: Parameters, optimizer: OptimizerFactory, scheduler: Any, trainer: pl.Trainer | None
-) -> Any:
+def make_optimizer(parameters: Parameters, optimizer: OptimizerFactory, scheduler: Any, trainer: pl.Trainer) -> Any:
     """Return what ``configure_optimizers`` returns; ValueError if optimizer or scheduler does not accept its keys.
 
     Args:
@@ -25,7 +23,7 @@ def make_optimizer(
         scheduler: optimizer -> schedule, stepped every epoch; or a mapping with the keys of Lightning's
             ``lr_scheduler``, such as ``{"scheduler": ..., "interval": "step"}``. One that takes ``total_steps`` gets
             the steps of the whole training, and is stepped every step.
-        trainer: knows how many these are; None for a training without schedule.
+        trainer: knows how many these are.
     """
     kind = "optimizer"
     try:
@@ -35,8 +33,7 @@ def make_optimizer(
         kind = "scheduler"
         how = {"scheduler": scheduler} if callable(scheduler) else dict(scheduler)
         make, given = how["scheduler"], {}
-        if takes_total_steps(make):
-            assert trainer is not None
+        if "total_steps" in inspect.signature(make).parameters:
             how["interval"], given["total_steps"] = "step", total_steps(trainer)
         return [made], [how | {"scheduler": make(made, **given)}]
     except (KeyError, TypeError, ValueError) as error:
@@ -59,11 +56,6 @@ def total_steps(trainer: pl.Trainer) -> int:
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     steps = -(-batches // trainer.accumulate_grad_batches) * (epochs if epochs and epochs > 0 else 10**9)
     return min(steps, trainer.max_steps) if trainer.max_steps > 0 else steps
-
-
-def takes_total_steps(scheduler: Callable[..., Any]) -> bool:
-    """Whether a schedule is one over the whole training that must be told its steps."""
-    return "total_steps" in inspect.signature(scheduler).parameters
 
 
 def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.02) -> LRScheduler:

@@ -31,7 +31,9 @@ class RealVideo(VideoData):
         train_videos, test_videos: the numbers of those that train, and of those that test.
         crop: height and width of training and validation crops; None is whole frames.
         flips: whether training crops are flipped and transposed at random.
-        frame_range: which of a clip's frames to use: the first, and one past the last; None is all.
+        frame_range: which of a clip's frames to use: the first, and one past the last; None is all, or, for a network
+            that takes windows, those around the ``target``.
+        target: number of the frame that the set is made to score; None scores all.
         low_res: the same clips, ``degradation.scale`` times smaller, as somebody published them; None makes low-res
             frames of the sharp ones.
         cache: a folder to keep decoded frames in, see :class:`vsr_lightning.data.real_video.cache.CachedClips`; None
@@ -55,6 +57,7 @@ class RealVideo(VideoData):
         crop: int | None = 256,
         flips: bool = True,
         frame_range: Sequence[int] | None = None,
+        target: int | None = None,
         test_frames: int | None = 10,
         windows_per_clip: int = 1,
         low_res: Clips | None = None,
@@ -66,6 +69,8 @@ class RealVideo(VideoData):
         for key, value in {"test_frames": test_frames, "crop": crop}.items():
             if value is not None:
                 check_number(f"data.{key}", value, 1)
+        if frame_range is None and target is not None and self.takes == "window":
+            frame_range = (target - self.margin, target + self.margin + 1)
         self.crop, self.flips, self.test_frames, self.windows_per_clip = crop, flips, test_frames, windows_per_clip
         self.videos = clips if cache is None else CachedClips(clips, Path(cache))
         if low_res and cache is not None:

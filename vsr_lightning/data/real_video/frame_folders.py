@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,6 @@ class FrameFolders(RealVideo):
         gray: whether to read luminance instead of RGB.
         low_res: ``made`` of the sharp frames, or ``published``: read from the folders that the layout has for them, see
             :data:`PUBLISHED`.
-        frame_range: which of a clip's frames to use: the first, and one past the last; None is all, but of Vimeo-90K,
-            for a network that takes windows, those around the fourth.
         degradation, options: see :class:`RealVideo`.
 
     Raises:
@@ -53,7 +50,6 @@ class FrameFolders(RealVideo):
         test_videos: int | None = None,
         gray: bool = False,
         low_res: str = "made",
-        frame_range: Sequence[int] | None = None,
         **options: Any,
     ) -> None:
         parts = _parts(Path(root), layout, train_videos, test_videos)
@@ -70,10 +66,8 @@ class FrameFolders(RealVideo):
         elif low_res != "made":
             raise ValueError(f"data.low_res={low_res} is unknown: choose made or published")
         train, test = ([number for number, _ in numbered] for numbered in parts.values())
-        if frame_range is None and layout == "vimeo" and options.get("takes", "window") == "window":
-            margin = options.get("frames", 5) // 2
-            frame_range = (SEPTUPLET_TARGET - margin, SEPTUPLET_TARGET + margin + 1)
-        super().__init__(degradation, clips, train, test, frame_range=frame_range, low_res=small, **options)
+        target = SEPTUPLET_TARGET if layout == "vimeo" else None
+        super().__init__(degradation, clips, train, test, target=target, low_res=small, **options)
 
 
 def _published(root: Path, layout: str, clips: PngClips, degradation: Degradation) -> PngClips:

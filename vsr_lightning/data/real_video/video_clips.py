@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +15,16 @@ import numpy as np
 import torch
 
 from vsr_lightning.data.real_video.clips import Box, Clip, Parts
+from vsr_lightning.data.videos import file_state
 from vsr_lightning.inference.video_reader import upright_pixels
+
+CHECKED = 16  # frames whose times are held against those of the packets
 
 
 class Listed(NamedTuple):
     """A video file: when each of its frames is shown, in the stream's time base, and (height, width)."""
 
-    times: tuple[int, ...] | None  # None where the file does not say
+    times: tuple[int, ...] | None  # None where the file does not tell these rightly
     length: int
     size: tuple[int, int]
 
@@ -70,12 +74,12 @@ class VideoClips:
         """Refuse files that somebody has written to since they were listed (ValueError)."""
         for file, state in self.states.items():
             path = self.root / file
-            if not path.exists() or _state(path) != state:
+            if not path.exists() or file_state(path) != state:
                 raise ValueError(f"{path} was changed while it was in use: leave it alone, and start again")
 
     def state(self, number: int) -> str:
         path = self.root / self.files[number]
-        return f"{path.resolve()} {_state(path)} {self.shrink[self.files[number]]}"
+        return f"{path.resolve()} {file_state(path)} {self.shrink[self.files[number]]}"
 
 
 def open_video_clips(
@@ -97,7 +101,7 @@ def open_video_clips(
     files, states, numbered = dict[int, str](), dict[str, tuple[int, int]](), dict[str, list[tuple[int, str]]]()
     for part, pieces in parts.items():
         for file, (begin, end) in pieces:
-            states[file] = _state(root / file)
+            states[file] = file_state(root / file)
             listed = list_frames(root / file, states[file])
             first, stop = round(begin * listed.length), round(end * listed.length)
             name = file if (begin, end) == (0, 1) else f"{file}, frames {first} to {stop - 1}"
@@ -129,44 +133,48 @@ def shrunk(pixels: np.ndarray, factor: int) -> np.ndarray:
 def list_frames(path: Path, state: tuple[int, int]) -> Listed:
     """Return when each frame of a video file is shown; ``state`` is that of the file, which must not have changed."""
     with _readable(path), av.open(path) as file:
-        stream = file.streams.video[0]
-        shown = [packet.pts for packet in file.demux(stream) if packet.size]
-        known = [time for time in shown if time is not None]
-        complete = len(known) == len(shown) == len({*known})
-        file.seek(0)
-        size = upright_pixels(next(file.decode(stream)), gray=True).shape
-        if not complete:
-            file.seek(0)
-            shown = [None for _ in file.decode(stream)]
-        return Listed(tuple(sorted(known)) if complete else None, len(shown), (size[0], size[1]))
+        times = sorted(packet.pts for packet in file.demux(video=0) if packet.size and packet.pts is not None)
+    with _readable(path), av.open(path) as file:
+        begin = [*islice(file.decode(video=0), CHECKED)]
+        size = upright_pixels(begin[0], gray=True).shape
+        told = [frame.pts for frame in begin] == times[: len(begin)] and len({*times}) == len(times)
+        length = len(times) if told else len(begin) + sum(1 for _ in file.decode(video=0))
+    return Listed(tuple(times) if told else None, length, (size[0], size[1]))
 
 
 def _decoded(path: Path, wanted: range, gray: bool, state: tuple[int, int]) -> Iterator[np.ndarray]:
-    times, expected = list_frames(path, state).times, iter(wanted)
-    missing = next(expected)
+    """Yield some consecutive frames: from the key frame before where the file leads there, else from its beginning."""
+    times, missing = list_frames(path, state).times, wanted.start
+    for known in (times, None) if times else (None,):
+        for number, frame in _numbered(path, known, missing):
+            if number > missing:  # the file has led too far, or no longer tells the times
+                break
+            if number == missing:
+                yield upright_pixels(frame, gray)
+                missing += 1
+            if missing == wanted.stop:
+                return
+    raise ValueError(f"{path} is damaged: its frame {missing} can't be decoded; leave the file out, or repair it")
+
+
+def _numbered(path: Path, times: tuple[int, ...] | None, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield frames and their numbers, by their times from before the first one on, or counted from the beginning."""
     with _readable(path), av.open(path) as file:
         stream = file.streams.video[0]
         stream.thread_type = "AUTO"
-        if times:
-            file.seek(times[wanted.start], stream=stream)
-        for number, frame in enumerate(file.decode(stream)):
-            place = bisect_left(times, frame.pts) if times and frame.pts is not None else number
-            if place == missing:
-                yield upright_pixels(frame, gray)
-                missing = next(expected, -1)
-            if missing < 0:
-                return
-    raise ValueError(f"{path} is damaged: its frame {missing} can't be decoded; leave the file out, or repair it")
+        if times is None:
+            yield from enumerate(file.decode(stream))
+            return
+        file.seek(times[first], stream=stream)
+        # frames before the key frame lean on others that were not read: a codec may still show something
+        for frame in dropwhile(lambda frame: not frame.key_frame, file.decode(stream)):
+            place = len(times) if frame.pts is None else bisect_left(times, frame.pts)
+            yield (place if times[place : place + 1] == (frame.pts,) else len(times)), frame
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, StopIteration, IndexError, av.FFmpegError) as error:
+    except (OSError, IndexError, av.FFmpegError) as error:
         raise ValueError(f"{path} can't be read: it is damaged, or no video ({error})") from error
-
-
-def _state(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns

@@ -59,13 +59,11 @@ class VideoFolder(RealVideo):
 
 
 def _factors(shrink: int | Mapping[str, int], files: Iterable[str]) -> dict[str, int]:
-    factors = dict.fromkeys(sorted(files), shrink if isinstance(shrink, int) else 1)
-    for stem, factor in ({} if isinstance(shrink, int) else shrink).items():
-        if not (named := [file for file in factors if Path(file).stem == stem]):
-            raise ValueError(
-                f"data.shrink.{stem} names no file: choose among {', '.join(Path(it).stem for it in factors)}"
-            )
-        factors |= dict.fromkeys(named, factor)
+    by_stem, others = (shrink, 1) if isinstance(shrink, Mapping) else ({}, shrink)
+    stems = {file: Path(file).stem for file in sorted(files)}
+    if unknown := [stem for stem in by_stem if stem not in stems.values()]:
+        raise ValueError(f"data.shrink.{unknown[0]} names no file: choose among {', '.join(stems.values())}")
+    factors = {file: by_stem.get(stem, others) for file, stem in stems.items()}
     for factor in factors.values():
         check_number("data.shrink", factor, 1)
     return factors
@@ -104,5 +102,6 @@ def _split(
         if not isinstance(test_share, int | float) or not 0 < test_share < 1:
             raise ValueError(f"data.test_share={test_share} is out of range: choose more than 0 and less than 1")
         return files, files
-    check_number("data.test_videos", test_videos or 0, 1, len(files) - 1)
-    return files[: -(test_videos or 0)], files[-(test_videos or 0) :]
+    assert test_videos is not None
+    check_number("data.test_videos", test_videos, 1, len(files) - 1)
+    return files[:-test_videos], files[-test_videos:]
