@@ -3,7 +3,6 @@ import math
 import re
 import signal
 
-import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -118,7 +117,6 @@ def test_steps_are_those_of_two_optimizers_one_after_the_other(objective):
         *pair()[:1], nn.MSELoss(), pair()[1], 0.3, objective, {"lr": 4e-3},
         optimizer=lambda groups: torch.optim.Adam(groups, 1e-3),
     )  # fmt: skip
-    ours.trainer = pl.Trainer(logger=False, enable_checkpointing=False)
     optimizer = ours.configure_optimizers()
     for low_res, target in batches:
         loss, _ = ours.training_losses(ours(low_res), target)

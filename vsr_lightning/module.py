@@ -16,7 +16,7 @@ from vsr_lightning.losses import SumOfTerms
 from vsr_lightning.metrics import METRICS, Metric, frame_scores, in_parts, score_frames, temporal_error
 from vsr_lightning.runs.migrate import upgrade_weights
 from vsr_lightning.utils.checks import check_number
-from vsr_lightning.utils.optimizer import OptimizerFactory, leave_frozen, make_optimizer, parameter_groups
+from vsr_lightning.utils.optimizer import OptimizerFactory, leave_frozen, make_optimizer, parameter_groups, total_steps
 
 RESERVED = re.compile("video|frame|epoch|step|loss(_.*)?")  # columns beside the metrics, in frames.csv and metrics.csv
 ENOUGH = 64  # pixels per side on which a metric shows whether it can score frames
@@ -178,7 +178,8 @@ class SuperResolution(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """One optimizer, and its schedule if there is one."""
-        return make_optimizer(self.optimizer_groups(), self.optimizer, self.scheduler, self.trainer)
+        groups = self.optimizer_groups()
+        return make_optimizer(groups, self.optimizer, self.scheduler, lambda: total_steps(self.trainer))
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Return what is trained, in groups with the keys of the optimizer that are their own."""

@@ -52,7 +52,7 @@ def test_schedules_say_when_they_are_stepped(scheduler, expected):
         max_epochs=2, max_steps=-1, limit_train_batches=1.0, accumulate_grad_batches=1,
         datamodule=SimpleNamespace(train_dataloader=lambda: range(5)),
     )  # fmt: skip
-    _, (how,) = make_optimizer(layer.parameters(), torch.optim.Adam, scheduler, trainer)
+    _, (how,) = make_optimizer(layer.parameters(), torch.optim.Adam, scheduler, partial(total_steps, trainer))
     assert isinstance(how.pop("scheduler"), LRScheduler)
     assert how == expected
 

@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vsr_lightning.feature_network.digit_frames import DISTORTIONS, DigitBatch
 from vsr_lightning.losses.features import Normalize
 from vsr_lightning.losses.vgg import LAYERS
-from vsr_lightning.utils.optimizer import OptimizerFactory, make_optimizer
+from vsr_lightning.utils.optimizer import OptimizerFactory, make_optimizer, total_steps
 
 DIGITS = 10
 LEVEL_WEIGHT = 1.0  # of the levels' squared error beside the digits' cross-entropy
@@ -96,7 +96,8 @@ class Recognition(pl.LightningModule):
         self._score("test", batch)
 
     def configure_optimizers(self) -> Any:
-        return make_optimizer(self.network.parameters(), self.optimizer, self.scheduler, self.trainer)
+        parameters = self.network.parameters()
+        return make_optimizer(parameters, self.optimizer, self.scheduler, lambda: total_steps(self.trainer))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["provenance"] = self.provenance

@@ -14,7 +14,9 @@ OptimizerFactory = Callable[[Parameters], Optimizer]
 START = 0.01  # share of the learning rate in the first step of a warm-up
 
 
-def make_optimizer(parameters: Parameters, optimizer: OptimizerFactory, scheduler: Any, trainer: pl.Trainer) -> Any:
+def make_optimizer(
+    parameters: Parameters, optimizer: OptimizerFactory, scheduler: Any, steps: Callable[[], int]
+) -> Any:
     """Return what ``configure_optimizers`` returns; ValueError if optimizer or scheduler does not accept its keys.
 
     Args:
@@ -23,7 +25,7 @@ def make_optimizer(parameters: Parameters, optimizer: OptimizerFactory, schedule
         scheduler: optimizer -> schedule, stepped every epoch; or a mapping with the keys of Lightning's
             ``lr_scheduler``, such as ``{"scheduler": ..., "interval": "step"}``. One that takes ``total_steps`` gets
             the steps of the whole training, and is stepped every step.
-        trainer: knows how many these are.
+        steps: says how many these are, see :func:`total_steps`; asked only where one takes them.
     """
     kind = "optimizer"
     try:
@@ -34,7 +36,7 @@ def make_optimizer(parameters: Parameters, optimizer: OptimizerFactory, schedule
         how = {"scheduler": scheduler} if callable(scheduler) else dict(scheduler)
         make, given = how["scheduler"], {}
         if "total_steps" in inspect.signature(make).parameters:
-            how["interval"], given["total_steps"] = "step", total_steps(trainer)
+            how["interval"], given["total_steps"] = "step", steps()
         return [made], [how | {"scheduler": make(made, **given)}]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the {kind} can't be made ({error}): change the keys of {kind}, or optimizer.lr") from error
