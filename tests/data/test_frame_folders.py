@@ -163,7 +163,7 @@ def test_devices_share_the_crops_of_one_device(reds):
 def test_workers_do_not_change_the_batches(reds):
     alone, shared = (_epoch(_data(reds, num_workers=workers), 2) for workers in (0, 2))
     for (_, one), (_, other) in zip(alone, shared, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 def test_a_resumed_epoch_goes_on_with_the_same_crops(reds):
@@ -171,7 +171,7 @@ def test_a_resumed_epoch_goes_on_with_the_same_crops(reds):
     loader.load_state_dict({"epoch": 1, "batch": 2})
     loader.sampler.set_epoch(1)
     for (_, expected), batch in zip(whole[2:], loader, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(expected, batch, strict=True))
+        torch.testing.assert_close(expected, batch, rtol=0, atol=0)
 
 
 def test_only_the_frames_of_a_window_are_read(reds, monkeypatch):

@@ -55,7 +55,8 @@ def _batches(data):
 
 
 def _equal(ones, others):
-    return all(torch.equal(a, b) for pair in zip(ones, others, strict=True) for a, b in zip(*pair, strict=True))
+    pairs = [pair for batches in zip(ones, others, strict=True) for pair in zip(*batches, strict=True)]
+    return all(one is other is None or torch.equal(one, other) for one, other in pairs)
 
 
 def _names(data, numbers):

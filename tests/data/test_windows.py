@@ -5,12 +5,12 @@ import torch
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.data.loader import PlanSampler
 from vsr_lightning.data.moving_mnist.generated import generate
-from vsr_lightning.data.windows import fixed_windows, training_windows, whole_videos
+from vsr_lightning.data.windows import crop_corners, fixed_windows, training_windows, whole_videos
 from vsr_lightning.degradation import Batch, Degradation
 
 
 def _by_video(windows):
-    return {video: (start, blur) for video, start, blur in zip(*windows, strict=True)}
+    return {video: (start, blur, *place) for video, start, blur, place in zip(*windows, strict=True)}
 
 
 def _data(**changes):
@@ -179,3 +179,59 @@ def test_more_than_ten_thousand_videos_have_windows_of_their_own_and_change_none
     assert len(np.unique(many.blur_level)) > 0.99 * videos  # no block repeats another
     epoch = training_windows(0, seed=0, videos=range(videos), starts=16)
     assert sorted(epoch.video) == [*range(videos)]
+
+
+@pytest.mark.parametrize("takes", ["window", "clip"])
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("cache_low_res", [False, True])
+def test_a_crop_is_cut_out_of_the_degraded_window(takes, scale, cache_low_res):
+    chosen = {"takes": takes, "clip_frames": 5, "cache_low_res": cache_low_res, "source": "generated", "seed": 7}
+    whole, cropped = (
+        MovingMNIST(Degradation(scale), train_videos=12, test_videos=3, crop=crop, **chosen) for crop in (None, 24)
+    )
+    assert (cropped.train_size, cropped.test_size) == ((1, 24, 24), (1, 64, 64))
+    side, corners = 24 // scale, []
+    loader = zip(whole.train_dataloader(), cropped.train_dataloader(), strict=True)
+    for uncut, served in loader:
+        large, batch = whole.on_after_batch_transfer(uncut, 0), cropped.on_after_batch_transfer(served, 0)
+        corners += served.corner.tolist()
+        for row, (top, left) in enumerate(served.corner.tolist()):
+            assert top % scale == left % scale == 0
+            low_res = large.low_res[row, ..., top // scale :, left // scale :][..., :side, :side]
+            assert torch.equal(batch.low_res[row], low_res)
+            assert torch.equal(batch.target[row], large.target[row, ..., top:, left:][..., :24, :24])
+        assert torch.equal(batch.video, large.video)
+        assert torch.equal(batch.frame, large.frame)
+    assert len({tuple(corner) for corner in corners}) > 6
+    for a, b in zip(whole.test_dataloader(), cropped.test_dataloader(), strict=True):
+        assert b.corner is None
+        assert torch.equal(a.target, b.target)
+
+
+def test_crops_are_drawn_around_what_is_bright():
+    target = torch.zeros(400, 3, 1, 64, 64, dtype=torch.uint8)
+    target[:, 1, :, 10, 50], target[:, 1, :, 40, 20], target[:, 0] = 60, 180, 255  # only the middle frame counts
+    place = torch.from_numpy(training_windows(0, seed=0, videos=range(400), starts=16).place)
+    top, left = crop_corners(target, place, 16, 2).unbind(1)
+    first, second = (10 - top, 50 - left), (40 - top, 20 - left)
+    inside = [((y >= 4) & (y < 12 + 2) & (x >= 4) & (x < 12 + 2)) for y, x in (first, second)]
+    assert (inside[0] ^ inside[1]).all()  # one of the two, in the middle half but for the multiple
+    assert 0.68 < inside[1].double().mean() < 0.82  # three times as bright: 75 % expected, standard deviation 2 %
+    assert len(set(top.tolist())) > 6
+
+
+def test_a_crop_of_a_black_window_lies_within_the_frame():
+    place = torch.rand(50, 3)
+    corner = crop_corners(torch.zeros(50, 5, 1, 20, 30, dtype=torch.uint8), place, 16, 4)
+    assert (corner >= 0).all()
+    assert (corner <= torch.tensor([4, 14])).all()
+
+
+@pytest.mark.parametrize(
+    ("crop", "message"),
+    [(15, r"data\.crop=15 can't be divided by data\.degradation\.scale=2"), (0, r"data\.crop=0.*choose"),
+     (66, r"data\.crop=66 is larger than the frames, 64x64: lower it")],
+)  # fmt: skip
+def test_a_crop_that_does_not_fit_is_refused(crop, message):
+    with pytest.raises(ValueError, match=message):
+        _ = _data(crop=crop).train_size

@@ -13,6 +13,7 @@ from vsr_lightning.data.loader import HighResBatch
 from vsr_lightning.data.videos import Videos
 from vsr_lightning.data.windows import WindowDataset, fixed_windows, training_windows, whole_videos
 from vsr_lightning.degradation import Batch, Degradation
+from vsr_lightning.utils.checks import check_number
 
 DOWNSAMPLED_AT_ONCE = 100  # videos
 EVAL_BATCH = 80  # frames to predict: large enough to be quick, small enough to stay in a laptop's cache
@@ -28,10 +29,12 @@ class VideoWindows(VideoData):
         length: frames of a video.
         train_videos, test_videos, degradation, options: see :class:`VideoData`.
         frame_range: which of a video's frames to use: the first, and one past the last; None is all.
+        crop: height and width of training crops, around something bright, see
+            :func:`vsr_lightning.data.windows.crop_corners`; None is whole frames.
         cache_low_res: whether all frames are downsampled once and kept, in float32; else each time they are used.
 
     Raises:
-        ValueError: a count that is out of range.
+        ValueError: a count that is out of range, or a crop that does not fit.
     """
 
     train_videos: range
@@ -46,12 +49,17 @@ class VideoWindows(VideoData):
         test_videos: range,
         degradation: Degradation,
         frame_range: Sequence[int] | None = None,
+        crop: int | None = None,
         cache_low_res: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(train_videos, test_videos, degradation, **options)
         first, stop = self.frame_range = self._used_frames(frame_range, length, "a video")
-        self.cache_low_res = cache_low_res
+        if crop is not None:
+            check_number("data.crop", crop, 1)
+            if crop % degradation.scale:
+                raise ValueError(f"data.crop={crop} can't be divided by data.degradation.scale={degradation.scale}")
+        self.crop, self.cache_low_res = crop, cache_low_res
         self.starts = stop - first - self.frames + 1
         self.scored = range(first + self.margin, stop - self.margin)
         self._videos_at_once = max(1, EVAL_BATCH // len(self.scored))
@@ -65,16 +73,24 @@ class VideoWindows(VideoData):
 
     @cached_property
     def train_size(self) -> tuple[int, int, int]:  # type: ignore[override]
-        return self._frames().shape[2:]
+        channels, height, width = self.test_size
+        if self.crop is None:
+            return channels, height, width
+        if self.crop > min(height, width):
+            raise ValueError(f"data.crop={self.crop} is larger than the frames, {height}x{width}: lower it")
+        return channels, self.crop, self.crop
 
     @cached_property
     def test_size(self) -> tuple[int, int, int]:  # type: ignore[override]
-        return self.train_size
+        return self._frames().shape[2:]
 
     def train_dataloader(self) -> DataLoader[HighResBatch]:
-        """One random window or clip of each training video."""
+        """One random window or clip of each training video, cropped if asked to."""
         plan = partial(training_windows, seed=self.seed, videos=self.train_videos, starts=self.starts)
-        return self._loader(self._dataset(self._window, self.train_videos), plan, self.batch_size, repeat=False)
+        dataset = self._dataset(self._window, self.train_videos)
+        if self.crop is not None:
+            dataset.crop = (self.train_size[1], self.degradation.scale)
+        return self._loader(dataset, plan, self.batch_size, repeat=False)
 
     def val_dataloader(self) -> DataLoader[HighResBatch]:
         """One fixed window of each held-out or test video, or the whole video for a network that takes clips."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vsr_lightning.data.loader import HighResBatch, PlanLoader
@@ -35,6 +36,7 @@ class VideoData(pl.LightningDataModule):
 
     Attributes:
         frames, batch_size: of a window or clip in training; of these per training step, over all devices.
+        crop: side of the squares, in high-res pixels, that training takes; None is whole frames.
         margin: frames at each end of a tested video, or piece of one, that are not scored.
         train_margin: frames at each end of a window or clip in training that have no target.
         videos: the videos' identity.
@@ -57,6 +59,7 @@ class VideoData(pl.LightningDataModule):
         ValueError: a number that is out of range.
     """
 
+    crop: int | None = None
     videos: Identity
     train_size: tuple[int, int, int]
     test_size: tuple[int, int, int]
@@ -102,10 +105,15 @@ class VideoData(pl.LightningDataModule):
         raise NotImplementedError
 
     def on_after_batch_transfer(self, batch: HighResBatch, dataloader_idx: int) -> Batch:
-        """Degrade on the device: each frame once, before clips are cut into windows."""
+        """Degrade on the device: each frame once, before it is cropped, and clips are cut into windows."""
         low_res = batch.frames if batch.frames.is_floating_point() else self.degradation.downsample(batch.frames)
-        blurred = self.degradation.blur(low_res, batch.blur_level)
-        degraded = Batch(blurred, to_unit_range(batch.target), batch.video, batch.frame)
+        low_res, target = self.degradation.blur(low_res, batch.blur_level), batch.target
+        if batch.corner is not None:
+            assert self.crop is not None
+            scale = self.degradation.scale
+            low_res = _cut(low_res, batch.corner // scale, self.crop // scale)
+            target = _cut(target, batch.corner, self.crop)
+        degraded = Batch(low_res, to_unit_range(target), batch.video, batch.frame)
         return degraded.windows(self.frames) if self.takes == "window" else degraded
 
     def _used_frames(self, frame_range: Sequence[int] | None, length: int, video: str) -> tuple[int, int]:
@@ -128,3 +136,10 @@ class VideoData(pl.LightningDataModule):
 
     def _devices(self) -> int:
         return self.trainer.world_size if self.trainer else 1
+
+
+def _cut(frames: torch.Tensor, corner: torch.Tensor, size: int) -> torch.Tensor:
+    """Cut a square out of each of (B, T, C, H, W), with its top and left at ``corner``, (B, 2)."""
+    squares = frames.unfold(3, size, 1).unfold(4, size, 1)  # a view
+    top, left = corner.unbind(1)
+    return squares[torch.arange(len(frames), device=frames.device), :, :, top, left]

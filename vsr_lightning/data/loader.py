@@ -29,6 +29,8 @@ class HighResBatch(NamedTuple):
             :class:`PlanSampler`.
         frame: (B, K) int64, index of the target within its video.
         blur_level: (B,) float32 in [0, 1), where the window's sigma lies in the range of blur widths.
+        corner: (B, 2) int64, top and left, in the target, of what is cut out once the frames are degraded; None leaves
+            them whole.
     """
 
     frames: torch.Tensor
@@ -36,6 +38,7 @@ class HighResBatch(NamedTuple):
     video: torch.Tensor
     frame: torch.Tensor
     blur_level: torch.Tensor
+    corner: torch.Tensor | None = None
 
 
 class PlanSampler(Sampler[Plan], Generic[Plan]):

@@ -18,11 +18,14 @@ class WindowPlan(NamedTuple):
     Attributes:
         video, start: (n,) int, index of the video, and of the window's first frame.
         blur_level: (n,) float32 in [0, 1), where the window's sigma lies in the range of blur widths.
+        place: (n, 3) float32 in [0, 1), of a crop: which pixel it is drawn around, and how far down and to the right
+            in the crop that pixel lies.
     """
 
     video: np.ndarray
     start: np.ndarray
     blur_level: np.ndarray
+    place: np.ndarray
 
 
 def training_windows(epoch: int, *, seed: int, videos: range, starts: int) -> WindowPlan:
@@ -44,9 +47,10 @@ def _draw(seed: tuple[int, ...], video: np.ndarray, starts: int) -> WindowPlan:
     drawn = []
     for block in range(1 + video.max() // BLOCK):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(block,) if block else ()))
-        drawn.append((rng.integers(starts, size=BLOCK), rng.random(BLOCK, np.float32)))
-    start, blur_level = (np.concatenate(column) for column in zip(*drawn, strict=True))
-    return WindowPlan(video, start[video], blur_level[video])
+        drawn.append(
+            (rng.integers(starts, size=BLOCK), rng.random(BLOCK, np.float32), rng.random((BLOCK, 3), np.float32))
+        )
+    return WindowPlan(video, *(np.concatenate(column)[video] for column in zip(*drawn, strict=True)))
 
 
 @dataclass(eq=False)
@@ -59,6 +63,8 @@ class WindowDataset(Dataset[HighResBatch]):
         first_frame: index, in the whole video, of the first of the T frames.
         low_res: (n, T, C, h, w) float in [0, 1], some videos' frames downsampled before; None leaves that for later.
         first_video: index of the first of these videos.
+        crop: side of the square that is cut out of each window, and what its corner is a multiple of; None is whole
+            frames.
     """
 
     videos: np.ndarray
@@ -66,6 +72,7 @@ class WindowDataset(Dataset[HighResBatch]):
     first_frame: int = 0
     low_res: torch.Tensor | None = None
     first_video: int = 0
+    crop: tuple[int, int] | None = None
 
     def __getitem__(self, plan: WindowPlan) -> HighResBatch:
         frames, margin = self.window
@@ -80,4 +87,26 @@ class WindowDataset(Dataset[HighResBatch]):
             target = torch.from_numpy(self.videos[video, frame[:, wanted]])
         numbers = torch.from_numpy(frame[:, wanted] + self.first_frame)
         videos = torch.from_numpy(plan.video[:, None]).expand_as(numbers)
-        return HighResBatch(given, target, videos, numbers, torch.from_numpy(plan.blur_level))
+        corner = None if self.crop is None else crop_corners(target, torch.from_numpy(plan.place), *self.crop)
+        return HighResBatch(given, target, videos, numbers, torch.from_numpy(plan.blur_level), corner)
+
+
+def crop_corners(target: torch.Tensor, place: torch.Tensor, crop: int, multiple: int) -> torch.Tensor:
+    """Return where to cut a square out of each window: (B, 2) int64, its top and left, multiples of ``multiple``.
+
+    It has a pixel of the middle frame in its middle half, drawn in proportion to the pixels' brightness: most of
+    Moving MNIST is black, and a network learns nothing there.
+
+    Args:
+        target: (B, K, C, H, W) uint8.
+        place: (B, 3) in [0, 1), see :class:`WindowPlan`.
+        crop: height and width, in pixels of the target.
+        multiple: what the corner is a multiple of, in these pixels.
+    """
+    height, width = target.shape[-2:]
+    light = target[:, target.shape[1] // 2].sum(1).flatten(1).cumsum(1)
+    drawn = (light[:, -1:] * place[:, :1].double()).long()
+    pixel = torch.searchsorted(light, drawn, right=True).clamp(max=height * width - 1)
+    around = torch.cat([pixel // width, pixel % width], 1) - (crop * (0.25 + place[:, 1:] / 2)).long()
+    most = torch.tensor([height - crop, width - crop])
+    return around.clamp(torch.zeros_like(most), most) // multiple * multiple
