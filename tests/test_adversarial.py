@@ -3,6 +3,7 @@ import math
 import re
 import signal
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from tests.support import TINY, compose_train, train_in
 from vsr_lightning.adversarial import Adversarial
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
+from vsr_lightning.experiment import make_module
 from vsr_lightning.models import ResidualFusion
 from vsr_lightning.models.discriminators import PatchDiscriminator, UNetDiscriminator
 from vsr_lightning.runs.trained import load_run
@@ -134,10 +136,30 @@ def test_each_networks_gradients_are_clipped_by_themselves():
         for parameter in network.parameters():
             parameter.grad = torch.full_like(parameter, scale)
     before = [parameter.grad.clone() for parameter in module.discriminator.parameters()]
+    module.trainer = trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert trainer.scaler is None
     module.configure_gradient_clipping(torch.optim.SGD(module.parameters()), 1.0)
     norm = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in module.model.parameters()]))
     assert norm == pytest.approx(1, rel=1e-3)
     assert all(torch.equal(p.grad, g) for p, g in zip(module.discriminator.parameters(), before, strict=True))
+
+
+def test_a_fused_optimizer_is_not_clipped_before_its_gradients_are_scaled_back(monkeypatch):
+    monkeypatch.setattr(pl.Trainer, "scaler", object())
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    module = Adversarial(ResidualFusion(4, 1), nn.MSELoss(), PatchDiscriminator(1, 2))
+    module.trainer = trainer
+    with pytest.raises(ValueError, match=r"set optimizer\.fused=false"):
+        module.configure_gradient_clipping(torch.optim.Adam(module.parameters(), fused=True), 1.0)
+
+
+def test_the_network_starts_from_the_weights_of_its_seed_beside_a_discriminator():
+    starts = []
+    for overrides in ((), ("module=adversarial",)):
+        torch.manual_seed(0)
+        starts.append(make_module(compose_train(*TINY, *overrides)).model.state_dict())
+    for name, value in starts[0].items():
+        assert torch.equal(starts[1][name], value)
 
 
 def test_a_run_logs_each_term_and_is_scored_as_any(made):
@@ -258,6 +280,8 @@ def test_a_network_that_owns_its_loss_is_trained_on_it_and_scored_as_any(vsr, tm
     losses = [float(value) for row in rows[1:] if (value := row.split(",")[header.index("train/loss")])]
     assert losses[-1] < losses[0]
     assert "train/psnr" not in header
+    with pytest.raises(ValueError, match="has a training loss of its own: leave module=adversarial out"):
+        Adversarial(OwnsItsLoss(4, 1), nn.MSELoss(), PatchDiscriminator(1, 2))
 
 
 def test_a_sweep_compares_it_with_the_loss_alone_and_with_averaged_weights(vsr, tmp_path):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from vsr_lightning.models.network import Network
 from vsr_lightning.module import SuperResolution
 
 OBJECTIVES = ("hinge", "relativistic")
@@ -20,10 +21,11 @@ class Adversarial(SuperResolution):
     discriminator as it was before the step, and both are then updated: the order of ESRGAN's training. Both sets of
     weights are groups of one optimizer, which keeps its state for each weight and takes a rate of its own for each
     group: the arithmetic is that of two optimizers, while schedules, half precision, accumulated gradients, several
-    devices and an exact resume are as for any other training. Gradients are clipped for each network by itself.
+    devices and an exact resume are as for any other training; only the relativistic objective depends on how a batch is
+    split, since it takes the mean of what each device sees at once. Gradients are clipped for each network by itself.
 
-    Logged beside the loss and its terms: ``loss_adversarial``, without its weight, ``loss_discriminator``, and
-    ``loss``, which is what the network is trained on.
+    Logged beside the loss and its terms: ``loss_adversarial``, without its weight, and ``loss_discriminator``. ``loss``
+    is without both, as in validation and test.
 
     Args:
         model, loss, how: see :class:`SuperResolution`.
@@ -34,7 +36,7 @@ class Adversarial(SuperResolution):
         discriminator_optimizer: keys of the optimizer that are others for the discriminator, such as ``lr``.
 
     Raises:
-        ValueError: an unknown objective, or a weight that is not above 0.
+        ValueError: an unknown objective, a weight that is not above 0, or a network that owns its training loss.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Adversarial(SuperResolution):
             raise ValueError(f"module.objective={objective} is unknown: choose {' or '.join(OBJECTIVES)}")
         if not isinstance(weight, int | float) or not weight > 0:
             raise ValueError(f"module.weight={weight} is out of range: give a number above 0, or leave module= out")
+        if isinstance(model, Network) and type(model).training_loss is not Network.training_loss:
+            raise ValueError("this network has a training loss of its own: leave module=adversarial out")
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
         self.weight, self.relativistic = weight, objective == "relativistic"
         self.discriminator_optimizer = dict(discriminator_optimizer or {})
@@ -65,9 +69,8 @@ class Adversarial(SuperResolution):
         opinion = functional_call(self.discriminator, fixed, fake).float()
         adversarial = self._generator_loss(opinion, on_true.detach())
         discriminator = self._discriminator_loss(on_fake, on_true)
-        loss = losses["loss"] + self.weight * adversarial
-        values = losses | {"loss": loss, "loss_adversarial": adversarial, "loss_discriminator": discriminator}
-        return loss + discriminator, values
+        values = losses | {"loss_adversarial": adversarial, "loss_discriminator": discriminator}
+        return losses["loss"] + self.weight * adversarial + discriminator, values
 
     def _generator_loss(self, fake: Tensor, true: Tensor) -> Tensor:
         if not self.relativistic:
@@ -90,9 +93,14 @@ class Adversarial(SuperResolution):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip each network's gradients by themselves: one's outburst must not slow the other."""
+        """Clip each network's gradients by themselves: one's outburst must not slow the other.
+
+        ValueError in 16-mixed with a fused optimizer, which clips gradients before they are scaled back.
+        """
         if not gradient_clip_val:
             return
+        if self.trainer.scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            raise ValueError("a fused optimizer can't clip in trainer.precision=16-mixed: set optimizer.fused=false")
         for network in (self.model, self.discriminator):
             if gradient_clip_algorithm == "value":
                 nn.utils.clip_grad_value_(network.parameters(), gradient_clip_val)

@@ -78,8 +78,10 @@ def make_module(cfg: DictConfig) -> SuperResolution:
         line = "# @package module.metrics"
         raise ValueError(f"metrics: {', '.join(map(str, stray))} would do nothing: begin its YAML file with {line}")
     how = {key: instantiate(cfg[key]) for key in ("optimizer", "scheduler") if key in cfg}
+    # the network first: its random weights are those of its seed, whatever else the module holds
+    network, loss = instantiate(cfg.model), instantiate(cfg.loss)
     make = instantiate(cfg.module, _partial_=True, _convert_="all")
-    module: SuperResolution = make(instantiate(cfg.model), instantiate(cfg.loss), **how)
+    module: SuperResolution = make(network, loss, **how)
     return module
 
 

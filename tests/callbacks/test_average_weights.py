@@ -3,10 +3,12 @@ import signal
 
 import pytest
 import torch
+from torch import nn
 
 from tests.support import TINY, train_in
-from vsr_lightning.callbacks import AverageWeights, LastCheckpoint
+from vsr_lightning.callbacks import AverageWeights, LastCheckpoint, TensorBoardImages
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
+from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.trained import load_run
 from vsr_lightning.utils.errors import Interrupted
 
@@ -43,6 +45,28 @@ def test_the_average_is_the_one_that_a_plain_loop_finds(averaged):
         torch.testing.assert_close(checkpoint["state_dict"][name], value)
         assert torch.equal(checkpoint["current_model_state"][name], steps[-1][name])
         assert not torch.equal(checkpoint["state_dict"][name], steps[-1][name])
+
+
+def test_what_is_shown_after_a_validation_is_of_the_average(vsr, tmp_path, monkeypatch):
+    shown = []
+
+    def keep(self, trainer, module):
+        shown.append({name: value.clone() for name, value in module.state_dict().items()})
+
+    monkeypatch.setattr(TensorBoardImages, "on_validation_end", keep)
+    vsr(*EMA, "callbacks=ema", "hydra.run.dir=run")
+    checkpoint = _load(tmp_path / "run")
+    for name, value in checkpoint["state_dict"].items():
+        assert torch.equal(shown[-1][name], value)
+        assert not torch.equal(checkpoint["current_model_state"][name], value)
+
+
+def test_the_average_lies_on_the_device_of_the_network():
+    module = SuperResolution(nn.Conv2d(1, 1, 1), nn.MSELoss())
+    callback = AverageWeights()
+    callback.setup(None, module, "fit")
+    callback.on_fit_start(None, module.to("meta"))  # as the strategy moves it after the callbacks' setup
+    assert {value.device.type for value in callback._average_model.parameters()} == {"meta"}
 
 
 def test_best_and_last_and_what_is_made_of_them_have_the_average(averaged, vsr, tmp_path):

@@ -26,6 +26,18 @@ class AverageWeights(WeightAveraging):
 
         super().__init__(use_buffers=False, avg_fn=average)
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Move the average to the device: Lightning makes it before the network is there."""
+        assert self._average_model is not None
+        self._average_model.to(pl_module.device)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the average in place for those that show what was scored, until :meth:`on_validation_end`."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the training's own weights back; checkpoints are saved after this."""
+        super().on_validation_epoch_end(trainer, pl_module)
+
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score the average also where a run that was resumed had nothing left to train."""
         self._copy_average_to_current(pl_module)

@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -81,18 +81,18 @@ class CachedClips:
         with FileLock(f"{path}.lock"):
             if not path.exists():
                 part = path.with_name(f"{path.stem}.part.npy")
-                frames = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-                for first in range(0, count, AT_ONCE):
-                    some = range(first, min(first + AT_ONCE, count))
-                    decoded = self.source.read(number, some, (0, 0, width, height))
-                    frames[some.start : some.stop] = decoded.movedim(1, -1).numpy()
-                frames.flush()
+                with part.open("wb") as file:  # a full disk is an error here, where a mapped file would end the process
+                    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                    for first in range(0, count, AT_ONCE):
+                        some = range(first, min(first + AT_ONCE, count))
+                        decoded = self.source.read(number, some, (0, 0, width, height))
+                        file.write(np.ascontiguousarray(decoded.movedim(1, -1)).data)
                 part.replace(path)
                 log.info("kept the %d frames of %s in %s", count, clip.name, path)
         return path
 
 
-@cache
+@lru_cache(maxsize=256)  # each holds a file open, of which a process may have about a thousand
 def _mapped(path: Path) -> np.ndarray:
     frames: np.ndarray = np.load(path, mmap_mode="r")
     return frames

@@ -38,8 +38,7 @@ def training_crops(epoch: int, *, seed: int, spans: np.ndarray, frames: int, win
     """``windows`` random windows of each clip, in random order, under one of the first ``transforms`` transforms."""
     rows = np.random.default_rng((seed, epoch, 1)).permutation(len(spans) * windows)
     (video, first, stop), which = spans[rows // windows].T, rows % windows
-    drawn = _draw((seed, epoch), video, 5 * windows).reshape(len(rows), windows, 5)
-    start, blur_level, top, left, transform = drawn[np.arange(len(rows)), which].T
+    start, blur_level, top, left, transform = _draw((seed, epoch), video, windows, 5)[video, which].T
     start = first + _one_of(start, stop - first - frames + 1)
     return _crops(video, start, frames, blur_level, top, left, _one_of(transform, transforms))
 
@@ -47,7 +46,7 @@ def training_crops(epoch: int, *, seed: int, spans: np.ndarray, frames: int, win
 def fixed_crops(epoch: int, *, spans: np.ndarray, frames: int) -> Crops:
     """One window of each clip, the middle of the picture, the same in every epoch and every run."""
     video, first, stop = spans.T
-    start, blur_level = _draw((0,), video, 2).T
+    start, blur_level = _draw((0,), video, 2)[video].T
     return _crops(video, first + _one_of(start, stop - first - frames + 1), frames, blur_level, *MIDDLE)
 
 
@@ -64,12 +63,12 @@ def whole_clips(epoch: int, *, spans: np.ndarray, margin: int, most: int | None)
     ]
     row, at, scored = np.array(pieces).T
     video = spans[row, 0]
-    return _crops(video, at - margin, scored + 2 * margin, _draw((1,), video, 1)[:, 0], *MIDDLE)
+    return _crops(video, at - margin, scored + 2 * margin, _draw((1,), video)[video], *MIDDLE)
 
 
-def _draw(seed: tuple[int, ...], video: np.ndarray, columns: int) -> np.ndarray:
-    """(n, columns) float32 in [0, 1); drawn for every clip, used or not, so that the split has no influence."""
-    return np.random.default_rng(seed).random((video.max() + 1, columns), np.float32)[video]
+def _draw(seed: tuple[int, ...], video: np.ndarray, *each: int) -> np.ndarray:
+    """Return ``each`` float32 in [0, 1) of every clip, used or not, so that the split has no influence."""
+    return np.random.default_rng(seed).random((video.max() + 1, *each), np.float32)
 
 
 def _one_of(drawn: np.ndarray, choices: np.ndarray | int) -> np.ndarray:
