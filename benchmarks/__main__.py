@@ -21,7 +21,7 @@ from vsr_lightning.losses.vgg import VGG19Features, random_layers
 
 def imagenet_size() -> VGG19Features:
     """Random weights of VGG-19's full size: as fast as ImageNet's."""
-    return VGG19Features(random_layers(1), "random, of VGG-19's size", "")
+    return VGG19Features(random_layers(1), "random, of VGG-19's size")
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ def small_features() -> Features:
         width = layer.width // 16
         layers[name] = (torch.randn(width, before, 3, 3) * (2 / 9 / before) ** 0.5, torch.zeros(width))
         before = width
-    return VGG19Features(layers, "small", "0" * 64)
+    return VGG19Features(layers, "small")
 
 
 def train_in(folder: Path, *args: str, command: str = "train") -> None:

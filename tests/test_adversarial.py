@@ -177,6 +177,9 @@ def test_evaluate_and_predict_take_the_network_alone(made, tmp_path):
     train_in(tmp_path, f"run={made}", "trainer.accelerator=cpu", "hydra.run.dir=scored", command="evaluate")
     scored = json.loads((tmp_path / "scored/metrics.json").read_text())["scores"]
     assert scored == pytest.approx(json.loads((made / "run.json").read_text())["scores"], abs=1e-6)
+    train_in(tmp_path, f"run={made}", "module=super_resolution", "trainer.accelerator=cpu", "hydra.run.dir=plain",
+             command="evaluate")  # fmt: skip
+    assert json.loads((tmp_path / "plain/metrics.json").read_text())["scores"] == scored
     np.save(tmp_path / "in.npy", np.zeros((6, 32, 32), np.uint8))
     train_in(tmp_path, f"run={made}", "input=in.npy", "output=out.npy", "device=cpu", command="predict")
     assert np.load(tmp_path / "out.npy").shape == (2, 64, 64)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -45,7 +46,7 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         module = make_module(cfg)
         if trained:
-            module.load_state_dict(trained.weights)
+            module.model.load_state_dict(trained.network_weights)
         elif not cfg.model.get("weights") and any(parameter.requires_grad for parameter in module.parameters()):
             raise ValueError("a network's scores need its weights: give run=FOLDER or ckpt=FILE instead of model=")
         data: VideoData = instantiate(cfg.data, takes=module.model.takes)
@@ -86,10 +87,11 @@ def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str
 
 
 def _as_fast(precision: str, accelerator: str) -> str:
-    """Return a run's precision; float32 for a half one in which this device, not that of the training, is slower."""
-    if precision not in (HALF, OLD_HALF) or precision == fast_precision(accelerator):
+    """Return a run's precision; float32 for a half one in which this device, not that of the training, is not fast."""
+    if precision not in (HALF, OLD_HALF) or fast_precision(accelerator) == precision:
         return precision
-    log.warning(
-        "trained in %s, scored in %s, which is faster here: trainer.precision=%s keeps it", precision, FULL, precision
-    )
+    if precision == OLD_HALF and torch.cuda.is_available() and accelerator != "cpu":
+        return precision  # a GPU that is fast in bfloat16 is so in float16, too
+    kept = f"trainer.precision={precision} keeps it"
+    log.warning("trained in %s, scored in %s, since the former is not fast here: %s", precision, FULL, kept)
     return FULL

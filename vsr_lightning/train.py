@@ -18,7 +18,7 @@ from vsr_lightning.utils.config import CONF
 @record_errors
 def main(cfg: DictConfig) -> None:
     """Run one job; numbers go to its folder, nothing is returned, so that a sweep holds no network in memory."""
-    from vsr_lightning.experiment import Job, run_job  # here, so that --help and --cfg need no PyTorch
+    from vsr_lightning.experiment import Job, keep_precision, run_job  # here, so that --help and --cfg need no PyTorch
     from vsr_lightning.launch.processes import launch, processes_to_start, take_a_gpu
     from vsr_lightning.reporting.clip_table import write_clip_table
     from vsr_lightning.reporting.score_table import write_table
@@ -28,6 +28,7 @@ def main(cfg: DictConfig) -> None:
     if job.sweep:
         check_inside(cfg, job.folder)
     take_a_gpu()
+    keep_precision(cfg, job.folder)
     if processes := processes_to_start(cfg, job):
         launch(cfg, job.folder, processes)
     else:

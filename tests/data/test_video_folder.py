@@ -232,13 +232,14 @@ def _damaged(root):
         (
             lambda root: (root / "test.txt").write_text("\n"),
             {"test_share": None},
-            r"leaves nothing to train or to test",
+            r"lists all files or none: name there some of them",
         ),
         (_damaged, {}, r"b\.mp4 can't be read: it is damaged, or no video"),
         (None, {"crop": 26}, r"data\.crop=26 is larger than the frames of a\.mp4, frames 0 to 6, 24x32"),
         (None, {"shrink": {"d": 2}}, r"data\.shrink\.d names no file: choose among a, b, c"),
         (None, {"shrink": 0}, r"data\.shrink=0 is out of range"),
         (None, {"train_videos": 4}, r"data\.train_videos=4 is out of range"),
+        (None, {"test_share": 0.01}, r"data\.test_share leaves none of the 12 frames of .*a\.mp4 to test on"),
         (None, {"test_share": 0.1}, r"needs 5 frames, a\.mp4, frames 11 to 11 has 1"),
     ],
 )

@@ -230,7 +230,7 @@ def test_a_crop_of_a_black_window_lies_within_the_frame():
 @pytest.mark.parametrize(
     ("crop", "message"),
     [(15, r"data\.crop=15 can't be divided by data\.degradation\.scale=2"), (0, r"data\.crop=0.*choose"),
-     (66, r"data\.crop=66 is larger than the frames, 64x64: lower it")],
+     (66, r"data\.crop=66 is larger than the frames of the videos, 64x64: lower it")],
 )  # fmt: skip
 def test_a_crop_that_does_not_fit_is_refused(crop, message):
     with pytest.raises(ValueError, match=message):

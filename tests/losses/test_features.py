@@ -197,6 +197,27 @@ class Mine(Features):
                 yield name, x
 
 
+class Normalizing(Mine):
+    """One with statistics, that training would change."""
+
+    layers = ("first",)
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Dropout())
+
+
+def test_a_network_with_statistics_stays_fixed_and_gets_the_precision_of_its_weights():
+    loss = nn.Sequential(Perceptual(Normalizing())).train()[0]
+    images, target = torch.rand(2, 2, 1, 8, 8)
+    mean = loss.features.layer[1].running_mean.clone()
+    exact = loss(images, target)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(loss(images, target), exact)
+    assert torch.equal(loss.features.layer[1].running_mean, mean)
+    assert not loss.state_dict()
+
+
 def test_a_network_of_ones_own_is_looked_through_and_stays_fixed():
     loss = Perceptual(Mine(), {"first": 0.5})
     images = torch.rand(2, 1, 8, 8, requires_grad=True)

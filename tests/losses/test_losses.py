@@ -43,11 +43,13 @@ def backbone():
 
 
 def test_the_record_names_all_features_that_a_sum_looks_through(small_features):
-    other = VGG19Features(small_features.convolutions, "other", "1" * 64)
+    other = VGG19Features(
+        {name: (2 * weight, bias) for name, (weight, bias) in small_features.convolutions.items()}, "other"
+    )
     made = {name: partial(Perceptual, it, "relu1_1") for name, it in {"a": small_features, "b": other}.items()}
     assert features_of(WeightedSum({"a": 1, "b": 0}, made)) == {
         "name": "small",
-        "checksum": "0" * 64,
+        "checksum": small_features.checksum,
         "network": "VGG-19",
     }
     both = features_of(WeightedSum({"a": 1, "b": 1}, made))

@@ -164,18 +164,24 @@ def test_clips_with_names_have_a_table_of_their_own(tmp_path):
         "ssim": [0.9, 0.7, 0.5],
         "haarpsi": [1.0, 0.5, 0.25],
         "temporal_error": [nan, 0.5, nan],  # of the first frame of a clip there is none
+        "mine": [1.0, 2.0, 3.0],  # of the config, and one that no config knows
+        "stray": [1.0, 2.0, 3.0],
     }
     rows = [
         {"video": video, "frame": frame, **{name: values[place] for name, values in scores.items()}}
         for place, (video, frame) in enumerate([(4, 2), (4, 3), (7, 2)])
     ]
     write_frames(tmp_path / "frames.csv", rows)
-    record = {"data": {"test_clips": {"4": "calendar", "7": "city"}}}
+    record = {
+        "data": {"test_clips": {"4": "calendar", "7": "city"}},
+        "scores": {name: 0.0 for name in scores if name != "stray"},
+        "config": {"module": {"metrics": {"mine": {"title": "Mine", "higher_is_better": True, "form": ".1f"}}}},
+    }
     table = write_clip_table(tmp_path, record).splitlines()
     assert [line.split() for line in table[1:]] == [
         ["calendar", "2", "31.0000", "0.8000", "0.7500"], ["city", "1", "20.0000", "0.5000", "0.2500"],
     ]  # fmt: skip
     assert (tmp_path / "clips.csv").read_text().splitlines()[1:] == [
-        "calendar,2,31.0000,0.8000,0.7500,0.5000", "city,1,20.0000,0.5000,0.2500,nan",
+        "calendar,2,31.0000,0.8000,0.7500,0.5000,1.5", "city,1,20.0000,0.5000,0.2500,nan,3.0",
     ]  # fmt: skip
     assert write_clip_table(tmp_path, {"data": {}}) == ""

@@ -3,7 +3,7 @@ import signal
 import pytest
 import torch
 
-from vsr_lightning.runs.checkpoint import AtomicCheckpointIO
+from vsr_lightning.runs.checkpoint import PREVIOUS, AtomicCheckpointIO
 
 
 def test_a_save_that_breaks_leaves_the_last_checkpoint_whole(tmp_path):
@@ -18,6 +18,15 @@ def test_a_save_that_breaks_leaves_the_last_checkpoint_whole(tmp_path):
         AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(3), "more": Unsaveable()}, path)
     assert torch.load(path, weights_only=True)["weights"].tolist() == [1, 1, 1]
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize(("name", "kept"), [("last.ckpt", True), ("best.ckpt", False)])
+def test_the_checkpoint_before_is_kept_of_what_a_run_goes_on_from(name, kept, tmp_path):
+    for number in range(2):
+        checkpoint = {"weights": torch.tensor(number), "optimizer_states": []}
+        AtomicCheckpointIO().save_checkpoint(checkpoint, tmp_path / name)
+    assert torch.load(tmp_path / name, weights_only=True)["weights"] == 1
+    assert (tmp_path / PREVIOUS).exists() == kept
 
 
 def test_a_full_disk_is_named_as_such(tmp_path):

@@ -113,6 +113,20 @@ def test_a_signal_saves_after_the_step_and_the_run_goes_on_from_there(
     assert not (tmp_path / "run/checkpoints" / PREVIOUS).exists()
 
 
+def test_a_run_that_chose_its_precision_goes_on_in_it_on_another_machine(stopped, vsr, tmp_path, monkeypatch):
+    for precision in ("bf16-mixed", "32-true"):
+        monkeypatch.setattr("vsr_lightning.utils.precision.fast_precision", lambda accelerator, it=precision: it)
+        if precision == "bf16-mixed":
+            stopped(signal.SIGTERM, 5, "trainer=fast", "hydra.run.dir=run")
+        else:
+            vsr(*COMMAND[len(TINY) :], "trainer=fast", "resume=run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert (record["status"], record["precision"]) == ("finished", "bf16-mixed")
+    monkeypatch.undo()
+    with pytest.raises(SystemExit, match=r"was started with trainer\.precision=bf16-mixed, this command has 32-true"):
+        vsr(*COMMAND[len(TINY) :], "trainer=fast", "trainer.precision=32-true", "resume=run")
+
+
 def test_an_interrupted_sweep_goes_on_with_what_is_unfinished(stopped, vsr, tmp_path, capsys, no_report):
     sweep = ("-m", "seed=0,1", "trainer.max_epochs=2")
     assert stopped(signal.SIGTERM, 5, *sweep) == 143

@@ -83,8 +83,8 @@ def test_groups_hold_each_parameter_once_and_take_their_own_keys():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ("{flux: {lr: 1}}", "flux is no part of the network alone: choose among flow, backward_trunk"),
-        ("{flow: {lr: 1}, flow.levels: {lr: 2}}", "flow.levels is no part of the network alone"),
+        ("{flux: {lr: 1}}", "flux is no part of the network, or in another's: choose among flow, backward_trunk"),
+        ("{flow: {lr: 1}, flow.levels: {lr: 2}}", "flow.levels is no part of the network, or in another's"),
         ("{flow: {frozen_steps: some}}", "flow.frozen_steps=some: choose a whole number"),
         ("{flow: {frozen_steps: -1}}", "flow.frozen_steps=-1: choose a whole number"),
     ],
@@ -145,5 +145,43 @@ def test_the_steps_of_a_training_are_those_that_lightning_counts(keys, vsr, monk
 
 
 def test_a_schedule_over_an_endless_training_is_one_line(vsr):
-    with pytest.raises(SystemExit, match=r"scheduler can't be made \(it needs the length of the training"):
+    with pytest.raises(SystemExit, match=r"the scheduler needs the length of the training: set trainer\.max_epochs"):
         vsr("scheduler=warmup_cosine", "trainer.max_epochs=null", "trainer.max_time=00:00:00:01")
+
+
+def test_a_key_that_the_optimizer_does_not_have_is_one_line():
+    layer = nn.Linear(1, 1)
+    groups = [{"params": [layer.weight]}, {"params": [layer.bias], "frozen_step": 3}]
+    with pytest.raises(ValueError, match="frozen_step is no key of the optimizer's groups of parameters: choose of lr"):
+        make_optimizer(groups, torch.optim.Adam, None, lambda: 1)
+
+
+@pytest.mark.parametrize(("rates", "fits"), [([1e-3, 1e-4], False), ([1e-3, 1e-3], True)])
+def test_a_schedule_that_overwrites_the_groups_rates_is_one_line(rates, fits):
+    layer = nn.Linear(1, 1)
+    groups = [{"params": [value], "lr": rate} for value, rate in zip(layer.parameters(), rates, strict=True)]
+    one_rate, each = partial(OneCycleLR, max_lr=0.1), partial(OneCycleLR, max_lr=[0.1, 0.2])
+    made, _ = make_optimizer([dict(group) for group in groups], torch.optim.Adam, each, lambda: 10)
+    assert [group["max_lr"] for group in made[0].param_groups] == [0.1, 0.2]
+    if fits:
+        make_optimizer(groups, torch.optim.Adam, one_rate, lambda: 10)
+    else:
+        with pytest.raises(ValueError, match="sets one rate for all groups of parameters: give it a list"):
+            make_optimizer(groups, torch.optim.Adam, one_rate, lambda: 10)
+
+
+def test_a_schedule_that_knows_its_length_is_not_told_another():
+    def asked():
+        raise AssertionError
+
+    own = {"scheduler": partial(warmup_cosine, total_steps=7), "interval": "epoch"}
+    _, (how,) = make_optimizer(nn.Linear(1, 1).parameters(), torch.optim.Adam, own, asked)
+    assert how["interval"] == "epoch"
+
+
+def test_an_error_of_the_data_is_not_laid_on_the_schedule():
+    def steps():
+        raise ValueError("7 windows in batches of 2 leave some devices nothing to do")
+
+    with pytest.raises(ValueError, match=r"^7 windows"):
+        make_optimizer(nn.Linear(1, 1).parameters(), torch.optim.Adam, warmup_cosine, steps)

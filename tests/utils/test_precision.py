@@ -55,11 +55,21 @@ def test_a_processor_without_units_for_bfloat16_gets_float32(instructions):
     assert float(times[1]) > 1
 
 
-@pytest.mark.parametrize(("bfloat16", "expected"), [(True, HALF), (False, OLD_HALF)])
-def test_a_gpu_is_asked(bfloat16, expected, monkeypatch):
+@pytest.mark.parametrize(
+    ("bfloat16", "capability", "expected"), [(True, (8, 0), HALF), (False, (7, 0), OLD_HALF), (False, (6, 1), FULL)]
+)
+def test_a_gpu_is_asked(bfloat16, capability, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16)
     assert fast_precision("auto") == fast_precision("gpu") == expected
+
+
+@pytest.mark.parametrize("variable", ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS"])
+def test_processes_that_others_started_choose_alike(variable, monkeypatch):
+    monkeypatch.setenv(variable, "2")
+    monkeypatch.setattr(precision, "_share_of_time", lambda: 0.1)
+    assert fast_precision("cpu") == FULL
 
 
 def test_an_unknown_accelerator_gets_float32():

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from vsr_lightning.data.datamodule import VideoData
+from vsr_lightning.data.datamodule import VideoData, check_crop
 from vsr_lightning.data.loader import HighResBatch
 from vsr_lightning.data.videos import Videos
 from vsr_lightning.data.windows import WindowDataset, fixed_windows, training_windows, whole_videos
 from vsr_lightning.degradation import Batch, Degradation
-from vsr_lightning.utils.checks import check_number
 
 DOWNSAMPLED_AT_ONCE = 100  # videos
 EVAL_BATCH = 80  # frames to predict: large enough to be quick, small enough to stay in a laptop's cache
@@ -55,10 +54,6 @@ class VideoWindows(VideoData):
     ) -> None:
         super().__init__(train_videos, test_videos, degradation, **options)
         first, stop = self.frame_range = self._used_frames(frame_range, length, "a video")
-        if crop is not None:
-            check_number("data.crop", crop, 1)
-            if crop % degradation.scale:
-                raise ValueError(f"data.crop={crop} can't be divided by data.degradation.scale={degradation.scale}")
         self.crop, self.cache_low_res = crop, cache_low_res
         self.starts = stop - first - self.frames + 1
         self.scored = range(first + self.margin, stop - self.margin)
@@ -74,11 +69,8 @@ class VideoWindows(VideoData):
     @cached_property
     def train_size(self) -> tuple[int, int, int]:  # type: ignore[override]
         channels, height, width = self.test_size
-        if self.crop is None:
-            return channels, height, width
-        if self.crop > min(height, width):
-            raise ValueError(f"data.crop={self.crop} is larger than the frames, {height}x{width}: lower it")
-        return channels, self.crop, self.crop
+        check_crop(self.crop, self.degradation.scale, (height, width), "the videos")
+        return channels, self.crop or height, self.crop or width
 
     @cached_property
     def test_size(self) -> tuple[int, int, int]:  # type: ignore[override]

@@ -138,6 +138,17 @@ class VideoData(pl.LightningDataModule):
         return self.trainer.world_size if self.trainer else 1
 
 
+def check_crop(crop: int | None, scale: int, size: tuple[int, int], whose: str) -> None:
+    """Raise ValueError unless squares of ``crop`` pixels can be cut out of frames of ``size``, (H, W), and shrunk."""
+    if crop is None:
+        return
+    check_number("data.crop", crop, 1)
+    if crop % scale:
+        raise ValueError(f"data.crop={crop} can't be divided by data.degradation.scale={scale}")
+    if crop > min(size):
+        raise ValueError(f"data.crop={crop} is larger than the frames of {whose}, {size[0]}x{size[1]}: lower it")
+
+
 def _cut(frames: torch.Tensor, corner: torch.Tensor, size: int) -> torch.Tensor:
     """Cut a square out of each of (B, T, C, H, W), with its top and left at ``corner``, (B, 2)."""
     squares = frames.unfold(3, size, 1).unfold(4, size, 1)  # a view

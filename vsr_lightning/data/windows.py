@@ -94,8 +94,8 @@ class WindowDataset(Dataset[HighResBatch]):
 def crop_corners(target: torch.Tensor, place: torch.Tensor, crop: int, multiple: int) -> torch.Tensor:
     """Return where to cut a square out of each window: (B, 2) int64, its top and left, multiples of ``multiple``.
 
-    It has a pixel of the middle frame in its middle half, drawn in proportion to the pixels' brightness: most of
-    Moving MNIST is black, and a network learns nothing there.
+    It has a pixel of the middle frame in its middle half, drawn in proportion to the pixels' brightness, or any if all
+    are black: most of Moving MNIST is black, and a network learns nothing there.
 
     Args:
         target: (B, K, C, H, W) uint8.
@@ -104,7 +104,8 @@ def crop_corners(target: torch.Tensor, place: torch.Tensor, crop: int, multiple:
         multiple: what the corner is a multiple of, in these pixels.
     """
     height, width = target.shape[-2:]
-    light = target[:, target.shape[1] // 2].sum(1).flatten(1).cumsum(1)
+    middle = target[:, target.shape[1] // 2].sum(1).flatten(1)
+    light = torch.where(middle.any(1, keepdim=True), middle, 1).cumsum(1)
     drawn = (light[:, -1:] * place[:, :1].double()).long()
     pixel = torch.searchsorted(light, drawn, right=True).clamp(max=height * width - 1)
     around = torch.cat([pixel // width, pixel % width], 1) - (crop * (0.25 + place[:, 1:] / 2)).long()

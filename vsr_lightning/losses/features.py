@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD
 
 Pairs = dict[str, tuple[Tensor, Tensor]]  # name of a convolution -> weight and bias
-Network = TypeVar("Network", bound=nn.Module)
+Fixed = TypeVar("Fixed", bound=nn.Module)
 
 
 class Normalize(nn.Module):
@@ -39,6 +39,7 @@ class Features(nn.Module):
         layers: the names of the layers, in the order in which they are computed.
         presets: names for several layers at once, also for ``all`` if that isn't each of them.
         mean, std: of each channel of RGB in [0, 1], as the network was trained with.
+        any_precision: whether ``activations`` takes images in half precision too; else they come in float32.
     """
 
     name: str
@@ -48,16 +49,17 @@ class Features(nn.Module):
     presets: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    any_precision: bool = False
 
     def activations(self, images: Tensor, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         """Yield the name and the output, (B, C, h, w), of each wanted layer in their order; nothing after the last.
 
-        Images are (B, 3, H, W), normalized, and all is computed in their precision: the caller has set it.
+        Images are (B, 3, H, W), normalized, and all is computed in their precision: autocast is off.
         """
         raise NotImplementedError
 
     def values_per_pixel(self, wanted: Collection[str]) -> float:
-        """Return how many values are held for the backward pass, for each pixel of an image: about, rather too many."""
+        """Return how many values are held for the backward pass, for each pixel of an image: an upper estimate."""
         return 1000.0
 
     def named(self, layers: str | Collection[str]) -> tuple[str, ...]:
@@ -73,13 +75,13 @@ class ConvolutionalFeatures(Features):
     Args:
         convolutions: weight and bias by name, in the order of computation.
         name: see :class:`Features`.
-        checksum: likewise; None computes it.
     """
 
-    def __init__(self, convolutions: Pairs, name: str, checksum: str | None = None) -> None:
+    any_precision = True
+
+    def __init__(self, convolutions: Pairs, name: str) -> None:
         super().__init__()
-        self.convolutions, self.name = convolutions, name
-        self.checksum = checksum if checksum is not None else _checksum(convolutions)
+        self.convolutions, self.name, self.checksum = convolutions, name, _checksum(convolutions)
         for key, (weight, bias) in convolutions.items():
             self.register_buffer(f"{key}_weight".replace(".", "_"), weight, persistent=False)
             self.register_buffer(f"{key}_bias".replace(".", "_"), bias, persistent=False)
@@ -107,10 +109,11 @@ def _checksum(convolutions: Pairs) -> str:
     return digest.hexdigest()
 
 
-def as_buffers(network: Network) -> Network:
-    """Turn a network's parameters into buffers that are not saved: no optimizer and no checkpoint has them."""
+def as_buffers(network: Fixed) -> Fixed:
+    """Turn a network's parameters into buffers, and save none: no optimizer and no checkpoint has them."""
     for module in network.modules():
-        for name, parameter in list(module.named_parameters(recurse=False)):
+        fixed = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for name, value in fixed:
             delattr(module, name)
-            module.register_buffer(name, parameter.data, persistent=False)
+            module.register_buffer(name, value.data, persistent=False)
     return network

@@ -48,21 +48,21 @@ def load_features(name: str, layers: str | Collection[str] = "all") -> Features:
 
 
 def _first(layers: str | Collection[str]) -> Features:
+    *others, last = PREFERRED
     reasons = []
-    for name in PREFERRED:
+    for name in others:
         try:
             found = BY_NAME[name]()
         except (OSError, ModuleNotFoundError, ValueError) as error:
-            if name == PREFERRED[-1]:
-                raise
             reasons.append(str(error))
             continue
-        if not {*found.named(layers)} <= {*found.layers} and name != PREFERRED[-1]:
-            reasons.append(f"{name} has no layers {layers}")
-            continue
-        if reasons:
-            instead = {"bundled": "the BUNDLED network, a small one trained on digits"}.get(name, name.upper())
-            strict = f"features={PREFERRED[0]} makes this an error"
-            log.warning("FEATURES: the loss uses %s, since %s. %s.", instead, "; ".join(reasons), strict)
-        return found
-    raise AssertionError
+        if {*found.named(layers)} <= {*found.layers}:
+            break
+        reasons.append(f"{name} has no layers {layers}")
+    else:
+        name, found = last, BY_NAME[last]()
+    if reasons:
+        instead = {"bundled": "the BUNDLED network, a small one trained on digits"}.get(name, name.upper())
+        strict = f"features={PREFERRED[0]} makes this an error"
+        log.warning("FEATURES: the loss uses %s, since %s. %s.", instead, "; ".join(reasons), strict)
+    return found

@@ -54,6 +54,12 @@ class Perceptual(nn.Module):
         self.features, self.values_per_pixel = as_buffers(found), found.values_per_pixel(self.weights)
         self.normalize = Normalize(found.mean, found.std) if normalize else Normalize((0.0,) * 3, (1.0,) * 3)
 
+    def train(self, mode: bool = True) -> "Perceptual":
+        """Leave the feature network as it is in use, whatever it has of batch normalization or dropout."""
+        super().train(mode)
+        self.features.eval()
+        return self
+
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the mean of :meth:`distances`."""
         return self.distances(prediction, target).mean()
@@ -70,7 +76,7 @@ class Perceptual(nn.Module):
     def _distances(self, prediction: Tensor, target: Tensor) -> Tensor:
         kind, dtype = target.device.type, self.normalize.mean.dtype
         exact = torch.promote_types(dtype, torch.float32)
-        if torch.is_autocast_enabled(kind):
+        if torch.is_autocast_enabled(kind) and self.features.any_precision:
             dtype = torch.get_autocast_dtype(kind)
         with torch.autocast(kind, enabled=False):
             # channels last: the order in which convolutions are fastest

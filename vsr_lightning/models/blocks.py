@@ -36,8 +36,9 @@ class ResidualBlock(nn.Module):
 def upsampler(width: int, channels: int, scale: int, slope: float = 0.1) -> nn.Sequential:
     """(B, width, h, w) -> (B, channels, scale h, scale w), near zero at first; ValueError unless scale is 2 or 4.
 
-    Between the two stages of scale 4 all that the network found goes through one activation, whose negative ``slope``
-    must not be 0: at a high learning rate a ReLU there can lose all its units at once, and with them every gradient.
+    Between the two stages of scale 4 all that the network found goes through one activation. Its negative ``slope``
+    should not be 0, as in runs from before there was one: at a high learning rate a ReLU there can lose all its units
+    at once, and with them every gradient.
     """
     check_scale(scale)
     doubling = [conv3x3(width, 4 * width), nn.PixelShuffle(2), nn.LeakyReLU(slope)] if scale == 4 else []

@@ -32,7 +32,7 @@ class TemporalShift(Network):
     ) -> None:
         super().__init__()
         self.scale, self.channels, self.shifted = scale, channels, int(width * share)
-        if not self.shifted or share > 0.5:
+        if self.shifted < 1 or share > 0.5:
             raise ValueError(f"model.share={share} of model.width={width} channels: choose more than 0, at most 0.5")
         self.first = conv3x3(channels, width)
         self.blocks = nn.ModuleList(ResidualBlock(width).layers for _ in range(blocks))

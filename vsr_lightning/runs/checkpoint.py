@@ -13,11 +13,11 @@ from vsr_lightning.runs.comparable import SCORING, first_difference
 from vsr_lightning.runs.migrate import upgrade_record, upgrade_weights
 from vsr_lightning.utils.download import sha256
 
-PREVIOUS = "before_last.ckpt"  # in case the newest is damaged
+LAST, PREVIOUS = "last.ckpt", "before_last.ckpt"  # what a run goes on from, and in case that is damaged
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the final name and renames; of what training can go on from, the one before is kept.
+    """Writes beside the final name and renames; of ``last.ckpt``, the one before is kept.
 
     Lightning's own way is atomic too, but first puts the file together in memory, twice: 0.8 GB for the text network.
     """
@@ -33,7 +33,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 fsync(file.fileno())
-            if "optimizer_states" in checkpoint and path.exists():
+            if path.name == LAST and path.exists():
                 path.replace(path.with_name(PREVIOUS))
             part.replace(path)
         except RuntimeError as error:

@@ -1,7 +1,8 @@
 """The optimizer and the learning-rate schedule of a training, in the form in which Lightning takes them."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,7 +18,7 @@ START = 0.01  # share of the learning rate in the first step of a warm-up
 def make_optimizer(
     parameters: Parameters, optimizer: OptimizerFactory, scheduler: Any, steps: Callable[[], int]
 ) -> Any:
-    """Return what ``configure_optimizers`` returns; ValueError if optimizer or scheduler does not accept its keys.
+    """Return what ``configure_optimizers`` returns.
 
     Args:
         parameters: those to train, or groups of them, see :func:`parameter_groups`.
@@ -26,18 +27,40 @@ def make_optimizer(
             ``lr_scheduler``, such as ``{"scheduler": ..., "interval": "step"}``. One that takes ``total_steps`` gets
             the steps of the whole training, and is stepped every step.
         steps: says how many these are, see :func:`total_steps`; asked only where one takes them.
+
+    Raises:
+        ValueError: optimizer or scheduler does not accept its keys, a group of parameters has a key that does nothing,
+            or the scheduler overwrites the groups' rates by one.
     """
-    kind = "optimizer"
-    try:
+    with _naming("optimizer"):
         made = optimizer(parameters)
-        if scheduler is None:
-            return made
-        kind = "scheduler"
-        how = {"scheduler": scheduler} if callable(scheduler) else dict(scheduler)
-        make, given = how["scheduler"], {}
-        if "total_steps" in inspect.signature(make).parameters:
-            how["interval"], given["total_steps"] = "step", steps()
-        return [made], [how | {"scheduler": make(made, **given)}]
+    for group in made.param_groups:  # PyTorch takes any key, and ignores it
+        if unknown := group.keys() - {*made.defaults, "params", "frozen_steps"}:
+            choices = ", ".join([*made.defaults, "frozen_steps"])
+            raise ValueError(f"{min(unknown)} is no key of the optimizer's groups of parameters: choose of {choices}")
+    if scheduler is None:
+        return made
+    how = {"scheduler": scheduler} if callable(scheduler) else dict(scheduler)
+    with _naming("scheduler"):
+        make = how["scheduler"]
+        takes_steps = "total_steps" in inspect.signature(make).parameters
+    given = {}
+    if takes_steps:
+        how.setdefault("interval", "step")
+        if "total_steps" not in getattr(make, "keywords", {}):
+            given["total_steps"] = steps()
+    rates = {group["lr"] for group in made.param_groups}
+    with _naming("scheduler"):
+        how["scheduler"] = make(made, **given)
+    if len(rates) > 1 == len({group["initial_lr"] for group in made.param_groups}):
+        raise ValueError("the scheduler sets one rate for all groups of parameters: give it a list, or choose another")
+    return [made], [how]
+
+
+@contextmanager
+def _naming(kind: str) -> Iterator[None]:
+    try:
+        yield
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the {kind} can't be made ({error}): change the keys of {kind}, or optimizer.lr") from error
 
@@ -53,7 +76,7 @@ def total_steps(trainer: pl.Trainer) -> int:
     """
     epochs, limit = trainer.max_epochs, trainer.limit_train_batches
     if trainer.max_steps < 0 and (epochs is None or epochs < 0):
-        raise ValueError("it needs the length of the training: set trainer.max_epochs or trainer.max_steps")
+        raise ValueError("the scheduler needs the length of the training: set trainer.max_epochs or trainer.max_steps")
     batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     steps = -(-batches // trainer.accumulate_grad_batches) * (epochs if epochs and epochs > 0 else 10**9)
@@ -94,7 +117,8 @@ def parameter_groups(network: nn.Module, options: Mapping[str, Mapping[str, Any]
         mine = {name for name in named if name == prefix or name.startswith(f"{prefix}.")}
         if not mine or mine & taken:
             parts = ", ".join(name for name, _ in network.named_children())
-            raise ValueError(f"module.parameter_groups.{prefix} is no part of the network alone: choose among {parts}")
+            key = f"module.parameter_groups.{prefix}"
+            raise ValueError(f"{key} is no part of the network, or in another's: choose among {parts}")
         frozen = keys.get("frozen_steps", 0)
         if not isinstance(frozen, int) or frozen < 0:
             key = f"module.parameter_groups.{prefix}.frozen_steps"

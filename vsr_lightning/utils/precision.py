@@ -1,6 +1,7 @@
 """The precision in which a device is fastest: half precision is far slower than float32 where no unit computes it."""
 
 import logging
+import os
 import time
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ DTYPES = {FULL: torch.float32, HALF: torch.bfloat16, OLD_HALF: torch.float16}
 FASTER = 0.8  # share of the time in float32 from which on half precision is worth its rounding
 HOPELESS = 20.0  # times as long at the first try, preparation included: not tried again
 ROUNDS = 5
+TENSOR_CORES = (7, 0)  # the compute capability, Volta's, from which on NVIDIA's GPUs have units for float16
 
 
 @lru_cache
@@ -20,12 +22,17 @@ def fast_precision(accelerator: str = "auto") -> str:
     """Return the precision to train in on an accelerator, by Lightning's name: a half one only where it is faster.
 
     NVIDIA's GPUs say what they compute in. Of processors the same instructions mean a third of the time on one and
-    more time on another, so a convolution is timed both ways, which takes a tenth of a second. On anything else, all
-    is computed in float32. Says in a line what was chosen and why, once per process.
+    more time on another, so a convolution is timed both ways, which takes a tenth of a second; but not by each of
+    several processes that another program started, since they could choose differently. On anything else, all is
+    computed in float32. Says in a line what was chosen and why, once per process.
     """
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        new = torch.cuda.is_bf16_supported(including_emulation=False)
-        return _said(HALF if new else OLD_HALF, "which this GPU computes in")
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return _said(HALF, "which this GPU computes in")
+        fast = torch.cuda.get_device_capability() >= TENSOR_CORES
+        return _said(OLD_HALF if fast else FULL, f"as this GPU has {'' if fast else 'no '}units for float16")
+    if any(int(os.environ.get(name, "1")) > 1 for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS")):
+        return _said(FULL, "as several processes have to choose alike: trainer.precision=bf16-mixed chooses for all")
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
     if not on_cpu:
         return _said(FULL, "as half precision was not tried on this accelerator")

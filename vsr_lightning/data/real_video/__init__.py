@@ -1,1 +1,1 @@
-"""Real video from folders of frames."""
+"""Real video, from folders of frames or from video files."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
-from vsr_lightning.data.datamodule import VideoData
+from vsr_lightning.data.datamodule import VideoData, check_crop
 from vsr_lightning.data.loader import HighResBatch
 from vsr_lightning.data.real_video.cache import CachedClips
 from vsr_lightning.data.real_video.clips import Clips
@@ -23,7 +23,7 @@ class RealVideo(VideoData):
     """Serve crops of real video, read from disk when they are used; see :class:`VideoData` for the batches.
 
     Training takes random crops, validation the middle of each clip's picture, tests whole frames, cut in the middle to
-    a multiple of the scale. A test batch is one folder's clip, or a piece of it. For a network that takes windows, only
+    a multiple of the scale. A test batch is one clip, or a piece of it. For a network that takes windows, only
     frames with a whole window are scored; for one that takes clips, all but ``unscored_frames`` at each end.
 
     Args:
@@ -39,7 +39,7 @@ class RealVideo(VideoData):
         cache: a folder to keep decoded frames in, see :class:`vsr_lightning.data.real_video.cache.CachedClips`; None
             decodes them whenever they are used.
         test_frames: frames scored at once; None is a whole clip.
-        windows_per_clip: random windows or clips of each training folder per epoch.
+        windows_per_clip: random windows or clips of each training clip per epoch.
         degradation, options: see :class:`VideoData`.
 
     Raises:
@@ -66,20 +66,16 @@ class RealVideo(VideoData):
     ) -> None:
         super().__init__(train_videos, test_videos, degradation, **options)
         check_number("data.windows_per_clip", windows_per_clip, 1)
-        for key, value in {"test_frames": test_frames, "crop": crop}.items():
-            if value is not None:
-                check_number(f"data.{key}", value, 1)
+        if test_frames is not None:
+            check_number("data.test_frames", test_frames, 1)
         if frame_range is None and target is not None and self.takes == "window":
             frame_range = (target - self.margin, target + self.margin + 1)
         self.crop, self.flips, self.test_frames, self.windows_per_clip = crop, flips, test_frames, windows_per_clip
         self.videos = clips if cache is None else CachedClips(clips, Path(cache))
         if low_res and cache is not None:
             low_res = CachedClips(low_res, Path(cache))
-        if crop and crop % degradation.scale:
-            raise ValueError(f"data.crop={crop} can't be divided by data.degradation.scale={degradation.scale}")
-        for name, _, (height, width) in self.videos.clips.values():
-            if crop and crop > min(height, width):
-                raise ValueError(f"data.crop={crop} is larger than the frames of {name}, {height}x{width}: lower it")
+        for clip in self.videos.clips.values():
+            check_crop(crop, degradation.scale, clip.size, clip.name)
         dataset = partial(CropDataset, self.videos, multiple=degradation.scale, low_res=low_res)
         self._windows = dataset(margin=self.train_margin, crop=crop)
         self._whole = partial(dataset, margin=self.margin)

@@ -55,7 +55,7 @@ def _folders(root: Path, inside: str = "") -> Folders:
 def listed(path: Path, prefix: str = "") -> Folders:
     """Return the lines of a list, each once; FileNotFoundError if it is missing, ValueError if it is no text."""
     if not path.is_file():
-        raise FileNotFoundError(f"data.root: {path} is missing, which lists one clip folder per line")
+        raise FileNotFoundError(f"data.root: {path} is missing, which lists one clip per line")
     names = dict.fromkeys(line.strip().strip("/") for line in _text(path).splitlines())
     return tuple(prefix + name for name in names if name)
 

@@ -104,6 +104,9 @@ def open_video_clips(
             states[file] = file_state(root / file)
             listed = list_frames(root / file, states[file])
             first, stop = round(begin * listed.length), round(end * listed.length)
+            if first == stop:
+                found = f"data.test_share leaves none of the {listed.length} frames of {root / file} to {part} on"
+                raise ValueError(f"{found}: change it, or leave that file out")
             name = file if (begin, end) == (0, 1) else f"{file}, frames {first} to {stop - 1}"
             md5.update(f"{part} {file} {states[file][0]} {listed.length} {first} {stop} {shrink[file]}\n".encode())
             number, size = len(clips), (listed.size[0] // shrink[file], listed.size[1] // shrink[file])

@@ -26,7 +26,8 @@ class VideoFolder(RealVideo):
         train_videos: how many of the training files to use, the first ones; None is all.
         gray: whether to read luminance instead of RGB.
         shrink: how many times smaller to make the frames first, which takes out what compression left in them: a whole
-            number, or one for each file by its name without suffix; files that are not named stay as they are.
+            number, or one for each file by its name without suffix; files that are not named, or with None, stay as
+            they are.
         degradation, options: see :class:`RealVideo`.
 
     Raises:
@@ -61,9 +62,10 @@ class VideoFolder(RealVideo):
 def _factors(shrink: int | Mapping[str, int], files: Iterable[str]) -> dict[str, int]:
     by_stem, others = (shrink, 1) if isinstance(shrink, Mapping) else ({}, shrink)
     stems = {file: Path(file).stem for file in sorted(files)}
-    if unknown := [stem for stem in by_stem if stem not in stems.values()]:
-        raise ValueError(f"data.shrink.{unknown[0]} names no file: choose among {', '.join(stems.values())}")
-    factors = {file: by_stem.get(stem, others) for file, stem in stems.items()}
+    if unknown := [stem for stem, factor in by_stem.items() if factor is not None and stem not in stems.values()]:
+        choices = ", ".join(stems.values())
+        raise ValueError(f"data.shrink.{unknown[0]} names no file: choose among {choices}, or set it to null")
+    factors = {file: by_stem.get(stem) or others for file, stem in stems.items()}
     for factor in factors.values():
         check_number("data.shrink", factor, 1)
     return factors
@@ -91,7 +93,7 @@ def _split(
             raise FileNotFoundError(f"data.root: {root / 'test.txt'} lists {absent[0]}, which is no video file there")
         train = [file for file in files if file not in test]
         if not train or not test:
-            raise ValueError(f"data.root: {root / 'test.txt'} leaves nothing to train or to test on")
+            raise ValueError(f"data.root: {root / 'test.txt'} lists all files or none: name there some of them")
         if test_videos is not None:
             check_number("data.test_videos", test_videos, 1, len(test))
         return train, test[:test_videos]
