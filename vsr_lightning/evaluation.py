@@ -46,7 +46,8 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         module = make_module(cfg)
         if trained:
-            module.model.load_state_dict(trained.network_weights)
+            own = module.state_dict().keys()  # a discriminator's, for one, may be left out
+            module.load_state_dict({name: value for name, value in trained.weights.items() if name in own})
         elif not cfg.model.get("weights") and any(parameter.requires_grad for parameter in module.parameters()):
             raise ValueError("a network's scores need its weights: give run=FOLDER or ckpt=FILE instead of model=")
         data: VideoData = instantiate(cfg.data, takes=module.model.takes)

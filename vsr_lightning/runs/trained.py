@@ -27,15 +27,11 @@ class TrainedModel:
         """The config of the run, a copy."""
         return OmegaConf.create(self.record["config"])
 
-    @property
-    def network_weights(self) -> dict[str, Tensor]:
-        """The weights of the network alone, by its own names: those of a discriminator and the like are left out."""
-        return {name.removeprefix("model."): it for name, it in self.weights.items() if name.startswith("model.")}
-
     def network(self) -> Network:
         """Return the network with its weights, for use, not for training."""
         network: Network = instantiate(self.config.model)
-        network.load_state_dict(self.network_weights)
+        mine = {name.removeprefix("model."): it for name, it in self.weights.items() if name.startswith("model.")}
+        network.load_state_dict(mine)
         return network.eval().requires_grad_(False)
 
 
