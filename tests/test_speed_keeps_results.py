@@ -71,7 +71,7 @@ def _window_by_window(network, loss, data, optimizer):
         for windows in sampler:
             optimizer.zero_grad()
             total = 0.0
-            for video, start, blur in zip(*windows, strict=True):
+            for video, start, blur, _ in zip(*windows, strict=True):
                 frames = videos[video, start : start + 5, None].float() / 255
                 low_res = torch.stack([degrade_frame(frame, 0.1 + 1.9 * float(blur)) for frame in frames])
                 value = loss(network(low_res[None]), frames[None, 2]) / len(windows.video)

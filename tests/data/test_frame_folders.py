@@ -309,7 +309,7 @@ def test_frames_that_change_while_in_use_are_refused(reds):
             {"layout": "vimeo90k"},
             r"data\.layout=vimeo90k is unknown: choose one of reds, reds_official, vimeo, fo",
         ),
-        (None, {"layout": "vimeo"}, r"sep_trainlist\.txt is missing, which lists one clip folder per line"),
+        (None, {"layout": "vimeo"}, r"sep_trainlist\.txt is missing, which lists one clip per line"),
         (None, {"layout": "folders"}, r"no train\.txt and test\.txt.*data\.test_videos how many of the last"),
         ("val_sharp", {"layout": "reds_official"}, r"data\.root=.* has no folder val_sharp"),
         (None, {"frames": 11}, r"data\.frames=11 needs 11 frames, train_sharp/001 has 9: choose a smaller number"),
