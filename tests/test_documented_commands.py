@@ -82,6 +82,8 @@ def world(tmp_path_factory):
         run("train", "experiment=residual_fusion", *_little("train", ["experiment=residual_fusion"]),
             "hydra.run.dir=runs/targets/residual_fusion")  # fmt: skip
         shutil.copytree("runs/targets/residual_fusion", "runs/targets/residual_fusion_deep")
+        run("train", "experiment=digits_x4", *_little("train", ["experiment=digits_x4"]),
+            "hydra.run.dir=runs/training/digits_x4")  # fmt: skip
         for clip in ("000", "001", "011", "015", "020"):
             write_clip(root / "REDS" / "train_sharp" / clip, 6)
         for part in ("train", "test"):
@@ -105,7 +107,8 @@ def test_every_documented_command_runs(world, command, tmp_path, monkeypatch, re
         if path.name != "runs":
             os.symlink(path, path.name)
     Path("runs").mkdir()
-    os.symlink(world / "runs" / "targets", "runs/targets")
+    for folder in ("targets", "training"):
+        os.symlink(world / "runs" / folder, f"runs/{folder}")
     name, *words = command
     if name not in HYDRA or "--cfg" in words:
         run(name, *words)
