@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import torch
 
+from vsr_lightning import evaluation
 from vsr_lightning.evaluate import main
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.runs.frames import read_frames
 from vsr_lightning.runs.trained import load_run
+from vsr_lightning.utils.precision import FULL, HALF, OLD_HALF
 
 CPU = "trainer.accelerator=cpu"
 
@@ -148,3 +150,22 @@ def test_the_network_of_a_run_is_the_one_that_was_trained(finished):
 def test_bad_input_ends_in_one_clear_line(finished, evaluate, args, message):
     with pytest.raises(SystemExit, match=message):
         evaluate(*(arg.format(run=finished) for arg in args))
+
+
+@pytest.mark.parametrize(
+    ("trained", "fast", "gpu", "expected"),
+    [
+        (HALF, HALF, False, HALF),
+        (HALF, FULL, False, FULL),
+        (HALF, OLD_HALF, True, FULL),
+        (OLD_HALF, HALF, True, OLD_HALF),
+        (OLD_HALF, HALF, False, FULL),
+        (FULL, HALF, True, FULL),
+    ],
+)
+def test_half_precision_is_scored_in_where_the_device_is_fast_in_it(trained, fast, gpu, expected, monkeypatch, caplog):
+    monkeypatch.setattr(evaluation, "fast_precision", lambda accelerator: fast)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert evaluation._as_fast(trained, "auto") == expected
+    said = f"trained in {trained}, scored in {expected}, since the former is not fast here: trainer.precision={trained}"
+    assert (said in caplog.text) == (trained != expected)

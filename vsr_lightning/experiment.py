@@ -87,8 +87,7 @@ def make_module(cfg: DictConfig) -> SuperResolution:
 
 def keep_precision(cfg: DictConfig, folder: Path) -> None:
     """With ``resume``, go on in the precision that ``trainer=fast`` chose when the run began, on whatever machine."""
-    asked = str(OmegaConf.to_container(cfg.trainer, resolve=False)["precision"])  # type: ignore[call-overload, index]
-    if cfg.resume and "fast_precision" in asked and (folder / RUN_FILE).exists():
+    if cfg.resume and OmegaConf.is_interpolation(cfg.trainer, "precision") and (folder / RUN_FILE).exists():
         began = (read_record(folder).get("config") or {}).get("trainer", {}).get("precision")
         if began:
             log.info("going on in %s, in which the run began", began)

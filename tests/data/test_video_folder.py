@@ -238,6 +238,7 @@ def _damaged(root):
         (None, {"crop": 26}, r"data\.crop=26 is larger than the frames of a\.mp4, frames 0 to 6, 24x32"),
         (None, {"shrink": {"d": 2}}, r"data\.shrink\.d names no file: choose among a, b, c"),
         (None, {"shrink": 0}, r"data\.shrink=0 is out of range"),
+        (None, {"shrink": {"a": 0}}, r"data\.shrink=0 is out of range"),
         (None, {"train_videos": 4}, r"data\.train_videos=4 is out of range"),
         (None, {"test_share": 0.01}, r"data\.test_share leaves none of the 12 frames of .*a\.mp4 to test on"),
         (None, {"test_share": 0.1}, r"needs 5 frames, a\.mp4, frames 11 to 11 has 1"),
@@ -275,6 +276,12 @@ KINDS = {
     "mpg": ("mpeg2video", {"bf": "2", "g": "12"}),
     "webm": ("libvpx-vp9", {"g": "12"}),
 }
+
+
+def test_a_file_whose_factor_is_null_need_not_be_there_and_stays_as_it_is(films):
+    clips = _data(films, crop=8, shrink={"a": 2, "b": None, "gone": None}).videos.clips
+    sizes = {clip.name[0]: clip.size for clip in clips.values()}
+    assert (sizes["a"], sizes["b"], sizes["c"]) == ((12, 16), (24, 32), (24, 32))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
-from vsr_lightning.runs.checkpoint import PREVIOUS, load_checkpoint
+from vsr_lightning.runs.checkpoint import LAST, PREVIOUS, load_checkpoint
 from vsr_lightning.utils.errors import Interrupted
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, dirpath: str, every_n_steps: int | None = None) -> None:
         if every_n_steps is not None and (not isinstance(every_n_steps, int) or every_n_steps < 1):
             raise ValueError(f"checkpoint_every_n_steps={every_n_steps}: choose a whole number, at least 1, or null")
-        self.path, self.every_n_steps = Path(dirpath) / "last.ckpt", every_n_steps
+        self.path, self.every_n_steps = Path(dirpath) / LAST, every_n_steps
         self.begin = time.monotonic()  # earlier by the time that a training took before it was stopped
         self.signum: int | None = None
         self.table = ""
@@ -126,7 +126,7 @@ class LastCheckpoint(Checkpoint):
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """Return the newest whole checkpoint that a run left to go on from; None if there is none yet."""
-    last = folder / "checkpoints" / "last.ckpt"
+    last = folder / "checkpoints" / LAST
     for path in (last, last.with_name(PREVIOUS)):
         if path.is_file():
             try:

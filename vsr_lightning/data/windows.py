@@ -107,7 +107,7 @@ def crop_corners(target: torch.Tensor, place: torch.Tensor, crop: int, multiple:
     middle = target[:, target.shape[1] // 2].sum(1).flatten(1)
     light = torch.where(middle.any(1, keepdim=True), middle, 1).cumsum(1)
     drawn = (light[:, -1:] * place[:, :1].double()).long()
-    pixel = torch.searchsorted(light, drawn, right=True).clamp(max=height * width - 1)
+    pixel = torch.searchsorted(light, drawn, right=True)
     around = torch.cat([pixel // width, pixel % width], 1) - (crop * (0.25 + place[:, 1:] / 2)).long()
     most = torch.tensor([height - crop, width - crop])
     return around.clamp(torch.zeros_like(most), most) // multiple * multiple

@@ -52,7 +52,7 @@ class VGG19Features(ConvolutionalFeatures):
 
     Args:
         convolutions: ``relu1_1`` ... ``relu5_4`` -> weight and bias of the convolution before it.
-        name, checksum: see :class:`ConvolutionalFeatures`.
+        name: see :class:`ConvolutionalFeatures`.
     """
 
     layers = tuple(name for relu in LAYERS for name in (before_relu(relu), relu))

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from vsr_lightning.models import Network
-from vsr_lightning.runs.checkpoint import finished_epochs, load_checkpoint
+from vsr_lightning.runs.checkpoint import LAST, finished_epochs, load_checkpoint
 from vsr_lightning.runs.record import RUN_FILE, read_record
 
 
@@ -55,7 +55,7 @@ def load_run(run: str | Path | None = None, ckpt: str | Path | None = None) -> T
     record = read_record(folder)
     if "model" not in record.get("config", {}):
         raise ValueError(f"run={run} is not a training run of a network")
-    last = folder / "checkpoints" / "last.ckpt"
+    last = folder / "checkpoints" / LAST
     if record["model"] == "bicubic" and not last.exists():
         return TrainedModel(record, None, {}, 0)
     checkpoint = load_checkpoint(str(last), "ckpt")

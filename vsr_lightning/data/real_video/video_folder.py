@@ -61,11 +61,12 @@ class VideoFolder(RealVideo):
 
 def _factors(shrink: int | Mapping[str, int], files: Iterable[str]) -> dict[str, int]:
     by_stem, others = (shrink, 1) if isinstance(shrink, Mapping) else ({}, shrink)
+    named = {stem: factor for stem, factor in by_stem.items() if factor is not None}
     stems = {file: Path(file).stem for file in sorted(files)}
-    if unknown := [stem for stem, factor in by_stem.items() if factor is not None and stem not in stems.values()]:
+    if unknown := [stem for stem in named if stem not in stems.values()]:
         choices = ", ".join(stems.values())
         raise ValueError(f"data.shrink.{unknown[0]} names no file: choose among {choices}, or set it to null")
-    factors = {file: by_stem.get(stem) or others for file, stem in stems.items()}
+    factors = {file: named.get(stem, others) for file, stem in stems.items()}
     for factor in factors.values():
         check_number("data.shrink", factor, 1)
     return factors
