@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import lightning.pytorch as pl
 import numpy as np
+import piq
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -67,6 +68,42 @@ def test_scores_are_the_mean_over_all_test_frames(tmp_path):
     expected = {name: score.nanmean().item() for name, score in by_frame.items()}
     expected["loss"] = nn.functional.mse_loss(Bicubic()(low_res), target).item()
     assert scores == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("named", ["haarpsi", ["haarpsi", "gmsd"]])
+def test_validation_and_training_compute_the_early_metrics_too(tmp_path, named):
+    data, trainer = _data(val_videos=3), _trainer(tmp_path)
+    module = SuperResolution(_network(), nn.MSELoss(), early_metrics=named)
+    trainer.fit(module, data)
+    (batch,) = (data.on_after_batch_transfer(batch, 0) for batch in data.val_dataloader())
+    prediction, target = batch.align(module(batch.low_res))
+    expected = piq.haarpsi(prediction.detach().clamp(0, 1), target)
+    assert trainer.callback_metrics["val/haarpsi"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert "train/haarpsi" in trainer.callback_metrics
+    assert ("val/gmsd" in trainer.callback_metrics) == ("gmsd" in named)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("psnr", "which is none: choose from haarpsi, gmsd,"),
+        ("temporal_error", "which is none: choose from haarpsi"),  # of pairs of frames
+        ("lpisp", "which is none: choose from .*, lpips"),
+        ("lpips", "which needs .*alexnet.*: fetch it, or leave it out"),
+    ],
+)
+def test_an_early_metric_that_would_not_be_computed_is_refused(name, line):
+    with pytest.raises(ValueError, match=rf"module\.early_metrics has '{name}', {line}"):
+        SuperResolution(_network(), nn.MSELoss(), early_metrics=[name])
+
+
+def test_an_early_metric_must_be_able_to_score_the_crops_of_the_training():
+    def check(*early):
+        SuperResolution(_network(), nn.MSELoss(), early_metrics=early).check_sizes((1, 12, 12), (1, 64, 64))
+
+    check()
+    with pytest.raises(ValueError, match=r"haarpsi can't be scored on frames of 12x12 \(.*\): give larger ones"):
+        check("haarpsi")
 
 
 @pytest.mark.parametrize("loss", ["mse", "perceptual"])

@@ -1,7 +1,8 @@
 """Joins one network, one loss, the scores and the optimizer; the only file that knows Lightning's training hooks."""
 
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -36,9 +37,10 @@ class SuperResolution(pl.LightningModule):
         luminance: whether PSNR and SSIM are of the luminance only, see :func:`vsr_lightning.metrics.frame_scores`.
         crop_border: pixels at each side of a frame that these two leave out.
         metrics: further metrics by name, beside :data:`vsr_lightning.metrics.METRICS`.
+        early_metrics: names of metrics of single frames that training and validation compute too, not the test only.
 
     Raises:
-        ValueError: one of the last three is out of range, or a metric's name can't be that of a column.
+        ValueError: one of the last four is out of range or unknown, or a metric's name can't be that of a column.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class SuperResolution(pl.LightningModule):
         luminance: bool = False,
         crop_border: int = 0,
         metrics: Mapping[str, Metric] | None = None,
+        early_metrics: str | Collection[str] = (),
     ) -> None:
         super().__init__()
         names = [str(name) for name in metrics or ()]
@@ -64,6 +67,8 @@ class SuperResolution(pl.LightningModule):
         check_number("module.crop_border", crop_border, 0)
         self.scoring: dict[str, Any] = {"luminance": luminance, "crop_border": crop_border}
         self.metrics = {**METRICS, **(metrics or {})}
+        for name in [early_metrics] if isinstance(early_metrics, str) else early_metrics:
+            self.metrics[name] = self._early(name)
         # channels last: the order in which convolutions are fastest, on CPUs too; shapes and values stay
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
         self.optimizer, self.scheduler, self.parameter_groups = optimizer, scheduler, parameter_groups or {}
@@ -71,6 +76,15 @@ class SuperResolution(pl.LightningModule):
         self.provenance: dict[str, Any] = {}  # plain values; travels in every checkpoint
         # of this epoch so far, over frames, by "train/NAME", "val/NAME" or "test/NAME"
         self.means: MutableMapping[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
+
+    def _early(self, name: str) -> Metric:
+        scored = [known for known, metric in self.metrics.items() if metric.function]
+        if name not in scored:
+            raise ValueError(f"module.early_metrics has {name!r}, which is none: choose from {', '.join(scored)}")
+        metric = self.metrics[name]
+        if metric.needs and not (path := metric.needs()).exists():
+            raise ValueError(f"module.early_metrics has {name!r}, which needs {path}: fetch it, or leave it out")
+        return replace(metric, test_only=False)
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, T, C, h, w) -> (B, C, H, W), or (B, T, C, H, W) of a network that takes clips."""
@@ -99,14 +113,17 @@ class SuperResolution(pl.LightningModule):
         """
         ramps = [torch.linspace(0, 1, prod(size)).view(1, *size) for size in (train_size, test_size)]
         for ramp in ramps:
-            self.frame_scores(ramp, 1 - ramp)
-        small = ramps[1][..., :ENOUGH, :ENOUGH]
+            in_parts(partial(frame_scores, **self.scoring), ramp, 1 - ramp)
         for name, metric in self.metrics.items():
-            try:
-                score_frames({name: metric}, small, 1 - small)
-            except (RuntimeError, ValueError) as error:
-                size = "{1}x{2}".format(*test_size)
-                raise ValueError(f"{name} can't be scored on frames of {size} ({error}): give larger ones") from error
+            for ramp in ramps[metric.test_only :]:
+                small = ramp[..., :ENOUGH, :ENOUGH]
+                try:
+                    score_frames({name: metric}, small, 1 - small)
+                except (RuntimeError, ValueError) as error:
+                    size = "{}x{}".format(*ramp.shape[-2:])
+                    raise ValueError(
+                        f"{name} can't be scored on frames of {size} ({error}): give larger ones"
+                    ) from error
 
     def frame_scores(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the scores that are quick enough for every step, (N,) each."""

@@ -24,7 +24,7 @@ CONFIG = {
     "model": {"_target_": "vsr_lightning.models.Deformable", "features": 1},
     "loss": {"losses": {"perceptual": {"features": "bundled", "layers": "all"}}},
     "trainer": {"max_epochs": 2, "precision": "32-true", "devices": 1, "plugins": [{"_target_": "a"}]},
-    "module": {"crop_border": 0, "metrics": {"fsim": {"_target_": "piq.fsim"}}},
+    "module": {"crop_border": 0, "early_metrics": ["haarpsi"], "metrics": {"fsim": {"_target_": "piq.fsim"}}},
     "callbacks": {"last": {"dirpath": "runs/a/checkpoints"}},
     "logger": {"tensorboard": {"save_dir": "runs/a"}},
 }
