@@ -1,6 +1,7 @@
 """Windows of videos that lie in one array."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -81,7 +82,7 @@ class VideoWindows(VideoData):
         plan = partial(training_windows, seed=self.seed, videos=self.train_videos, starts=self.starts)
         dataset = self._dataset(self._window, self.train_videos)
         if self.crop is not None:
-            dataset.crop = (self.train_size[1], self.degradation.scale)
+            dataset = replace(dataset, crop=(self.train_size[1], self.degradation.scale))
         return self._loader(dataset, plan, self.batch_size, repeat=False)
 
     def val_dataloader(self) -> DataLoader[HighResBatch]:

@@ -42,9 +42,14 @@ class Videos:
         return cls(frames, name, description, checksum, path, file_state(path))
 
     def check_unchanged(self) -> None:
-        """Refuse a file that another has written to since it was opened (ValueError): nobody knows what was read."""
+        """Refuse a file that another has written to since it was opened (ValueError)."""
         if self.path and (not self.path.exists() or file_state(self.path) != self.state):
-            raise ValueError(f"{self.path} was changed while it was in use: leave it alone, and start again")
+            raise changed(self.path)
+
+
+def changed(path: Path) -> ValueError:
+    """Return the error of data that somebody wrote to since it was opened: nobody knows what was read."""
+    return ValueError(f"{path} was changed while it was in use: leave it alone, and start again")
 
 
 def checksum(path: Path) -> str:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from vsr_lightning.data.real_video.clips import Box, Clip, Parts
+from vsr_lightning.data.videos import changed
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class PngClips:
     def check_unchanged(self) -> None:
         """Refuse frames that were added, taken away or written to since they were listed (ValueError)."""
         if self.states != {number: self.state(number) for number in self.clips}:
-            raise ValueError(f"{self.root} was changed while it was in use: leave it alone, and start again")
+            raise changed(self.root)
         if self.beside:
             self.beside.check_unchanged()
 

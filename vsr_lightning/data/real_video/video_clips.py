@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from vsr_lightning.data.real_video.clips import Box, Clip, Parts
-from vsr_lightning.data.videos import file_state
+from vsr_lightning.data.videos import changed, file_state
 from vsr_lightning.inference.video_reader import upright_pixels
 
 CHECKED = 16  # frames whose times are held against those of the packets
@@ -75,7 +75,7 @@ class VideoClips:
         for file, state in self.states.items():
             path = self.root / file
             if not path.exists() or file_state(path) != state:
-                raise ValueError(f"{path} was changed while it was in use: leave it alone, and start again")
+                raise changed(path)
 
     def state(self, number: int) -> str:
         path = self.root / self.files[number]
