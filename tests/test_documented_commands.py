@@ -19,8 +19,8 @@ from vsr_lightning.losses.vgg import BUNDLED
 
 pytestmark = pytest.mark.slow
 ELSEWHERE = ("trainer=ddp", "hydra/launcher=")  # tests/launch starts several processes and other launchers
-SHRUNK = ("data.root", "data.source", "data.test_videos", "hydra.run.dir", "hydra.sweep.dir", "optimizer.lr", "seed",
-          "trainer.limit_train_batches", "trainer.max_epochs", "trainer.precision")  # fmt: skip
+SHRUNK = ("data.root", "data.source", "data.test_videos", "data.val_videos", "hydra.run.dir", "hydra.sweep.dir",
+          "optimizer.lr", "seed", "trainer.limit_train_batches", "trainer.max_epochs", "trainer.precision")  # fmt: skip
 
 
 def _distinct():
@@ -132,6 +132,7 @@ def _little(command, given):
     little = list(LITTLE[command])
     keys = {word.partition("=")[0]: word.partition("=")[2] for word in given}
     if command == "train":
+        little += ["data.val_videos=2"] if "data.val_videos" in keys else []
         little.append(f"trainer.max_epochs={2 if 'ckpt_path' in keys else 1}")
         if not {"model", "experiment"} & {*keys}:
             given = [*given, "model=frame_fusion_fig1"]
