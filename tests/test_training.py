@@ -86,9 +86,9 @@ def test_validation_and_training_compute_the_early_metrics_too(tmp_path, named):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("psnr", "which is none: choose from haarpsi, gmsd,"),
-        ("temporal_error", "which is none: choose from haarpsi"),  # of pairs of frames
-        ("lpisp", "which is none: choose from .*, lpips"),
+        ("psnr", "which is no metric of a test's single frames: choose from haarpsi, gmsd,"),
+        ("temporal_error", "which is no metric of a test's single frames: choose from haarpsi"),  # of pairs of frames
+        ("lpisp", "which is no metric of a test's single frames: choose from .*, lpips"),
         ("lpips", "which needs .*alexnet.*: fetch it, or leave it out"),
     ],
 )

@@ -80,7 +80,8 @@ class SuperResolution(pl.LightningModule):
     def _early(self, name: str) -> Metric:
         scored = [known for known, metric in self.metrics.items() if metric.function]
         if name not in scored:
-            raise ValueError(f"module.early_metrics has {name!r}, which is none: choose from {', '.join(scored)}")
+            choices = f"no metric of a test's single frames: choose from {', '.join(scored)}"
+            raise ValueError(f"module.early_metrics has {name!r}, which is {choices}")
         metric = self.metrics[name]
         if metric.needs and not (path := metric.needs()).exists():
             raise ValueError(f"module.early_metrics has {name!r}, which needs {path}: fetch it, or leave it out")

@@ -18,7 +18,8 @@ SCORING = (
 # of these, where files lie and how they are read (their checksums are the identity of data and features), and what is
 # scored in addition
 NEITHER = re.compile(
-    r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features|module\.(early_)?metrics(\..+)?"
+    r"data\.(source|root|path|download|cache|cache_low_res|num_workers)|loss(\..+)?\.features"
+    r"|module\.(early_)?metrics(\..+)?"
 )
 
 
