@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -61,6 +62,14 @@ def test_a_further_metric_can_be_asked_for_later(finished, evaluate):
     scores = _metrics(folder)["scores"]
     assert scores.keys() - own.keys() == {"fsim"}
     assert "FSIM" in (folder / "scores.md").read_text()
+
+
+def test_metrics_of_the_training_are_no_business_of_a_test(finished, evaluate, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    record["config"]["module"]["early_metrics"] = ["lpips"]  # whose weights are not here
+    (tmp_path / "run/run.json").write_text(json.dumps(record))
+    assert _metrics(evaluate("run=run"))["scores"] == pytest.approx(record["scores"], abs=1e-6)
 
 
 def test_other_data_can_be_chosen_and_are_named(finished, evaluate, published_root):

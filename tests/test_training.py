@@ -12,6 +12,7 @@ import numpy as np
 import piq
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -27,7 +28,7 @@ from vsr_lightning.degradation import Degradation
 from vsr_lightning.experiment import train
 from vsr_lightning.images import gif, grid, to_uint8
 from vsr_lightning.losses import Perceptual
-from vsr_lightning.metrics import METRICS, frame_scores, score_frames, temporal_error
+from vsr_lightning.metrics import METRICS, Metric, frame_scores, score_frames, temporal_error
 from vsr_lightning.models import Bicubic, FrameFusion
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.reporting.figures import comparison_figure
@@ -95,6 +96,27 @@ def test_validation_and_training_compute_the_early_metrics_too(tmp_path, named):
 def test_an_early_metric_that_would_not_be_computed_is_refused(name, line):
     with pytest.raises(ValueError, match=rf"module\.early_metrics has '{name}', {line}"):
         SuperResolution(_network(), nn.MSELoss(), early_metrics=[name])
+
+
+def test_frames_that_an_early_metric_leaves_out_do_not_count(tmp_path):
+    def but_the_first(prediction, target):
+        return torch.arange(float(len(prediction))).where(torch.arange(len(prediction)) > 0, torch.nan)
+
+    found = []
+    for early in ([], ["mine"]):
+        module = SuperResolution(_network(), nn.MSELoss(), metrics={"mine": Metric("Mine", True, but_the_first)},
+                                 early_metrics=early)  # fmt: skip
+        (scores,) = _trainer(tmp_path).test(module, _data(), verbose=False)
+        found.append(scores["test/mine"])
+    assert found[0] == found[1] > 0
+
+
+@pytest.mark.parametrize(("monitor", "mode", "right"), [("gmsd", "max", "min"), ("psnr", "min", "max")])
+def test_best_weights_that_would_be_the_worst_are_refused(tmp_path, monitor, mode, right):
+    best = ModelCheckpoint(tmp_path, monitor=f"val/{monitor}", mode=mode)
+    trainer = _trainer(tmp_path, callbacks=[best], enable_checkpointing=True)
+    with pytest.raises(ValueError, match=f"keeps the worst epoch's weights: give callbacks.best.mode={right}, too"):
+        trainer.fit(SuperResolution(_network(), nn.MSELoss(), early_metrics=["gmsd"]), _data())
 
 
 def test_an_early_metric_must_be_able_to_score_the_crops_of_the_training():

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -162,6 +163,16 @@ class SuperResolution(pl.LightningModule):
         frames = torch.tensor(float(count), device=self.device)
         return loss * (frames / self.trainer.strategy.reduce(frames.clone(), reduce_op="mean"))
 
+    def on_fit_start(self) -> None:
+        """Refuse to keep the weights of the worst epoch as the best (ValueError)."""
+        for best in self.trainer.checkpoint_callbacks:
+            name = best.monitor if isinstance(best, ModelCheckpoint) else None
+            if metric := self.metrics.get((name or "").removeprefix("val/")):
+                mode = "max" if metric.higher_is_better else "min"
+                if best.mode != mode:  # type: ignore[attr-defined]
+                    line = f"monitor={name} with mode={best.mode} keeps the worst epoch's weights"  # type: ignore[attr-defined]
+                    raise ValueError(f"callbacks.best: {line}: give callbacks.best.mode={mode}, too")
+
     def on_train_epoch_end(self) -> None:
         """Write the means to the loggers; Lightning would do so after the checkpoint, and a resumed run lack them."""
         means = {name: float(mean.compute()) for name, mean in self.means.items()}
@@ -225,8 +236,10 @@ class SuperResolution(pl.LightningModule):
     def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         prediction, target = batch.align(self(batch.low_res))
         scores, counts = self.frame_scores(prediction, target), batch.video.flatten() >= 0  # see PlanSampler
-        values = self.objective(prediction, target) | scores
-        self._add(stage, {name: value.expand(len(counts))[counts] for name, value in values.items()})
+        for name, value in (self.objective(prediction, target) | scores).items():
+            some = name in self.metrics and self.metrics[name].function  # such a metric may leave out frames, by NaN
+            kept = counts & ~value.isnan() if some else counts
+            self._add(stage, {name: value.expand(len(counts))[kept]})
         return prediction, scores
 
     def _add(self, stage: str, values: dict[str, Tensor]) -> None:

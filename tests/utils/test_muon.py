@@ -23,7 +23,8 @@ def _network():
     return nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), *hidden, nn.Conv2d(16, 1, 3, padding=1))
 
 
-@pytest.mark.parametrize("shape", [(16, 16, 3, 3), (64, 16, 1, 1), (32, 48), (16, 32, 3, 3, 3)])
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch is from before torch.optim.Muon")
+@pytest.mark.parametrize("shape", [(16, 16, 3, 3), (64, 16, 1, 1), (32, 48, 3, 3), (16, 32, 3, 3, 3)])
 def test_a_layer_takes_the_steps_of_pytorchs_muon_as_a_matrix(shape):
     generator = torch.Generator().manual_seed(0)
     start = 0.1 * torch.randn(shape, generator=generator)
@@ -74,24 +75,50 @@ def test_its_state_goes_into_a_checkpoint_and_back():
         assert torch.equal(one, other)
 
 
-def test_gradients_stay_and_groups_have_their_own_rate():
-    network = _network()
-    still = network[1].weight.detach().clone()
-    groups = [{"params": [network[1].weight], "lr": 0.0}, {"params": [*network[2:].parameters()]}]
-    _steps(network, make_optimizer(groups, lambda params: Muon(params, lr=1e-2), None, lambda: 0), 1)
-    assert torch.equal(network[1].weight, still)
-    assert network[1].weight.grad is not None
+def test_gradients_stay_and_groups_have_keys_of_their_own():
+    network, start = _network(), _network()
+    groups = [
+        {"params": [network[1].weight], "lr": 0.0},
+        {"params": [network[3].weight], "momentum": 0.0, "weight_decay": 0.1},
+        {"params": [network[4].weight], "channels": 100},
+        {"params": [network[0].weight, *(layer.bias for layer in network if hasattr(layer, "bias"))]},
+    ]
+    optimizer = make_optimizer(groups, lambda params: Muon(params, lr=1e-2), None, lambda: 0)
+    network(torch.rand(2, 1, 8, 8)).square().mean().backward()
+    gradients = {name: value.grad.clone() for name, value in network.named_parameters() if value.grad is not None}
+    optimizer.step()
+    for name, gradient in gradients.items():
+        assert torch.equal(network.get_parameter(name).grad, gradient)
+    moved = {name: value - start.get_parameter(name) for name, value in network.named_parameters()}
+    assert {name for name, by in moved.items() if not by.any()} == {"1.weight", "5.weight"}  # the latter in no group
+    expected = -1e-2 * (0.2 * 144**0.5 * orthogonalized(gradients["3.weight"].flatten(1)[None])[0])
+    decayed = moved["3.weight"] + 1e-3 * start[3].weight
+    assert torch.allclose(decayed.flatten(1), expected, atol=1e-6)
+    assert torch.allclose(moved["4.weight"].abs(), torch.tensor(1e-2), atol=5e-4)  # as Adam's first step
 
 
 def test_a_gradient_is_taken_from_a_closure():
-    weight = nn.Parameter(torch.eye(16))
-    optimizer = Muon([weight], lr=0.1)
+    network, start = _network(), _network()
+    optimizer = Muon(network.parameters(), lr=0.1)
 
     def closure():
         optimizer.zero_grad()
-        loss = (weight @ torch.arange(256.0).view(16, 16)).square().sum()
+        loss = network(torch.ones(1, 1, 8, 8)).square().sum()
         loss.backward()
         return loss
 
-    assert optimizer.step(closure) > 0
-    assert not torch.equal(weight, torch.eye(16))
+    assert optimizer.step(closure) == start(torch.ones(1, 1, 8, 8)).square().sum()
+    assert all((one - other).any() for one, other in zip(network.parameters(), start.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("wrong", [{"momentum": 1}, {"momentum": -0.1}, {"channels": 0}])
+def test_a_key_out_of_range_is_one_line(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=rf"the optimizer can't be made \({name}={value}: choose at least"):
+        make_optimizer(_network().parameters(), lambda params: Muon(params, **wrong), None, lambda: 0)
+
+
+def test_a_key_that_would_do_nothing_is_refused():
+    groups = [{"params": _network().parameters(), "maximize": True}]
+    with pytest.raises(ValueError, match="maximize is no key of the optimizer's groups"):
+        make_optimizer(groups, lambda params: Muon(params), None, lambda: 0)

@@ -94,8 +94,9 @@ class WindowDataset(Dataset[HighResBatch]):
 def crop_corners(target: torch.Tensor, place: torch.Tensor, crop: int, multiple: int) -> torch.Tensor:
     """Return where to cut a square out of each window: (B, 2) int64, its top and left, multiples of ``multiple``.
 
-    It has a pixel of the middle frame in its middle half, drawn in proportion to the pixels' brightness, or any if all
-    are black: most of Moving MNIST is black, and a network learns nothing there.
+    A pixel of the middle frame, drawn in proportion to the pixels' brightness, or any if all are black, lies in its
+    middle half, as nearly as the frame's edges and ``multiple`` allow: most of Moving MNIST is black, and a network
+    learns nothing there.
 
     Args:
         target: (B, K, C, H, W) uint8.
