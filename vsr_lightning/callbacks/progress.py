@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from vsr_lightning.utils.formatting import duration
 
 log = logging.getLogger(__name__)
+QUIET = 60.0  # seconds of a test between two lines
 
 
 class ProgressBar(RichProgressBar):
@@ -26,7 +27,10 @@ class ProgressBar(RichProgressBar):
 
 
 class EpochSummary(pl.Callback):
-    """Log one plain line per epoch: the means, the time that it took, and about how long the rest will take."""
+    """Log plain lines: one per epoch, of the means and the time that it took, and one per minute of a long test.
+
+    Both say about how long the rest will take.
+    """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.begin, self.first_epoch = time.monotonic(), trainer.current_epoch
@@ -39,3 +43,16 @@ class EpochSummary(pl.Callback):
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else done
         left = f"about {duration(seconds * (total - done))} left" if done < total else "next the test"
         log.info("epoch %d/%d  %s  (%s per epoch, %s)", done, total, scores, duration(seconds), left)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.begin = self.said = time.monotonic()
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        now, done, total = time.monotonic(), batch_idx + 1, int(trainer.num_test_batches[dataloader_idx])
+        if now - self.said > QUIET and done < total:
+            self.said = now
+            left = duration((now - self.begin) * (total - done) / done)
+            log.info("tested %d of %d batches, about %s left", done, total, left)
