@@ -1,5 +1,6 @@
 """Layers that several networks share."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,6 +20,33 @@ def check_fit(
 def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
     """(B, inputs, h, w) -> (B, outputs, h, w)."""
     return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+class FrameConv(nn.Conv2d):
+    """(B, frames + features, h, w) -> (B, outputs, h, w): where frames come in, which are seen in float32.
+
+    Under autocast to bfloat16 a plain convolution would round the frames themselves to eight bits, and what a network
+    restores from them would have that noise several times over. The features after them are taken as autocast has it.
+
+    Args:
+        frames: channels of the frames, the first of the input.
+        outputs: channels.
+        features: further channels.
+    """
+
+    def __init__(self, frames: int, outputs: int, features: int = 0) -> None:
+        super().__init__(frames + features, outputs, 3, padding=1)
+        self.frames = frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        device = x.device.type
+        if not torch.is_autocast_enabled(device):
+            return super().forward(x)
+        with torch.autocast(device, enabled=False):
+            seen = F.conv2d(x[:, : self.frames].float(), self.weight[:, : self.frames], self.bias, padding=1)
+        if x.shape[1] > self.frames:
+            seen = seen + F.conv2d(x[:, self.frames :], self.weight[:, self.frames :], padding=1)
+        return seen.to(torch.get_autocast_dtype(device))
 
 
 class ResidualBlock(nn.Module):

@@ -4,7 +4,15 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, conv3x3, init_near_zero, upsampler
+from vsr_lightning.models.blocks import (
+    FrameConv,
+    ResidualBlock,
+    bicubic_upsample,
+    check_fit,
+    conv3x3,
+    init_near_zero,
+    upsampler,
+)
 from vsr_lightning.models.network import Network
 
 KERNEL, PADDING = 3, 1
@@ -43,7 +51,7 @@ class Deformable(Network):
             raise ValueError(f"model.width={width} is no multiple of model.groups={groups}")
         self.scale, self.frames, self.channels, self.samples = scale, frames, channels, groups * KERNEL**2
         residual = (ResidualBlock(width) for _ in range(features))
-        self.extract = nn.Sequential(conv3x3(channels, width), nn.ReLU(), *residual)
+        self.extract = nn.Sequential(FrameConv(channels, width), nn.ReLU(), *residual)
         hidden = [conv3x3(2 * width, width), nn.ReLU(), conv3x3(width, width), nn.ReLU()]
         self.offsets = nn.Sequential(*hidden, init_near_zero(conv3x3(width, 3 * self.samples)))
         self.align = nn.Conv2d(width, width, KERNEL, padding=PADDING)

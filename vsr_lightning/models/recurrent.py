@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr_lightning.models.basicvsr_weights import read_weights
-from vsr_lightning.models.blocks import ResidualBlock, check_fit, check_scale, conv3x3, init_near_zero
+from vsr_lightning.models.blocks import FrameConv, ResidualBlock, check_fit, check_scale, conv3x3, init_near_zero
 from vsr_lightning.models.network import Network
 from vsr_lightning.models.spynet import SPyNet, warp
 
@@ -52,8 +52,8 @@ class Recurrent(Network):
         check_scale(scale)
         self.width, self.scale, self.channels, self.coupled = width, scale, channels, coupled
         self.flow = SPyNet(channels, flow_levels, flow_width, flow_kernel)
-        self.backward_trunk = trunk(channels + width, width, blocks)
-        self.forward_trunk = trunk(channels + (1 + coupled) * width, width, blocks)
+        self.backward_trunk = trunk(channels, width, width, blocks)
+        self.forward_trunk = trunk(channels, (1 + coupled) * width, width, blocks)
         self.fusion = nn.Identity() if coupled else nn.Sequential(nn.Conv2d(2 * width, width, 1), nn.LeakyReLU(0.1))
         layers: list[nn.Module] = []
         for _ in range(scale // 2):
@@ -99,10 +99,10 @@ class Recurrent(Network):
         return found
 
 
-def trunk(channels: int, width: int, blocks: int) -> nn.Sequential:
-    """(B, channels, h, w) -> (B, width, h, w): a convolution, then residual blocks."""
+def trunk(channels: int, features: int, width: int, blocks: int) -> nn.Sequential:
+    """(B, channels + features, h, w) -> (B, width, h, w): a convolution, then residual blocks."""
     residual = (ResidualBlock(width) for _ in range(blocks))
-    return nn.Sequential(conv3x3(channels, width), nn.LeakyReLU(0.1), *residual)
+    return nn.Sequential(FrameConv(channels, width, features), nn.LeakyReLU(0.1), *residual)
 
 
 def _joined(ones: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, conv3x3, upsampler
+from vsr_lightning.models.blocks import FrameConv, ResidualBlock, bicubic_upsample, check_fit, upsampler
 from vsr_lightning.models.network import Network
 
 
@@ -32,7 +32,7 @@ class ResidualFusion(Network):
     ) -> None:
         super().__init__()
         self.scale, self.frames, self.channels = scale, frames, channels
-        self.first = conv3x3(frames * channels, width)
+        self.first = FrameConv(frames * channels, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.up = upsampler(width, channels, scale, slope)
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsr_lightning.models.blocks import ResidualBlock, bicubic_upsample, check_fit, conv3x3, upsampler
+from vsr_lightning.models.blocks import FrameConv, ResidualBlock, bicubic_upsample, check_fit, upsampler
 from vsr_lightning.models.network import Network
 
 
@@ -34,7 +34,7 @@ class TemporalShift(Network):
         self.scale, self.channels, self.shifted = scale, channels, int(width * share)
         if self.shifted < 1 or share > 0.5:
             raise ValueError(f"model.share={share} of model.width={width} channels: choose more than 0, at most 0.5")
-        self.first = conv3x3(channels, width)
+        self.first = FrameConv(channels, width)
         self.blocks = nn.ModuleList(ResidualBlock(width).layers for _ in range(blocks))
         self.up = upsampler(width, channels, scale)
 
