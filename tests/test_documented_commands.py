@@ -82,8 +82,9 @@ def world(tmp_path_factory):
         run("train", "experiment=residual_fusion", *_little("train", ["experiment=residual_fusion"]),
             "hydra.run.dir=runs/targets/residual_fusion")  # fmt: skip
         shutil.copytree("runs/targets/residual_fusion", "runs/targets/residual_fusion_deep")
-        run("train", "experiment=digits_x4", *_little("train", ["experiment=digits_x4"]),
-            "hydra.run.dir=runs/training/digits_x4")  # fmt: skip
+        for name in ("digits_x4", "temporal_shift"):
+            run("train", f"experiment={name}", *_little("train", [f"experiment={name}"]),
+                f"hydra.run.dir=runs/training/{name}")  # fmt: skip
         for clip in ("000", "001", "011", "015", "020"):
             write_clip(root / "REDS" / "train_sharp" / clip, 6)
         for part in ("train", "test"):
