@@ -155,6 +155,28 @@ def test_what_was_swept_beside_the_loss_tells_conditions_apart(tmp_path):
     assert [len(condition.results) for condition in group.conditions] == [2, 2]
 
 
+def test_a_part_of_the_config_is_named_as_the_command_did(tmp_path):
+    average = {"callbacks": {"average_weights": {"_target_": "Average", "decay": 0.9}}}
+    for number, (name, options) in enumerate({"adam": {"fused": True}, "muon": {"momentum": 0.95}}.items()):
+        for ema in (False, True):
+            for seed in (0, 1):
+                config = {"optimizer": {"_target_": name, "lr": number, **options}, **(average if ema else {})}
+                chosen = [
+                    f"optimizer={name}",
+                    f"callbacks={'ema' if ema else 'default'}",
+                    "trainer=fast",
+                    f"seed={seed}",
+                ]
+                _run(tmp_path, f"{name}{ema}{seed}", seed=seed, config=config, overrides=chosen)
+    (group,) = comparable(read_results([tmp_path]))
+    expected = [f"mse optimizer={name} callbacks={kept}" for name in ("adam", "muon") for kept in ("default", "ema")]
+    assert [condition.label for condition in group.conditions] == expected
+    config["optimizer"]["lr"] = 7
+    _run(tmp_path, "rate", config=config, overrides=["optimizer=muon", "callbacks=ema", "optimizer.lr=7"])
+    (group,) = comparable(read_results([tmp_path]))
+    assert group.conditions[-1].label == "mse optimizer=muon callbacks=ema optimizer.lr=7"
+
+
 def test_runs_whose_configs_differ_are_told_apart_whatever_the_command_said(tmp_path):
     for number, (loss, lr) in enumerate((("mse", 1e-4), ("mse", 1e-2), ("perceptual", 1e-4), ("perceptual", 1e-2))):
         config = {"optimizer": {"lr": lr}, "loss": {"layers": "published"} if loss == "perceptual" else {}}

@@ -97,9 +97,11 @@ class Group:
             by_seed = by_name.setdefault((name, swept), {})
             if seed not in by_seed or result.finished or not by_seed[seed].finished:
                 by_seed[seed] = result
+        found = [(*key, tuple(by_seed[seed] for seed in sorted(by_seed))) for key, by_seed in by_name.items()]
+        typed = [" ".join((name, *_as_typed(swept, keys, results))) for name, swept, results in found]
         return tuple(
-            Condition(" ".join((name, *swept)), tuple(by_seed[seed] for seed in sorted(by_seed)), swept)
-            for (name, swept), by_seed in by_name.items()
+            Condition(label if typed.count(label) == 1 else " ".join((name, *swept)), results, swept)
+            for label, (name, swept, results) in zip(typed, found, strict=True)
         )
 
     @cached_property
@@ -111,6 +113,15 @@ class Group:
     def compared_metrics(self) -> dict[str, Metric]:
         """Those by which its conditions are compared."""
         return {name: metric for name, metric in self.metrics.items() if metric.compared}
+
+
+def _as_typed(swept: Sequence[str], keys: Sequence[str], results: Sequence[Result]) -> list[str]:
+    """Name a part of the config as the command did: ``optimizer=muon`` for its class and all that comes with it."""
+    chosen = {key.split(".")[0] for key in keys if "._target_" in key}
+    words = [[str(word).lstrip("+") for word in result.record.get("overrides", ())] for result in results]
+    common = {word.partition("=")[0]: word for word in words[0] if all(word in others for others in words)}
+    groups = [word for key, word in common.items() if key in chosen]
+    return [*groups, *(it for it in swept if it.split(".")[0] not in common or it.partition("=")[0] in common)]
 
 
 def read_results(folders: Iterable[Path]) -> list[Result]:
