@@ -46,7 +46,7 @@ def test_each_experiment_trains(vsr, tmp_path, name, clips):
     start = []
     if compose_train(f"experiment={name}").init_from == FROM:
         base = "_".join(name.split("_")[:2])
-        with pytest.raises(SystemExit, match=rf"init_from={FROM} is missing: give a file"):
+        with pytest.raises(SystemExit, match=rf"init_from={FROM} is missing: give last"):
             vsr(f"experiment={name}", *_small(name), tiny=False)
         vsr(f"experiment={base}", *_small(base), "hydra.run.dir=start", tiny=False)
         start = ["init_from=start/checkpoints/last.ckpt"]
@@ -54,3 +54,15 @@ def test_each_experiment_trains(vsr, tmp_path, name, clips):
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["scores"]["psnr"] > 0
+
+
+def test_each_run_of_a_sweep_lists_the_scores_of_its_clips(vsr, tmp_path, clips, no_report):
+    data = ["data=videos", "data.root=clips", "data.test_share=0.34", "data.crop=16"]
+    vsr("-m", "model=bicubic", *data, *SMALL, "hydra.sweep.dir=sweep", tiny=False)
+    (table,) = (tmp_path / "sweep").rglob("clips.csv")
+    lines = table.read_text().splitlines()
+    assert [line.split(",")[0].strip('"') for line in lines[1:]] == [
+        "bigbuckbunny.mp4",
+        "bikes.mp4",
+        "carphone_pristine.mp4",
+    ]

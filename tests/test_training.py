@@ -111,6 +111,14 @@ def test_frames_that_an_early_metric_leaves_out_do_not_count(tmp_path):
     assert found[0] == found[1] > 0
 
 
+def test_best_weights_by_a_metric_of_the_test_only_are_refused(tmp_path):
+    best = ModelCheckpoint(tmp_path, monitor="val/haarpsi", mode="max")
+    trainer = _trainer(tmp_path, callbacks=[best], enable_checkpointing=True)
+    line = r"callbacks\.best\.monitor=val/haarpsi is not computed in validation: give module\.early_metrics=\[haarpsi\]"
+    with pytest.raises(ValueError, match=line):
+        trainer.fit(SuperResolution(_network(), nn.MSELoss()), _data())
+
+
 @pytest.mark.parametrize(("monitor", "mode", "right"), [("gmsd", "max", "min"), ("psnr", "min", "max")])
 def test_best_weights_that_would_be_the_worst_are_refused(tmp_path, monitor, mode, right):
     best = ModelCheckpoint(tmp_path, monitor=f"val/{monitor}", mode=mode)

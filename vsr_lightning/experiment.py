@@ -147,6 +147,9 @@ def _refuse_another(before: dict[str, Any], now: dict[str, Any], folder: Path) -
     # where the weights at the start came from may have been moved; their checksum is compared once they are read
     if before and (difference := first_difference(before, now, may_differ="init_from")):
         key, theirs, mine = difference
+        if key.endswith(".checksum"):
+            other = f"{folder} was started with other {key.removesuffix('.checksum')} (checksum {theirs}, now {mine})"
+            raise RefusedError(f"resume: {other}: give what it began with, or start a run of its own")
         found = f"{folder} was started with {key}={theirs}, this command has {mine}"
         raise RefusedError(f"resume: {found}: repeat its command, or start a run of its own")
 

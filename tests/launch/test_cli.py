@@ -32,7 +32,7 @@ BAD = {
     "data out of reach": ([PUBLISHED], r"can't be reached: put the published file at .*data\.source=generated"),
     "strict paper": (["experiment=paper"], r"can't be (reached|had)"),
     "strict features": (["loss=perceptual", "features=imagenet"], r"can't be reached: put vgg19-dcbb9e9d\.pth in"),
-    "missing checkpoint": (["ckpt_path=gone.ckpt"], r"ckpt_path=gone\.ckpt is missing: give a file such as"),
+    "missing checkpoint": (["ckpt_path=gone.ckpt"], r"ckpt_path=gone\.ckpt is missing: give last\.ckpt or best"),
     "unwritable folder": (["hydra.run.dir=a_file/run"], r"can't write .*Not a directory.*hydra\.run\.dir"),
     "unwritable sweep folder": (["-m", "hydra.sweep.dir=a_file/sweep"], r"can't write .*Not a directory"),
     "features of a loss without": (["loss.features=random"], r"loss\.features: .*features= stands at the top"),

@@ -181,8 +181,8 @@ def test_a_command_of_another_run_is_refused_and_changes_nothing(train, tmp_path
         ("trainer.max_epochs=9",): r"was started with trainer\.max_epochs=4, this command has 9",
         ("trainer.precision=bf16-mixed",): r"was started with trainer\.precision=32-true, this command has bf16-mixed",
         ("loss.layers=[relu1_2]",): r"was started with loss\.layers=\['relu1_1'\], this command has \['relu1_2'\]",
-        ("data.path=other/my.npy",): r"was started with data\.checksum=\w{12}, this command has \w{12}: repeat",
-        ("features=bundled",): r"was started with features\.checksum=\w{12}, this command has \w{12}: repeat",
+        ("data.path=other/my.npy",): r"was started with other data \(checksum \w{12}, now \w{12}\): give what",
+        ("features=bundled",): r"was started with other features \(checksum \w{12}, now \w{12}\): give what",
     }.items():
         with pytest.raises(SystemExit, match=message):
             train(*own, *changes, "resume=run")

@@ -52,7 +52,9 @@ def load_checkpoint(path: str, key: str = "ckpt_path") -> dict[str, Any]:
         ValueError: it does not load, or holds weights only where there should be more.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{key}={path} is missing: give a file such as RUN/checkpoints/last.ckpt")
+        raise FileNotFoundError(
+            f"{key}={path} is missing: give last.ckpt or best.ckpt of a run of yours, from its folder checkpoints"
+        )
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         checkpoint["state_dict"], checkpoint["epoch"] = upgrade_weights(checkpoint), checkpoint["epoch"]
