@@ -120,8 +120,8 @@ def _as_typed(swept: Sequence[str], keys: Sequence[str], results: Sequence[Resul
     chosen = {key.split(".")[0] for key in keys if "._target_" in key}
     words = [[str(word).lstrip("+") for word in result.record.get("overrides", ())] for result in results]
     common = {word.partition("=")[0]: word for word in words[0] if all(word in others for others in words)}
-    groups = [word for key, word in common.items() if key in chosen]
-    return [*groups, *(it for it in swept if it.split(".")[0] not in common or it.partition("=")[0] in common)]
+    groups = {key: word for key, word in common.items() if key in chosen}
+    return [*groups.values(), *(it for it in swept if it.split(".")[0] not in groups or it.partition("=")[0] in common)]
 
 
 def read_results(folders: Iterable[Path]) -> list[Result]:
