@@ -70,7 +70,7 @@ def with_own_config(cfg: DictConfig, trained: TrainedModel, overrides: tuple[str
     ValueError where that is the network or the loss.
     """
     own = trained.config
-    OmegaConf.update(own, "module.early_metrics", [], force_add=True)  # of training and validation
+    own.get("module", {}).pop("early_metrics", None)  # of training and validation
     for key in sorted(map(overridden, overrides), key=lambda key: key.count(".")):  # data=, then what is in it
         group = key.split(".")[0]
         if group in ("model", "loss"):

@@ -165,15 +165,15 @@ class SuperResolution(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Refuse to keep the weights of the worst epoch as the best, or by a metric of the test only (ValueError)."""
-        for best in self.trainer.checkpoint_callbacks:
-            monitor = str(best.monitor) if isinstance(best, ModelCheckpoint) else ""
+        for best in (it for it in self.trainer.checkpoint_callbacks if isinstance(it, ModelCheckpoint)):
+            monitor = str(best.monitor)
             if metric := self.metrics.get(name := monitor.removeprefix("val/")):
                 if metric.test_only:
                     line = f"callbacks.best.monitor={monitor} is not computed in validation"
                     raise ValueError(f"{line}: give module.early_metrics=[{name}], too")
                 mode = "max" if metric.higher_is_better else "min"
-                if best.mode != mode:  # type: ignore[attr-defined]
-                    line = f"monitor={monitor} with mode={best.mode} keeps the worst epoch's weights"  # type: ignore[attr-defined]
+                if best.mode != mode:
+                    line = f"monitor={monitor} with mode={best.mode} keeps the worst epoch's weights"
                     raise ValueError(f"callbacks.best: {line}: give callbacks.best.mode={mode}, too")
 
     def on_train_epoch_end(self) -> None:

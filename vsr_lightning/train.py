@@ -34,10 +34,9 @@ def main(cfg: DictConfig) -> None:
     else:
         run_job(cfg, job)
     gc.collect()  # data and trainer hold each other: the next job of a sweep would load its frames beside these
-    if rank() == 0:
-        clips = write_clip_table(job.folder, read_record(job.folder))
-        if not job.sweep:
-            print("", *filter(None, [clips, write_table(job.folder)]), f"run: {job.folder}", sep="\n")
+    if not job.sweep and rank() == 0:
+        table, clips = write_table(job.folder), write_clip_table(job.folder, read_record(job.folder))
+        print("", *filter(None, [clips, table]), f"run: {job.folder}", sep="\n")
 
 
 if __name__ == "__main__":

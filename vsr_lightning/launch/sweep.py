@@ -41,10 +41,14 @@ class ScoreTable(SweepFolder):
 def finish_sweep(folder: Path) -> None:
     """Score bicubic on each test set of the sweep, print and save the table; exit with 1 if a job failed."""
     from vsr_lightning.reporting import REPORT_FOLDER
+    from vsr_lightning.reporting.clip_table import write_clip_table
     from vsr_lightning.reporting.report import write_report
     from vsr_lightning.reporting.score_table import write_table
+    from vsr_lightning.runs.record import read_runs
 
     score_bicubic(folder)
+    for path, record in read_runs(folder):
+        write_clip_table(path, record)
     print(f"\n{write_table(folder)}")
     print(f"runs:      {folder}\ntable:     {folder / 'scores.md'} and scores.csv")
     try:
