@@ -54,6 +54,7 @@ def test_each_experiment_trains(vsr, tmp_path, name, clips):
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["scores"]["psnr"] > 0
+    assert record["validation"]["psnr"] > 0
 
 
 def test_each_run_of_a_sweep_lists_the_scores_of_its_clips(vsr, tmp_path, clips, no_report):

@@ -12,6 +12,7 @@ import numpy as np
 import piq
 import pytest
 import torch
+from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
@@ -20,12 +21,13 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
 
+from tests.support import compose_train
 from vsr_lightning.callbacks.last_checkpoint import LastCheckpoint
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
 from vsr_lightning.callbacks.tensorboard_images import TensorBoardImages
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Degradation
-from vsr_lightning.experiment import train
+from vsr_lightning.experiment import score, train
 from vsr_lightning.images import gif, grid, to_uint8
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.metrics import METRICS, Metric, frame_scores, score_frames, temporal_error
@@ -60,7 +62,7 @@ def _trainer(tmp_path, **changes):
 
 def test_scores_are_the_mean_over_all_test_frames(tmp_path):
     data = _data()
-    scores = train(data, SuperResolution(Bicubic(), nn.MSELoss()), _trainer(tmp_path))
+    scores = score(data, SuperResolution(Bicubic(), nn.MSELoss()), _trainer(tmp_path))
     batches = [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
     low_res, target, video, frame = (torch.cat(column) for column in zip(*batches, strict=True))
     assert len(target) == 2 * 16
@@ -75,13 +77,13 @@ def test_scores_are_the_mean_over_all_test_frames(tmp_path):
 def test_validation_and_training_compute_the_early_metrics_too(tmp_path, named):
     data, trainer = _data(val_videos=3), _trainer(tmp_path)
     module = SuperResolution(_network(), nn.MSELoss(), early_metrics=named)
-    trainer.fit(module, data)
+    validation = train(data, module, trainer)
     (batch,) = (data.on_after_batch_transfer(batch, 0) for batch in data.val_dataloader())
     prediction, target = batch.align(module(batch.low_res))
     expected = piq.haarpsi(prediction.detach().clamp(0, 1), target)
-    assert trainer.callback_metrics["val/haarpsi"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert validation["haarpsi"] == pytest.approx(expected.item(), rel=1e-4)
     assert "train/haarpsi" in trainer.callback_metrics
-    assert ("val/gmsd" in trainer.callback_metrics) == ("gmsd" in named)
+    assert ("gmsd" in validation) == ("gmsd" in named)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +142,9 @@ def test_an_early_metric_must_be_able_to_score_the_crops_of_the_training():
 def test_training_lowers_the_loss(tmp_path, loss, small_features):
     data, loss = _data(), nn.MSELoss() if loss == "mse" else Perceptual(small_features)
     module = SuperResolution(_network(), loss, lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
-    (before,) = _trainer(tmp_path).test(module, data, verbose=False)
-    after = train(data, module, _trainer(tmp_path, max_epochs=15))
-    assert after["loss"] < 0.95 * before["test/loss"]
+    before, trainer = score(data, module, _trainer(tmp_path)), _trainer(tmp_path, max_epochs=15)
+    train(data, module, trainer)
+    assert score(data, module, trainer)["loss"] < 0.95 * before["loss"]
 
 
 def test_each_epoch_draws_its_own_windows_also_under_lightning(tmp_path):
@@ -225,6 +227,27 @@ def test_a_loss_that_becomes_nan_stops_training_and_keeps_the_last_good_checkpoi
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 0
 
 
+@pytest.fixture
+def slow_denormals():
+    """Begin as a process does, and end so."""
+    torch.set_flush_denormal(False)
+    yield
+    torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_averages_of_gradients_that_ended_do_not_slow_a_training_down(vsr, optimizer, slow_denormals):
+    vsr("trainer.max_epochs=1", "hydra.run.dir=run")  # which leaves the process as it was while it trained
+    weight = nn.Parameter(torch.ones(16, 16, 3, 3))
+    instance = instantiate(compose_train(f"optimizer={optimizer}").optimizer)([weight])
+    for gradient in [1e-3] + [0] * 2000:
+        weight.grad = torch.full_like(weight, gradient)
+        instance.step()
+    averages = instance.state[weight]
+    first = averages["exp_avg" if optimizer == "adam" else "momentum_buffer"]
+    assert not first.view(torch.int32).any()  # their bits, since a number below 1e-38 would be read as 0 now
+
+
 def test_event_files_hold_every_score_and_the_learning_rate(finished):
     tags = set()
     for file in finished.glob("tensorboard/events*"):
@@ -281,7 +304,7 @@ def test_the_hyperparameters_of_a_network_that_is_not_trained_name_no_training(t
     module, logger = SuperResolution(Bicubic(), nn.MSELoss()), TensorBoardLogger(tmp_path, default_hp_metric=False)
     config = {"optimizer": {"lr": 1e-4}, "trainer": {"max_epochs": 50}}
     module.provenance = {"model": "bicubic", "data": {"name": "generated", "batch_size": 20}, "config": config}
-    train(_data(), module, _trainer(tmp_path, logger=logger, callbacks=[TensorBoardImages()]))
+    score(_data(), module, _trainer(tmp_path, logger=logger, callbacks=[TensorBoardImages()]))
     content = EventAccumulator(logger.log_dir).Reload().PluginTagToContent("hparams")["_hparams_/session_start_info"]
     chosen = HParamsPluginData.FromString(content).session_start_info.hparams
     assert {name: value.string_value for name, value in chosen.items()} == {"model": "bicubic", "videos": "generated"}

@@ -1,4 +1,4 @@
-"""Train and score: ``train`` takes objects, ``run_job`` makes them from a config and records what happened."""
+"""Train and score: both take objects; ``run_job`` makes them from a config and records what happened."""
 
 import logging
 from dataclasses import dataclass
@@ -46,12 +46,10 @@ class Job:
 
 
 def train(data: VideoData, module: SuperResolution, trainer: Trainer, ckpt_path: str | None = None) -> dict[str, float]:
-    """Fit a network unless it has nothing to learn, and score the last epoch's weights on all test windows.
-
-    Training goes on from the checkpoint ``ckpt_path``; one with nothing left to train is scored as it is.
+    """Fit a network unless it has nothing to learn, if given from the checkpoint ``ckpt_path`` on.
 
     Returns:
-        ``loss`` and the mean of each metric over the frames of the test videos.
+        ``loss`` and the mean of each metric in the last validation; empty where nothing was left to train.
 
     Raises:
         ValueError: frames that are too small for a metric.
@@ -59,11 +57,13 @@ def train(data: VideoData, module: SuperResolution, trainer: Trainer, ckpt_path:
     module.check_sizes(data.train_size, data.test_size)
     if any(parameter.requires_grad for parameter in module.parameters()):
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
-    return score(data, module, trainer)
+    prefix = "val/"
+    scores = trainer.callback_metrics.items()
+    return {name.removeprefix(prefix): float(value) for name, value in scores if name.startswith(prefix)}
 
 
 def score(data: LightningDataModule, module: LightningModule, trainer: Trainer) -> dict[str, float]:
-    """Test the weights as they are; return the scores without ``test/`` before their names."""
+    """Test the weights as they are; return ``loss`` and the mean of each metric over the frames of the test videos."""
     (scores,) = trainer.test(module, datamodule=data, verbose=False)
     return {name.removeprefix("test/"): value for name, value in scores.items()}
 
@@ -134,7 +134,10 @@ def run_job(cfg: DictConfig, job: Job) -> dict[str, float]:
         log.info("%s under %s, on %s", job.model, job.loss or "no loss", record["data"]["name"])
         for logger in trainer.loggers:
             logger.log_hyperparams({key: record[key] for key in ("model", "loss", "seed", "data", "features")})
-        record["scores"] = train(data, module, trainer, ckpt_path)
+        if validation := train(data, module, trainer, ckpt_path):
+            record["validation"] = validation
+            write_record(job.folder, record)
+        record["scores"] = score(data, module, trainer)
         data.videos.check_unchanged()
         record.update(epochs=trainer.current_epoch, tested_frames=module.tested_frames)
         if trainer.is_global_zero:

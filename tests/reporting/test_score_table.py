@@ -38,6 +38,18 @@ def test_the_csv_holds_a_row_a_run_in_the_jobs_order(tmp_path):
     assert (rows[0]["Eq. 1"], rows[0]["epochs"], rows[0]["wall time (s)"]) == ("0.2500", "2", "3.1")
 
 
+def test_the_last_validation_is_shown_where_it_was_on_held_out_videos(tmp_path):
+    for name, held_out in (("0_net", 3), ("1_net", 0)):
+        config = {"data": {"val_videos": held_out}}
+        _run(tmp_path, name, config=config, validation={"loss": 0.5, "psnr": 21.25, "haarpsi": 0.75})
+    _run(tmp_path, "bicubic")
+    _scores_md(tmp_path)
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert [row["PSNR (dB), held out"] for row in rows] == ["21.2500", "", ""]
+    assert [row["HaarPSI, held out"] for row in rows] == ["0.7500", "", ""]
+    assert not any(title.startswith(("SSIM, held", "loss")) for title in rows[0])
+
+
 def test_runs_on_different_data_are_marked(tmp_path):
     _run(tmp_path, "0_net")
     _run(tmp_path, "1_net")

@@ -5,7 +5,7 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-from vsr_lightning.metrics import METRICS, scored_metrics
+from vsr_lightning.metrics import METRICS, Metric, scored_metrics
 from vsr_lightning.reporting.notes import comparison_notes, data_notes, metric_notes
 from vsr_lightning.runs.comparable import comparable_runs
 from vsr_lightning.runs.record import read_runs
@@ -36,16 +36,15 @@ def score_rows(runs: Sequence[Run]) -> Rows:
     common = set.intersection(*trained) if trained else set()
     groups = comparable_runs([run for _, run in runs])
     metrics = scored_metrics(run for _, run in runs)
+    chosen_by = scored_metrics({**run, "scores": _held_out(run)} for _, run in runs)
     return [
         {
             "run": path.name,
             "model": run["model"],
             "loss": run["loss"],
             "swept": " ".join(it for it in run.get("overrides", ()) if it not in common and not it.startswith(NAMED)),
-            **{
-                metric.title: format(run["scores"][name], metric.form) if name in run.get("scores", ()) else ""
-                for name, metric in metrics.items()
-            },
+            **_cells(run.get("scores") or {}, metrics),
+            **{f"{title}, held out": cell for title, cell in _cells(_held_out(run), chosen_by).items()},
             "epochs": str(run.get("epochs", "")),
             "wall time (s)": f"{run.get('wall_time_s', 0):.1f}",
             "data": (run.get("data") or {}).get("name", ""),
@@ -55,6 +54,16 @@ def score_rows(runs: Sequence[Run]) -> Rows:
         }
         for place, (path, run) in enumerate(runs)
     ]
+
+
+def _cells(scores: dict[str, float], metrics: dict[str, Metric]) -> dict[str, str]:
+    return {it.title: format(scores[name], it.form) if name in scores else "" for name, it in metrics.items()}
+
+
+def _held_out(run: dict[str, Any]) -> dict[str, float]:
+    """Return the scores of the last validation where it was on held-out videos, for those who choose a rate by them."""
+    config = run.get("config") or {}
+    return run.get("validation", {}) if (config.get("data") or {}).get("val_videos") else {}
 
 
 def _printed(rows: Rows, runs: Sequence[Run]) -> Rows:
