@@ -170,6 +170,7 @@ def test_a_run_logs_each_term_and_is_scored_as_any(made):
     weights = _load(made)["state_dict"]
     assert any(name.startswith("discriminator.") for name in weights)
     groups = _load(made)["optimizer_states"][0]["param_groups"]
+    assert [group["name"] for group in groups] == ["network", "discriminator"]
     assert [group["lr"] for group in groups] == [1e-3, 1e-4]
 
 

@@ -84,7 +84,7 @@ class Adversarial(SuperResolution):
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Return those of the network, and the discriminator as one more."""
-        mine = {**self.discriminator_optimizer, "params": [*self.discriminator.parameters()]}
+        mine = {"name": "discriminator", **self.discriminator_optimizer, "params": [*self.discriminator.parameters()]}
         return [*super().optimizer_groups(), mine]
 
     def configure_gradient_clipping(

@@ -211,6 +211,8 @@ class SuperResolution(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """One optimizer, and its schedule if there is one."""
         groups = self.optimizer_groups()
+        if len(groups) > 1:
+            groups[0].setdefault("name", "network")  # in the charts of the learning rates
         return make_optimizer(groups, self.optimizer, self.scheduler, lambda: total_steps(self.trainer))
 
     def optimizer_groups(self) -> list[dict[str, Any]]:

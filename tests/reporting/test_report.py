@@ -130,6 +130,7 @@ def test_a_killed_and_a_failed_job_are_named_and_not_counted(sweep):
         ({"git": {"commit": "d" * 40, "dirty": True}}, "commit dddddddd with changes instead of aaaaaaaa"),
         ({"data": {**DATA, "checksum": "e" * 32}}, "data generated (eeeeeeee) instead of generated (cccccccc)"),
         ({"data": {**DATA, "degradation": {**DEGRADATION, "scale": 4}}}, "degradation x4 bicubic"),
+        ({"data": {**DATA, "degradation": {**DEGRADATION, "kernel_size": 1}}}, "degradation x2 bicubic, no blur"),
         ({"scoring": {"luminance": True, "crop_border": 0}}, "PSNR and SSIM of luminance only"),
         ({"features": {"name": "random", "checksum": "r" * 64}}, "features random (rrrrrrrr) instead of bundled"),
     ],

@@ -90,7 +90,7 @@ def differences(group: Group) -> Section:
         "both have, with a 95 % bootstrap interval over videos. The interval says how much other test videos could "
         "change the difference; how much other trainings could, the spread over seeds in Table 1 says."
         if rows
-        else "There are no two losses or networks with scores from the same seed to compare."
+        else "There are no two losses or networks with scores from the same seed, of two videos or more, to compare."
     )
     return Section("differences", "Paired differences", [text], rows, numbers)
 

@@ -114,7 +114,8 @@ def test_key(record: Mapping[str, Any]) -> dict[str, str]:
     """Return, in words, what two runs share if they were scored alike on the same frames, degraded alike."""
     data, config = (record.get(name) or {} for name in ("data", "config"))
     degradation = data.get("degradation") or {}
-    size = degradation.get("kernel_size")
+    size, widths = degradation.get("kernel_size"), " to ".join(map(str, degradation.get("sigma", ())))
+    blur = "no blur" if size == 1 else f"{size}x{size} blur of {widths}"
     trainer = config.get("trainer") or {}
     limit = trainer.get("fast_dev_run") or trainer.get("limit_test_batches")
     tested = {"tested frames": "all"}
@@ -126,8 +127,7 @@ def test_key(record: Mapping[str, Any]) -> dict[str, str]:
         "test videos": str(data.get("test_videos")),
         "scored frames": str(data.get("scored")),
         **tested,
-        "degradation": f"x{degradation.get('scale')} {degradation.get('interpolation')}, {size}x{size} blur of "
-        + " to ".join(map(str, degradation.get("sigma", ()))),
+        "degradation": f"x{degradation.get('scale')} {degradation.get('interpolation')}, {blur}",
         "PSNR and SSIM of": scored_part(record),
         "metric features": str((record.get("metric_features") or {}).get("checksum"))[:12],
     }

@@ -35,7 +35,7 @@ def make_optimizer(
     with _naming("optimizer"):
         made = optimizer(parameters)
     for group in made.param_groups:  # PyTorch takes any key, and ignores it
-        if unknown := group.keys() - {*made.defaults, "params", "frozen_steps"}:
+        if unknown := group.keys() - {*made.defaults, "params", "name", "frozen_steps"}:
             choices = ", ".join([*made.defaults, "frozen_steps"])
             raise ValueError(f"{min(unknown)} is no key of the optimizer's groups of parameters: choose of {choices}")
     if scheduler is None:
@@ -101,7 +101,7 @@ def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.02) 
 
 
 def parameter_groups(network: nn.Module, options: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Split a network's parameters into groups for the optimizer: the rest, then one per entry of ``options``.
+    """Split a network's parameters into groups for the optimizer: the rest, then a named one per entry of ``options``.
 
     Args:
         network: whose parameters are to be trained.
@@ -124,7 +124,7 @@ def parameter_groups(network: nn.Module, options: Mapping[str, Mapping[str, Any]
             key = f"module.parameter_groups.{prefix}.frozen_steps"
             raise ValueError(f"{key}={frozen}: choose a whole number, at least 0")
         taken |= mine
-        groups.append({**keys, "params": [value for name, value in named.items() if name in mine]})
+        groups.append({"name": prefix, **keys, "params": [value for name, value in named.items() if name in mine]})
     return [{"params": [value for name, value in named.items() if name not in taken]}, *groups]
 
 
