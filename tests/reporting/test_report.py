@@ -178,6 +178,20 @@ def test_a_part_of_the_config_is_named_as_the_command_did(tmp_path):
     assert group.conditions[-1].label == "mse optimizer=muon callbacks=ema optimizer.lr=7"
 
 
+def test_an_experiment_stands_for_all_that_it_sets(tmp_path):
+    for name, (rate, width) in {"small": (2e-3, 32), "large": (1e-3, 64)}.items():
+        for seed in (0, 1):
+            config = {"optimizer": {"lr": rate}, "model": {"width": width}}
+            overrides = [f"experiment={name}", f"seed={seed}"]
+            _run(tmp_path, f"{name}{seed}", seed=seed, config=config, overrides=overrides)
+    (group,) = comparable(read_results([tmp_path]))
+    assert [condition.label for condition in group.conditions] == ["mse experiment=large", "mse experiment=small"]
+    config["optimizer"]["lr"] = 7
+    _run(tmp_path, "tuned", config=config, overrides=["experiment=large", "optimizer.lr=7"])
+    (group,) = comparable(read_results([tmp_path]))
+    assert group.conditions[-1].label == "mse experiment=large optimizer.lr=7"
+
+
 def test_runs_whose_configs_differ_are_told_apart_whatever_the_command_said(tmp_path):
     for number, (loss, lr) in enumerate((("mse", 1e-4), ("mse", 1e-2), ("perceptual", 1e-4), ("perceptual", 1e-2))):
         config = {"optimizer": {"lr": lr}, "loss": {"layers": "published"} if loss == "perceptual" else {}}
