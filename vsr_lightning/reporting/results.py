@@ -98,11 +98,7 @@ class Group:
             if seed not in by_seed or result.finished or not by_seed[seed].finished:
                 by_seed[seed] = result
         found = [(*key, tuple(by_seed[seed] for seed in sorted(by_seed))) for key, by_seed in by_name.items()]
-        experiments = {_experiment(result) for result in trained} - {""}
-        typed = [
-            " ".join((name, *_as_typed(swept, keys, results, by_experiment=len(experiments) > 1)))
-            for name, swept, results in found
-        ]
+        typed = [" ".join((name, *_as_typed(swept, keys, results))) for name, swept, results in found]
         return tuple(
             Condition(label if typed.count(label) == 1 else " ".join((name, *swept)), results, swept)
             for label, (name, swept, results) in zip(typed, found, strict=True)
@@ -119,25 +115,20 @@ class Group:
         return {name: metric for name, metric in self.metrics.items() if metric.compared}
 
 
-def _experiment(result: Result) -> str:
-    return next((word for word in map(str, result.record.get("overrides", ())) if word.startswith("experiment=")), "")
-
-
-def _as_typed(
-    swept: Sequence[str], keys: Sequence[str], results: Sequence[Result], by_experiment: bool = False
-) -> list[str]:
+def _as_typed(swept: Sequence[str], keys: Sequence[str], results: Sequence[Result]) -> list[str]:
     """Name what varies as the command did: ``optimizer=muon`` for its class and all that comes with it.
 
-    An experiment stands for all that it sets, where there are several.
+    An experiment stands for what varies without having been typed.
     """
     chosen = {key.split(".")[0] for key in keys if "._target_" in key}
     words = [[str(word).lstrip("+") for word in result.record.get("overrides", ())] for result in results]
     common = {word.partition("=")[0]: word for word in words[0] if all(word in others for others in words)}
     groups = {key: word for key, word in common.items() if key in chosen}
-    if by_experiment and "experiment" in common:
-        groups = {"experiment": common["experiment"], **groups}
-        swept = [it for it in swept if it.partition("=")[0] in common]
-    return [*groups.values(), *(it for it in swept if it.split(".")[0] not in groups or it.partition("=")[0] in common)]
+    typed = [it for it in swept if it.partition("=")[0] in common]
+    untyped = [it for it in swept if it not in typed and it.split(".")[0] not in groups]
+    if untyped and "experiment" in common:
+        return [common["experiment"], *groups.values(), *typed]
+    return [*groups.values(), *(it for it in swept if it in typed or it in untyped)]
 
 
 def read_results(folders: Iterable[Path]) -> list[Result]:
