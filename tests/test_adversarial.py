@@ -162,6 +162,13 @@ def test_the_network_starts_from_the_weights_of_its_seed_beside_a_discriminator(
         assert torch.equal(starts[1][name], value)
 
 
+def test_a_sweep_scores_bicubic_and_trains_no_discriminator_for_it(vsr, tmp_path, no_report):
+    vsr("-m", *SMALL, "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
+    record = json.loads((tmp_path / "sweep/bicubic/run.json").read_text())
+    assert (record["status"], record["epochs"]) == ("finished", 0)
+    assert not [*(tmp_path / "sweep/bicubic").rglob("*.ckpt")]
+
+
 def test_a_run_logs_each_term_and_is_scored_as_any(made):
     record = json.loads((made / "run.json").read_text())
     assert record["status"] == "finished"

@@ -82,9 +82,6 @@ def world(tmp_path_factory):
         run("train", "experiment=residual_fusion", *_little("train", ["experiment=residual_fusion"]),
             "hydra.run.dir=runs/targets/residual_fusion")  # fmt: skip
         shutil.copytree("runs/targets/residual_fusion", "runs/targets/residual_fusion_deep")
-        for name in ("digits_x4", "temporal_shift"):
-            run("train", f"experiment={name}", *_little("train", [f"experiment={name}"]),
-                f"hydra.run.dir=runs/training/{name}")  # fmt: skip
         for clip in ("000", "001", "011", "015", "020"):
             write_clip(root / "REDS" / "train_sharp" / clip, 6)
         for part in ("train", "test"):
@@ -95,6 +92,10 @@ def world(tmp_path_factory):
             write_video(Path(name), rng.integers(0, 256, (6, 32, 32), np.uint8), 10)
         for name in ("bikes", "bigbuckbunny", "carphone_pristine"):
             write_video(Path(f"clips/{name}.mp4"), rng.integers(0, 256, (15, 64, 64), np.uint8), 10)
+        shutil.copytree("clips", "first")
+        for name, root_of in {"digits_x4": (), "temporal_shift": (), "natural_x4": ("data.root=clips",)}.items():
+            run("train", f"experiment={name}", *root_of, *_little("train", [f"experiment={name}"]),
+                f"hydra.run.dir=runs/training/{name}")  # fmt: skip
         torch.save(published_checkpoint(30, mmediting=False), "BasicVSR_REDS4.pth")
     return root
 
@@ -139,8 +140,11 @@ def _little(command, given):
             given = [*given, "model=frame_fusion_fig1"]
             little.append("model=frame_fusion_fig1")
         groups = tuple(word for word in given if word.startswith(("model=", "experiment=")))
-        little += SMALL[composed("train", groups).model._target_.rpartition(".")[2]]
-        little += ["features=random"] if keys.get("features", "bundled") in ("bundled", "imagenet") else []
+        config = composed("train", groups)
+        little += SMALL[config.model._target_.rpartition(".")[2]]
+        little += (
+            ["features=random"] if keys.get("features", config.features) in ("auto", "bundled", "imagenet") else []
+        )
     if keys.get("experiment", "").startswith("natural"):
         little = [item for item in little if not item.startswith(("data.train_videos", "data.test_videos"))]
         return [*little, "data.crop=16", "data.windows_per_clip=1", "data.cache=null", "data.clip_frames=5"]

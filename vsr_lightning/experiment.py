@@ -55,7 +55,7 @@ def train(data: VideoData, module: SuperResolution, trainer: Trainer, ckpt_path:
         ValueError: frames that are too small for a metric.
     """
     module.check_sizes(data.train_size, data.test_size)
-    if any(parameter.requires_grad for parameter in module.parameters()):
+    if any(parameter.requires_grad for parameter in module.model.parameters()):  # else no discriminator either
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     prefix = "val/"
     scores = trainer.callback_metrics.items()
