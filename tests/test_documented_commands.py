@@ -142,9 +142,8 @@ def _little(command, given):
         groups = tuple(word for word in given if word.startswith(("model=", "experiment=")))
         config = composed("train", groups)
         little += SMALL[config.model._target_.rpartition(".")[2]]
-        little += (
-            ["features=random"] if keys.get("features", config.features) in ("auto", "bundled", "imagenet") else []
-        )
+        features = keys.get("features", config.features)
+        little += ["features=random"] if features in ("auto", "bundled", "imagenet") else []
     if keys.get("experiment", "").startswith("natural"):
         little = [item for item in little if not item.startswith(("data.train_videos", "data.test_videos"))]
         return [*little, "data.crop=16", "data.windows_per_clip=1", "data.cache=null", "data.clip_frames=5"]

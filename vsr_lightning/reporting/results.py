@@ -124,11 +124,11 @@ def _as_typed(swept: Sequence[str], keys: Sequence[str], results: Sequence[Resul
     words = [[str(word).lstrip("+") for word in result.record.get("overrides", ())] for result in results]
     common = {word.partition("=")[0]: word for word in words[0] if all(word in others for others in words)}
     groups = {key: word for key, word in common.items() if key in chosen}
-    typed = [it for it in swept if it.partition("=")[0] in common]
-    untyped = [it for it in swept if it not in typed and it.split(".")[0] not in groups]
-    if untyped and "experiment" in common:
+    shown = [it for it in swept if it.split(".")[0] not in groups or it.partition("=")[0] in common]
+    typed = [it for it in shown if it.partition("=")[0] in common]
+    if typed != shown and "experiment" in common:
         return [common["experiment"], *groups.values(), *typed]
-    return [*groups.values(), *(it for it in swept if it in typed or it in untyped)]
+    return [*groups.values(), *shown]
 
 
 def read_results(folders: Iterable[Path]) -> list[Result]:
