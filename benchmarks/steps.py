@@ -78,7 +78,7 @@ def by_plain_loop(module: SuperResolution, data: VideoWindows, steps: int) -> fl
     def batches() -> Iterator[Any]:
         while True:
             for batch in data.train_dataloader():
-                yield data.on_after_batch_transfer(type(batch)(*(part.to(DEVICE) for part in batch)), 0)
+                yield data.on_after_batch_transfer(data.transfer_batch_to_device(batch, DEVICE, 0), 0)
 
     laps = Laps()
     for low_res, target, *_ in islice(batches(), steps + 1):

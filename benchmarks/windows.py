@@ -55,7 +55,7 @@ def write_published_layout(root: str) -> None:
 def serve(data: MovingMNIST) -> None:
     """Degrade each batch on the device, as the trainer does."""
     for batch in data.train_dataloader():
-        data.on_after_batch_transfer(type(batch)(*(part.to(DEVICE) for part in batch)), 0)
+        data.on_after_batch_transfer(data.transfer_batch_to_device(batch, DEVICE, 0), 0)
 
 
 def exhaust(loader: DataLoader[tuple[torch.Tensor, torch.Tensor]]) -> None:

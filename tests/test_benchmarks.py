@@ -2,11 +2,15 @@
 
 import pytest
 import torch
+from hydra.utils import instantiate
 
 from benchmarks import gpu
 from benchmarks.measure import Laps, peak_bytes, side_by_side
 from benchmarks.rows import Row, faster, slower, table
+from benchmarks.steps import by_plain_loop, composed
+from benchmarks.windows import serve
 from tests.support import TINY
+from vsr_lightning.experiment import make_module
 from vsr_lightning.losses.vgg import LAYERS
 
 
@@ -49,6 +53,13 @@ def test_peak_memory_is_what_is_alive_at_once():
             (torch.ones(1000) + 1).sum()
 
     assert 8000 <= peak_bytes(one_after_the_other) <= 8100
+
+
+def test_the_loops_that_are_compared_take_our_batches():
+    cfg = composed(*TINY)
+    data = instantiate(cfg.data)
+    serve(data)
+    assert by_plain_loop(make_module(cfg), data, steps=1) > 0
 
 
 @pytest.mark.slow
