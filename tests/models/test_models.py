@@ -374,11 +374,20 @@ def test_the_linear_layer_is_pytorchs(bias, onednn, monkeypatch):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-4)
 
 
-def test_the_linear_layer_keeps_to_pytorchs_in_other_precisions():
-    layer = linear.Linear(8, 4)
+@pytest.mark.skipif(not linear.ONEDNN, reason="needs oneDNN")
+def test_the_linear_layer_makes_no_copy_of_its_weight_in_half_precision():
+    layer, x = linear.Linear(70, 30), torch.randn(8, 70).bfloat16().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        assert layer(torch.rand(2, 8)).dtype == torch.bfloat16
-    assert layer.double()(torch.rand(2, 8, dtype=torch.float64)).dtype == torch.float64
+        half = layer(x)
+    assert torch.equal(half, layer(x.float()))
+    half.sum().backward()
+    assert (x.grad.dtype, layer.weight.grad.dtype) == (torch.bfloat16, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_linear_layer_keeps_to_pytorchs_in_other_precisions(dtype):
+    layer, x = linear.Linear(8, 4).to(dtype), torch.rand(2, 8, dtype=dtype)
+    assert torch.equal(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
 
 
 @pytest.mark.parametrize(

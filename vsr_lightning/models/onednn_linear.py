@@ -14,14 +14,17 @@ class Linear(nn.Linear):
 
     PyTorch uses MKL here, which takes twice the time for few rows on processors other than Intel's. The operator below
     is the one that PyTorch's compiler uses; the public way to oneDNN copies the gradient (docs/performance.md).
+    Under autocast, too: for few rows a product takes as long as its weight takes to read, and a copy in half precision
+    would have to be written and read besides.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, in) -> (B, out)."""
-        plain = input.dtype == torch.float32 and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        if not (ONEDNN and plain):
+        half = torch.is_autocast_enabled("cpu") and self.weight.dtype == torch.float32
+        if not ONEDNN or input.device.type != "cpu" or not (half or input.dtype == torch.float32):
             return super().forward(input)
-        return _ByOneDNN.apply(input, self.weight, self.bias)
+        with torch.autocast("cpu", enabled=False):
+            return _ByOneDNN.apply(input.float(), self.weight, self.bias)
 
 
 class _ByOneDNN(torch.autograd.Function):
