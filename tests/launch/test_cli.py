@@ -109,7 +109,7 @@ def test_a_run_can_start_from_the_weights_of_another_loss(vsr, tmp_path):
     for key, value in start["state_dict"].items():
         torch.testing.assert_close(end["state_dict"][key], value)
     table = (tmp_path / "run" / "scores.md").read_text()
-    assert "run started from weights trained on mse, 1 epochs: mse/checkpoints/best.ckpt" in table
+    assert "run started from weights trained on mse, 1 epoch: mse/checkpoints/best.ckpt" in table
     with pytest.raises(
         SystemExit, match=r"init_from=mse/checkpoints/last\.ckpt was made by .* does not fit this network"
     ):

@@ -19,6 +19,7 @@ from vsr_lightning.metrics import frame_scores
 from vsr_lightning.models import Network
 from vsr_lightning.runs.trained import load_run
 from vsr_lightning.utils.config import overridden
+from vsr_lightning.utils.formatting import counted
 from vsr_lightning.utils.precision import DTYPES, FULL, fast_precision
 
 FPS = Fraction(10)  # where neither the user nor the input says
@@ -86,7 +87,7 @@ def _model(cfg: DictConfig, overrides: tuple[str, ...]) -> _Model:
     if theirs := [it for it in overrides if overridden(it).split(".")[0] in ("data", "model")]:
         raise ValueError(f"{theirs[0]} is what the run was trained with: leave it out, or leave out run= and ckpt=")
     trained = load_run(cfg.run, cfg.ckpt)
-    name = f"{trained.record['model']} under {trained.record['loss']}, {trained.epochs} epochs"
+    name = f"{trained.record['model']} under {trained.record['loss']}, {counted(trained.epochs, 'epoch')}"
     data = trained.config.data
     used = trained.record.get("data") or data  # a run that failed early has not recorded what it used
     return _Model(trained.network(), used["frames"], data, name)

@@ -5,6 +5,7 @@ from typing import Any
 
 from vsr_lightning.metrics import METRICS, scored_metrics
 from vsr_lightning.runs.comparable import WHOLE, comparable_runs, scored_part
+from vsr_lightning.utils.formatting import counted
 
 Named = Sequence[tuple[str, Mapping[str, Any]]]
 
@@ -47,7 +48,7 @@ def comparison_notes(rows: Named) -> list[str]:
         notes.append("**Do not compare rows without a common letter in the column compare.**")
         notes += [f"{runs.letter} is apart from A because of: {runs.reason}." for runs in apart]
     notes += [
-        f"{name} started from weights trained on {start['loss']}, {start['epochs']} epochs: {start['path']}."
+        f"{name} started from weights trained on {start['loss']}, {counted(start['epochs'], 'epoch')}: {start['path']}."
         for name, record in rows
         if (start := record.get("init_from"))
     ]

@@ -40,6 +40,11 @@ def _padded(rows: Rows) -> list[list[str]]:
     return [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 epoch``, or ``2 epochs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return seconds as a short text: ``8.3 s``, ``4 min 10 s``, ``2 h 05 min``."""
     if seconds < 60:

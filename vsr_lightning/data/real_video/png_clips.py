@@ -13,6 +13,7 @@ from PIL import Image
 
 from vsr_lightning.data.real_video.clips import Box, Clip, Parts
 from vsr_lightning.data.videos import changed
+from vsr_lightning.utils.formatting import counted
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def open_png_clips(root: Path, parts: Parts, gray: bool, name: str) -> PngClips:
     for number, folder in (clip for numbered in parts.values() for clip in numbered):
         with _opened(root / folder / files[number][0]) as image:
             clips[number] = Clip(folder, files[number], (image.height, image.width))
-    split = " and ".join(f"{len(numbered)} clips to {part}" for part, numbered in parts.items())
+    split = " and ".join(f"{counted(len(numbered), 'clip')} to {part}" for part, numbered in parts.items())
     found = f"{name} in {root}, {'gray' if gray else 'RGB'}: {split}, {sum(map(len, files.values())):,} frames"
     description = f"{found}; the checksum is over the split and the frames' paths and sizes"
     return PngClips(root, parts, clips, gray, f"{name} {checksum[:8]}", description, checksum, states)

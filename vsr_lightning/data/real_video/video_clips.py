@@ -17,6 +17,7 @@ import torch
 from vsr_lightning.data.real_video.clips import Box, Clip, Parts
 from vsr_lightning.data.videos import changed, file_state
 from vsr_lightning.inference.video_reader import upright_pixels
+from vsr_lightning.utils.formatting import counted
 
 CHECKED = 16  # frames whose times are held against those of the packets
 
@@ -112,9 +113,9 @@ def open_video_clips(
             number, size = len(clips), (listed.size[0] // shrink[file], listed.size[1] // shrink[file])
             clips[number], files[number] = Clip(name, range(first, stop), size), file
             numbered.setdefault(part, []).append((number, name))
-    split = " and ".join(f"{len(pieces)} clips to {part}" for part, pieces in numbered.items())
+    split = " and ".join(f"{counted(len(pieces), 'clip')} to {part}" for part, pieces in numbered.items())
     frames, checksum = sum(len(clip.frames) for clip in clips.values()), md5.hexdigest()
-    found = f"video files in {root}, {'gray' if gray else 'RGB'}: {split}, {frames:,} frames"
+    found = f"video files in {root}, {'gray' if gray else 'RGB'}: {split}, {counted(frames, 'frame')}"
     smaller = "".join(f", {file} {factor} times smaller" for file, factor in shrink.items() if factor > 1)
     description = f"{found}{smaller}; the checksum is over the split and the files' paths, sizes and numbers of frames"
     return VideoClips(
