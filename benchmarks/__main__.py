@@ -1,4 +1,4 @@
-"""``python -m benchmarks [part ...]``: all parts unless told, about nine minutes on two CPU cores."""
+"""``python -m benchmarks [part ...]``: all parts unless told, 8 to 14 minutes on two CPU cores."""
 
 import argparse
 import logging

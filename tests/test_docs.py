@@ -17,10 +17,12 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from vsr_lightning.metrics import METRICS
 from vsr_lightning.utils.config import CONF
+from vsr_lightning.utils.formatting import duration
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -273,6 +275,18 @@ def test_the_readmes_results_are_those_of_the_findings_and_of_a_kept_record():
     assert not [number for number in numbers if f"| {number} " not in findings]
     scores = json.loads((ROOT / "docs/recipes/temporal_shift/run.json").read_text(encoding="utf-8"))["scores"]
     assert f"| {scores['psnr']:.2f} | {scores['haarpsi']:.3f} |" in recipe
+
+
+def test_the_recipes_table_has_each_kept_record():
+    for path in (ROOT / "docs" / "recipes").glob("*/run.json"):
+        if path.parent.name.endswith("_adam"):  # of an earlier version of the recipe, for the log
+            continue
+        record = json.loads(path.read_text(encoding="utf-8"))
+        network, scores = instantiate(record["config"]["model"]), record["scores"]
+        parameters = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+        cells = [f"`{path.parent.name}`", str(network.scale), f"{parameters:.2f} M", duration(record["wall_time_s"])]
+        cells += [f"{scores[name]:{METRICS[name].form}}" for name in ("psnr", "ssim", "haarpsi", "vgg_distance")]
+        assert f"| {' | '.join(cells)} |" in (ROOT / "docs" / "models_and_losses.md").read_text(encoding="utf-8")
 
 
 def test_the_readmes_example_is_that_of_the_page_on_extending():
