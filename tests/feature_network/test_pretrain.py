@@ -187,7 +187,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(finished, tmp_path, monkeypat
         (["trainer.limit_train_batches=0.5"], r"made with trainer\.limit_train_batches=1"),
         (["data.batch_size=8"], r"made with data\.batch_size=16"),
         (["width=0.125"], r"made with width=0\.0625"),
-        (["data.val_frames=8"], "has finished its 1 epochs, and a cycle of rates can't be made longer: start anew"),
+        (["data.val_frames=8"], "has finished its 1 epoch, and a cycle of rates can't be made longer: start anew"),
     )
     for i, (changes, message) in enumerate(cases):
         with pytest.raises(SystemExit, match=message):

@@ -97,7 +97,7 @@ def test_a_checkpoint_of_another_training_is_refused(vsr):
         vsr(last, "loss=perceptual", "loss.layers=[relu1_1]")
     with pytest.raises(SystemExit, match=r"was trained with data\.generator_seed=0, this run has 1: choose the same"):
         vsr(last, "data.generator_seed=1")
-    with pytest.raises(SystemExit, match=r"trained for 1 epochs, so trainer\.max_epochs=1 leaves none"):
+    with pytest.raises(SystemExit, match=r"trained for 1 epoch, so trainer\.max_epochs=1 leaves none"):
         vsr(last, "trainer.max_epochs=1")
 
 

@@ -20,6 +20,7 @@ from vsr_lightning.runs.comparable import SCORING, first_difference
 from vsr_lightning.runs.record import device_name, in_checkpoint, recorded, write_record
 from vsr_lightning.utils.download import sha256
 from vsr_lightning.utils.files import write_bytes, write_text
+from vsr_lightning.utils.formatting import counted
 
 WEIGHTS_FILE, CARD_FILE = "digits.safetensors", "digits.md"
 
@@ -58,7 +59,7 @@ def check_recipe(path: str, config: dict[str, Any]) -> None:
         key, theirs, _ = difference
         raise ValueError(f"ckpt_path={path} was made with {key}={theirs}: choose the same, or start anew without it")
     if finished_epochs(checkpoint) >= (epochs := config["trainer"]["max_epochs"]):
-        cycle = f"has finished its {epochs} epochs, and a cycle of rates can't be made longer"
+        cycle = f"has finished its {counted(epochs, 'epoch')}, and a cycle of rates can't be made longer"
         raise ValueError(f"ckpt_path={path} {cycle}: start anew without it")
 
 

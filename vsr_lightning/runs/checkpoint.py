@@ -12,6 +12,7 @@ from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.comparable import SCORING, first_difference
 from vsr_lightning.runs.migrate import upgrade_record, upgrade_weights
 from vsr_lightning.utils.download import sha256
+from vsr_lightning.utils.formatting import counted
 
 LAST, PREVIOUS = "last.ckpt", "before_last.ckpt"  # what a run goes on from, and in case that is damaged
 
@@ -93,8 +94,10 @@ def check_checkpoint(path: str, module: SuperResolution, record: dict[str, Any],
         raise ValueError(f"{found}: choose the same, or start anew without ckpt_path")
     done = finished_epochs(checkpoint)
     if max_epochs is not None and done >= max_epochs > 0:
-        found = f"ckpt_path={path} was trained for {done} epochs, so trainer.max_epochs={max_epochs} leaves none"
-        raise ValueError(f"{found}: set it to the number that there should be in all")
+        found = f"ckpt_path={path} was trained for {counted(done, 'epoch')}"
+        raise ValueError(
+            f"{found}, so trainer.max_epochs={max_epochs} leaves none: set it to the number that there should be in all"
+        )
 
 
 def load_weights(path: str, module: SuperResolution) -> dict[str, Any]:
