@@ -192,6 +192,14 @@ def test_an_experiment_stands_for_all_that_it_sets(tmp_path):
     assert group.conditions[-1].label == "mse experiment=large optimizer.lr=7"
 
 
+def test_an_experiment_that_all_runs_share_stands_for_nothing(tmp_path):
+    for number, (rate, overrides) in enumerate({1e-3: [], 7: ["optimizer.lr=7"]}.items()):
+        config = {"optimizer": {"lr": rate}}
+        _run(tmp_path, f"{number}", config=config, overrides=["experiment=large", *overrides])
+    (group,) = comparable(read_results([tmp_path]))
+    assert [condition.label for condition in group.conditions] == ["mse optimizer.lr=0.001", "mse optimizer.lr=7"]
+
+
 def test_runs_whose_configs_differ_are_told_apart_whatever_the_command_said(tmp_path):
     for number, (loss, lr) in enumerate((("mse", 1e-4), ("mse", 1e-2), ("perceptual", 1e-4), ("perceptual", 1e-2))):
         config = {"optimizer": {"lr": lr}, "loss": {"layers": "published"} if loss == "perceptual" else {}}

@@ -41,13 +41,14 @@ def test_the_csv_holds_a_row_a_run_in_the_jobs_order(tmp_path):
 def test_the_last_validation_is_shown_where_it_was_on_held_out_videos(tmp_path):
     for name, held_out in (("0_net", 3), ("1_net", 0)):
         config = {"data": {"val_videos": held_out}}
-        _run(tmp_path, name, config=config, validation={"loss": 0.5, "psnr": 21.25, "haarpsi": 0.75})
+        _run(tmp_path, name, config=config, validation={"loss": 0.5, "psnr": 21.25, "psnr_eq2": 20.5, "haarpsi": 0.75})
     _run(tmp_path, "bicubic")
-    _scores_md(tmp_path)
+    assert "Eq. 2 (dB)" not in _scores_md(tmp_path)
     rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
     assert [row["PSNR (dB), held out"] for row in rows] == ["21.2500", "", ""]
     assert [row["HaarPSI, held out"] for row in rows] == ["0.7500", "", ""]
-    assert [title for title in rows[0] if "held out" in title] == ["PSNR (dB), held out", "HaarPSI, held out"]
+    titles = ["PSNR (dB), held out", "Eq. 2 (dB), held out", "HaarPSI, held out"]
+    assert [title for title in rows[0] if "held out" in title] == titles
 
 
 def test_runs_on_different_data_are_marked(tmp_path):
@@ -197,3 +198,4 @@ def test_clips_with_names_have_a_table_of_their_own(tmp_path):
         "calendar,2,31.0000,0.8000,0.7500,0.5000,1.5", "city,1,20.0000,0.5000,0.2500,nan,3.0",
     ]  # fmt: skip
     assert write_clip_table(tmp_path, {"data": {}}) == ""
+    assert write_clip_table(tmp_path, {"data": record["data"]}) == ""  # of a run that failed after its frames

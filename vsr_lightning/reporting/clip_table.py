@@ -16,10 +16,10 @@ SHOWN = ("psnr", "ssim", "haarpsi")
 def write_clip_table(folder: Path, record: dict[str, Any]) -> str:
     """Write ``clips.csv``, the mean of each metric over each test clip's frames; return the table, or nothing.
 
-    There is one where a run's data have names for few test clips; its frames' scores lie in ``folder``.
+    There is one where a scored run's data have names for few test clips; its frames' scores lie in ``folder``.
     """
     names = (record.get("data") or {}).get("test_clips")
-    if not names or not (folder / FRAMES_FILE).exists():
+    if not names or not record.get("scores") or not (folder / FRAMES_FILE).exists():
         return ""
     scores = read_frames(folder / FRAMES_FILE)
     metrics = scored_metrics([record])

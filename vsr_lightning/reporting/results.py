@@ -98,7 +98,8 @@ class Group:
             if seed not in by_seed or result.finished or not by_seed[seed].finished:
                 by_seed[seed] = result
         found = [(*key, tuple(by_seed[seed] for seed in sorted(by_seed))) for key, by_seed in by_name.items()]
-        typed = [" ".join((name, *_as_typed(swept, keys, results))) for name, swept, results in found]
+        several = len({_typed_words(result).get("experiment") for result in trained}) > 1
+        typed = [" ".join((name, *_as_typed(swept, keys, results, several))) for name, swept, results in found]
         return tuple(
             Condition(label if typed.count(label) == 1 else " ".join((name, *swept)), results, swept)
             for label, (name, swept, results) in zip(typed, found, strict=True)
@@ -115,18 +116,23 @@ class Group:
         return {name: metric for name, metric in self.metrics.items() if metric.compared}
 
 
-def _as_typed(swept: Sequence[str], keys: Sequence[str], results: Sequence[Result]) -> list[str]:
+def _typed_words(result: Result) -> dict[str, str]:
+    words = (str(word).lstrip("+") for word in result.record.get("overrides", ()))
+    return {word.partition("=")[0]: word for word in words}
+
+
+def _as_typed(swept: Sequence[str], keys: Sequence[str], results: Sequence[Result], several: bool) -> list[str]:
     """Name what varies as the command did: ``optimizer=muon`` for its class and all that comes with it.
 
-    An experiment stands for what varies without having been typed.
+    Where there are ``several`` experiments, one's name stands for what varies without having been typed.
     """
     chosen = {key.split(".")[0] for key in keys if "._target_" in key}
-    words = [[str(word).lstrip("+") for word in result.record.get("overrides", ())] for result in results]
-    common = {word.partition("=")[0]: word for word in words[0] if all(word in others for others in words)}
+    words = [_typed_words(result) for result in results]
+    common = {key: word for key, word in words[0].items() if all(word == others.get(key) for others in words)}
     groups = {key: word for key, word in common.items() if key in chosen}
     shown = [it for it in swept if it.split(".")[0] not in groups or it.partition("=")[0] in common]
     typed = [it for it in shown if it.partition("=")[0] in common]
-    if typed != shown and "experiment" in common:
+    if several and typed != shown and "experiment" in common:
         return [common["experiment"], *groups.values(), *typed]
     return [*groups.values(), *shown]
 

@@ -14,6 +14,7 @@ from vsr_lightning.utils.formatting import Rows, aligned, csv_text, duration, ma
 
 Run = tuple[Path, dict[str, Any]]
 PRINTED = {name: METRICS[name].title.removesuffix(" (dB)") for name in ("psnr", "ssim", "haarpsi")}
+HELD_OUT = ", held out"
 NAMED = ("model=", "loss=")  # these overrides have columns of their own
 
 
@@ -23,7 +24,9 @@ def write_table(folder: Path, runs: Sequence[Run] | None = None) -> str:
     named = [(path.name, run) for path, run in runs]
     rows = score_rows(runs)
     in_csv_only = {metric.title for metric in scored_metrics(run for _, run in runs).values() if metric.shown == "csv"}
-    shown = [{title: cell for title, cell in row.items() if title not in in_csv_only} for row in rows]
+    shown = [
+        {title: cell for title, cell in row.items() if title.removesuffix(HELD_OUT) not in in_csv_only} for row in rows
+    ]
     notes = [*data_notes(named), *metric_notes(named), *comparison_notes(named)]
     write_text(folder / "scores.csv", csv_text(rows))
     write_text(folder / "scores.md", "\n".join([markdown(shown), "", *notes, ""]))
@@ -44,7 +47,7 @@ def score_rows(runs: Sequence[Run]) -> Rows:
             "loss": run["loss"],
             "swept": " ".join(it for it in run.get("overrides", ()) if it not in common and not it.startswith(NAMED)),
             **_cells(run.get("scores") or {}, metrics),
-            **{f"{title}, held out": cell for title, cell in _cells(_held_out(run), chosen_by).items()},
+            **{f"{title}{HELD_OUT}": cell for title, cell in _cells(_held_out(run), chosen_by).items()},
             "epochs": str(run.get("epochs", "")),
             "wall time (s)": f"{run.get('wall_time_s', 0):.1f}",
             "data": (run.get("data") or {}).get("name", ""),
