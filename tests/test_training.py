@@ -113,10 +113,14 @@ def test_frames_that_an_early_metric_leaves_out_do_not_count(tmp_path):
     assert found[0] == found[1] > 0
 
 
-def test_best_weights_by_a_metric_of_the_test_only_are_refused(tmp_path):
-    best = ModelCheckpoint(tmp_path, monitor="val/haarpsi", mode="max")
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("haarpsi", r"give module\.early_metrics=\[haarpsi\], too"), ("temporal_error", "choose another")],
+)
+def test_best_weights_by_a_metric_of_the_test_only_are_refused(tmp_path, name, remedy):
+    best = ModelCheckpoint(tmp_path, monitor=f"val/{name}", mode="max")
     trainer = _trainer(tmp_path, callbacks=[best], enable_checkpointing=True)
-    line = r"callbacks\.best\.monitor=val/haarpsi is not computed in validation: give module\.early_metrics=\[haarpsi\]"
+    line = rf"callbacks\.best\.monitor=val/{name} is not computed in validation: {remedy}$"
     with pytest.raises(ValueError, match=line):
         trainer.fit(SuperResolution(_network(), nn.MSELoss()), _data())
 

@@ -170,7 +170,8 @@ class SuperResolution(pl.LightningModule):
             if metric := self.metrics.get(name := monitor.removeprefix("val/")):
                 if metric.test_only:
                     line = f"callbacks.best.monitor={monitor} is not computed in validation"
-                    raise ValueError(f"{line}: give module.early_metrics=[{name}], too")
+                    remedy = f"give module.early_metrics=[{name}], too" if metric.function else "choose another"
+                    raise ValueError(f"{line}: {remedy}")
                 mode = "max" if metric.higher_is_better else "min"
                 if best.mode != mode:
                     line = f"monitor={monitor} with mode={best.mode} keeps the worst epoch's weights"

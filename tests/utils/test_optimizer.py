@@ -78,6 +78,8 @@ def test_groups_hold_each_parameter_once_and_take_their_own_keys():
     assert sizes == [[(2, 3), (2,), (1, 1)], [(3, 2), (3,)], [(1,)]]
     assert [group["lr"] for group in optimizer.param_groups] == [1, 0.5, 1]
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01, 0.01, 0]
+    # none that the network as a whole or a discriminator has in charts
+    assert [group.get("name") for group in groups] == [None, "network.flow", "network.rest.bias"]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_a_part_is_frozen_at_first_and_then_trains_at_its_own_rate(vsr, tmp_path
         assert largest <= 1.01e-5  # Adam's first step is its rate, less where gradients are tiny
         assert changes == (largest > 0)
     log = (tmp_path / "run/train.log").read_text()
-    assert all(name in log for name in ("lr-Adam/flow", "lr-Adam/network"))
+    assert all(name in log for name in ("lr-Adam/network.flow", "lr-Adam/network"))
 
 
 def test_only_frozen_groups_lose_their_gradients():

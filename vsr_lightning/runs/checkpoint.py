@@ -53,9 +53,8 @@ def load_checkpoint(path: str, key: str = "ckpt_path") -> dict[str, Any]:
         ValueError: it does not load, or holds weights only where there should be more.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"{key}={path} is missing: give last.ckpt or best.ckpt of a run of yours, from its folder checkpoints"
-        )
+        files = "last.ckpt" if key == "ckpt_path" else "last.ckpt or best.ckpt"
+        raise FileNotFoundError(f"{key}={path} is missing: give {files} of a run of yours, from its folder checkpoints")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         checkpoint["state_dict"], checkpoint["epoch"] = upgrade_weights(checkpoint), checkpoint["epoch"]

@@ -124,7 +124,9 @@ def parameter_groups(network: nn.Module, options: Mapping[str, Mapping[str, Any]
             key = f"module.parameter_groups.{prefix}.frozen_steps"
             raise ValueError(f"{key}={frozen}: choose a whole number, at least 0")
         taken |= mine
-        groups.append({"name": prefix, **keys, "params": [value for name, value in named.items() if name in mine]})
+        groups.append(
+            {"name": f"network.{prefix}", **keys, "params": [value for name, value in named.items() if name in mine]}
+        )
     return [{"params": [value for name, value in named.items() if name not in taken]}, *groups]
 
 
