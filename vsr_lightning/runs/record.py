@@ -61,7 +61,8 @@ def recorded(
         # 0 workers are the fastest here, a folder is refused where it matters, and LeafSpec is used by Lightning itself
         warnings.filterwarnings("ignore", message=".*(does not have many workers|exists and is not empty|LeafSpec)")
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        # an optimizer's averages for units that died halve for ever, and processors are slow in numbers below 1e-38
+        # an optimizer's averages for units that died halve for ever, and processors are slow in numbers below 1e-38;
+        # threads inherit this from the one that starts them
         torch.set_flush_denormal(True)
         yield record
     except RefusedError:
