@@ -71,6 +71,7 @@ def test_the_average_lies_on_the_device_of_the_network():
 
 def test_best_and_last_and_what_is_made_of_them_have_the_average(averaged, vsr, tmp_path):
     run, _ = averaged
+    assert "averaged weights (decay 0.6) are validated, tested and kept" in (run / "train.log").read_text()
     last, best = _load(run)["state_dict"], _load(run, "best")
     assert best["global_step"] == 4  # or the next line compares another step
     assert all(torch.equal(best["state_dict"][name], value) for name, value in last.items())

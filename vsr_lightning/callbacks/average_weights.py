@@ -1,8 +1,12 @@
 """The exponential moving average of a training's weights, which is what the run is scored by and leaves."""
 
+import logging
+
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 
 class AverageWeights(WeightAveraging):
@@ -25,11 +29,13 @@ class AverageWeights(WeightAveraging):
             return averaged + (1 - kept) * (current - averaged)
 
         super().__init__(use_buffers=False, avg_fn=average)
+        self.decay = decay
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move the average to the device: Lightning makes it before the network is there."""
         assert self._average_model is not None
         self._average_model.to(pl_module.device)
+        log.info("averaged weights (decay %g) are validated, tested and kept in the checkpoints", self.decay)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the average in place for those that show what was scored, until :meth:`on_validation_end`."""
