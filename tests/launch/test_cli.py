@@ -117,6 +117,8 @@ def test_a_run_can_start_from_the_weights_of_another_loss(vsr, tmp_path):
         vsr("init_from=mse/checkpoints/last.ckpt", "model.widths=[4,4]")
     with pytest.raises(SystemExit, match=r"init_from=gone\.ckpt is missing"):
         vsr("init_from=gone.ckpt")
+    with pytest.raises(SystemExit, match=r"init_from=mse is a folder: give last\.ckpt or best\.ckpt"):
+        vsr("init_from=mse")
 
 
 def test_a_run_folder_is_never_reused(vsr, tmp_path):

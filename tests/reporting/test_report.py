@@ -252,6 +252,26 @@ def test_a_spread_has_a_digit_that_tells_something(mean, sd, text):
     assert with_spread(mean, sd) == text
 
 
+def test_a_start_is_told_by_its_loss_and_checksum(tmp_path):
+    for number, (place, checksum) in enumerate([("here", "3f2a9c1d0"), ("there", "3f2a9c1d0"), ("other", "77c0ffee1")]):
+        path = f"runs/{place}/checkpoints/last.ckpt"
+        start = {"path": path, "checksum": checksum, "loss": "l1", "epochs": 1}
+        _run(tmp_path, f"{number}", seed=number, config={"init_from": path}, init_from=start)
+    (group,) = comparable(read_results([tmp_path]))
+    labels = [f"mse init_from=l1 (1 epoch, {checksum})" for checksum in ("3f2a9c1d", "77c0ffee")]
+    assert [condition.label for condition in group.conditions] == labels
+    assert [len(condition.results) for condition in group.conditions] == [2, 1]
+
+
+def test_what_a_refused_run_does_not_know_is_left_empty(tmp_path):
+    _run(tmp_path, "0")
+    _run(tmp_path, "1", status="failed", data=None)
+    write_report([tmp_path], tmp_path / "report")
+    known, unknown = _table(tmp_path / "report", "provenance")
+    assert known["degradation"]
+    assert "None" not in " ".join(unknown.values())
+
+
 def test_a_sum_of_losses_is_told_with_its_weights(tmp_path):
     _run(tmp_path, "0", "mixed", config={"loss": {"terms": {"mse": 1, "l1": 0, "perceptual": 0.01}}})
     write_report([tmp_path], tmp_path / "report")

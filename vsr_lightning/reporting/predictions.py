@@ -116,7 +116,8 @@ def _losses(results: list[Result]) -> tuple[dict[str, nn.Module], list[str]]:
     records = {json.dumps(result.record["config"]["loss"]): result.record for result in results if result.trained}
     for config, record in records.items():
         then = record.get("features") or {}
-        name = f"{record['loss']} ({then['name']})" if then else str(record["loss"])
+        name = str(record["loss"]).partition(" + ")[0]  # what a module adds is not of the loss
+        name = f"{name} ({then['name']})" if then else name
         loss, why = _attempt(instantiate, OmegaConf.create(json.loads(config)))
         if loss is None:
             missing.append(f"{name} has no column: {why}.")

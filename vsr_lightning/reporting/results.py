@@ -14,6 +14,7 @@ from vsr_lightning.runs.comparable import comparable_runs, trained, training_key
 from vsr_lightning.runs.frames import FRAMES_FILE, read_frames
 from vsr_lightning.runs.migrate import score_names
 from vsr_lightning.runs.record import read_runs
+from vsr_lightning.utils.formatting import counted
 
 # of what makes two trainings differ: repetitions, what the groups and the names of network and loss say already
 NO_CONDITION = re.compile(
@@ -56,6 +57,9 @@ class Result:
         config = self.record.get("config") or {}
         weights = (config.get("loss") or {}).get("terms") or {}  # 0 is a weight too, where a sweep is over it
         key = training_key(config) | {f"loss.terms.{name}": weight for name, weight in weights.items()}
+        start = self.record.get("init_from") or {}
+        if checksum := start.get("checksum"):  # the same weights are the same start, wherever they lie
+            key["init_from"] = f"{start['loss']} ({counted(start['epochs'], 'epoch')}, {checksum[:8]})"
         return {name: str(value) for name, value in key.items() if not NO_CONDITION.fullmatch(name)}
 
 

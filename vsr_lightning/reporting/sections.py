@@ -156,7 +156,7 @@ def provenance(results: Sequence[Result], groups: Sequence[Group]) -> Section:
             "loss": _with_weights(result.record),
             "seed": str(result.record.get("seed", "")),
             "status": result.record["status"],
-            **comparison_key(result.record),
+            **(comparison_key(result.record) if result.record.get("data") else {}),  # a refused run got no further
             "resumed at": " ".join(commit_name(part) for part in result.record.get("resumed", ())),
             "commit": commit_name(result.record),
             "device": f"{result.record.get('device', '')}, {result.record.get('precision', '')}",

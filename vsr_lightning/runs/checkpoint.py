@@ -54,7 +54,8 @@ def load_checkpoint(path: str, key: str = "ckpt_path") -> dict[str, Any]:
     """
     if not Path(path).is_file():
         files = "last.ckpt" if key == "ckpt_path" else "last.ckpt or best.ckpt"
-        raise FileNotFoundError(f"{key}={path} is missing: give {files} of a run of yours, from its folder checkpoints")
+        found = f"{key}={path} is {'a folder' if Path(path).is_dir() else 'missing'}"
+        raise FileNotFoundError(f"{found}: give {files} of a run of yours, from its folder checkpoints")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         checkpoint["state_dict"], checkpoint["epoch"] = upgrade_weights(checkpoint), checkpoint["epoch"]
