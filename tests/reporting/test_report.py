@@ -5,13 +5,16 @@ import shutil
 import sys
 from html.parser import HTMLParser
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from vsr_lightning.report import main
-from vsr_lightning.reporting.figures import perceptual_metric
+from vsr_lightning.reporting.figures import comparison_figure, perception_distortion_figure, perceptual_metric
 from vsr_lightning.reporting.report import write_report
 from vsr_lightning.reporting.results import Condition, Result, comparable, read_results
 from vsr_lightning.reporting.score_table import write_table
@@ -261,6 +264,22 @@ def test_a_start_is_told_by_its_loss_and_checksum(tmp_path):
     labels = [f"mse init_from=l1 (1 epoch, {checksum})" for checksum in ("3f2a9c1d", "77c0ffee")]
     assert [condition.label for condition in group.conditions] == labels
     assert [len(condition.results) for condition in group.conditions] == [2, 1]
+
+
+def test_a_long_label_stays_within_its_figure(tmp_path):
+    for number in range(2):
+        _run(tmp_path, f"{number}", config={"init_from": f"runs/{'a_folder_' * 8}{number}/checkpoints/last.ckpt"})
+    (group,) = comparable(read_results([tmp_path]))
+    plane = perception_distortion_figure(group, "haarpsi")
+    pictures = comparison_figure({condition.label: torch.zeros(2, 1, 8, 8) for condition in group.conditions})
+    for figure in (plane, pictures):
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        titles = [axes.title for axes in figure.axes if axes.get_title()]
+        texts = titles or [axes.get_legend() for axes in figure.axes]
+        places = [text.get_window_extent(canvas.get_renderer()) for text in texts]
+        assert all(place.x0 >= 0 and place.x1 <= canvas.get_width_height()[0] for place in places)
+        assert all(one.x1 <= two.x0 for one, two in pairwise(places))
 
 
 def test_what_a_refused_run_does_not_know_is_left_empty(tmp_path):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vsr_lightning.reporting.curves import read_curves
 from vsr_lightning.reporting.results import Condition, Group
+from vsr_lightning.utils.formatting import counted
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: seen by all
 MARKERS = "osDv^P"
@@ -39,8 +40,9 @@ def curves_figure(group: Group) -> Figure | None:
                 epochs = sorted(set.intersection(*(set(known) for known, _ in seeds)))  # that all have
                 mean = [np.mean([seed[epoch] for seed in by_epoch]) for epoch in epochs]
                 axes.plot(epochs, mean, style, color=color, marker=".", label=name)
-        axes.set(title=label, xlabel="epoch", ylabel=f"loss, mean of {len(runs)} seed{'s' * (len(runs) > 1)}")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(_lines(label, 44), fontsize=10)
+        axes.set(xlabel="epoch", ylabel=f"loss, mean of {counted(len(runs), 'seed')}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return figure
@@ -52,7 +54,7 @@ def comparison_figure(pictures: dict[str, Tensor]) -> Figure:
     figure = Figure(figsize=(1.6 * len(pictures), 1.6 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, len(pictures), squeeze=False)
     for column, (name, images) in enumerate(pictures.items()):
-        axes[0, column].set_title(fill(name, 17, break_long_words=False, break_on_hyphens=False), fontsize=9)
+        axes[0, column].set_title(_lines(name, 17), fontsize=9)
         for row, image in enumerate(images):
             pixels = image.movedim(0, -1).squeeze(-1).numpy()
             axes[row, column].imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -76,7 +78,8 @@ def perception_distortion_figure(group: Group, score: str) -> Figure:
         marker = MARKERS[models.index(first.record["model"]) % len(MARKERS)]
         color = COLORS[kinds.index(name) % len(COLORS)]
         style = {"color": color, "marker": marker} if first.trained else {"color": "black", "marker": "*", "s": 120}
-        axes.scatter(condition.scores("psnr"), condition.scores(score), label=condition.label, alpha=0.8, **style)
+        label = _lines(condition.label, 36)
+        axes.scatter(condition.scores("psnr"), condition.scores(score), label=label, alpha=0.8, **style)
     for curve in _over_a_weight(conditions):
         points = [[condition.scores(name).mean() for condition in curve] for name in ("psnr", score)]
         axes.plot(*points, color="gray", linewidth=1, zorder=0)
@@ -88,6 +91,11 @@ def perception_distortion_figure(group: Group, score: str) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _lines(label: str, width: int) -> str:
+    """Break a label into lines of at most ``width`` characters, words too long for one as well."""
+    return fill(label, width, break_on_hyphens=False)
 
 
 def perceptual_metric(conditions: Sequence[Condition]) -> str:
