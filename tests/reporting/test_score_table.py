@@ -43,6 +43,9 @@ def test_the_last_validation_is_shown_where_it_was_on_held_out_videos(tmp_path):
         config = {"data": {"val_videos": held_out}}
         _run(tmp_path, name, config=config, validation={"loss": 0.5, "psnr": 21.25, "psnr_eq2": 20.5, "haarpsi": 0.75})
     _run(tmp_path, "bicubic")
+    title, *lines = write_table(tmp_path).splitlines()
+    assert re.search(r"HaarPSI +PSNR, held out +HaarPSI, held out +epochs", title)
+    assert [re.findall(r"21\.25 +0\.750 ", line) != [] for line in lines[:3]] == [True, False, False]
     assert "Eq. 2 (dB)" not in _scores_md(tmp_path)
     rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
     assert [row["PSNR (dB), held out"] for row in rows] == ["21.2500", "", ""]

@@ -70,14 +70,17 @@ def _held_out(run: dict[str, Any]) -> dict[str, float]:
 
 
 def _printed(rows: Rows, runs: Sequence[Run]) -> Rows:
+    validated = [_held_out(run) for _, run in runs]
+    chosen_by = {name: title for name, title in PRINTED.items() if any(name in scores for scores in validated)}
     return [
         {
             "run": row["run"],
             **{title: with_spread(run.get("scores", {}).get(name, nan), nan) for name, title in PRINTED.items()},
+            **{f"{title}{HELD_OUT}": with_spread(scores.get(name, nan), nan) for name, title in chosen_by.items()},
             "epochs": row["epochs"],
             "time": duration(run.get("wall_time_s", 0)),
             "status": row["status"],
             "swept": " ".join(item for item in row["swept"].split(" ") if not item.startswith("seed=")),
         }
-        for row, (_, run) in zip(rows, runs, strict=True)
+        for row, (_, run), scores in zip(rows, runs, validated, strict=True)
     ]
