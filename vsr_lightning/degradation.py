@@ -43,6 +43,12 @@ class Batch(NamedTuple):
         _, counts = self.video.flatten().unique_consecutive(return_counts=True)
         return counts.cumsum(0) - counts + counts // 2
 
+    def middle_clips(self, most: int) -> Tensor:
+        """Return the positions of the frames in the middle of each video, as many as all have, (videos, T <= most)."""
+        _, counts = self.video.flatten().unique_consecutive(return_counts=True)
+        frames = min(most, int(counts.min()))
+        return self.middle_frames()[:, None] - frames // 2 + torch.arange(frames)
+
     def windows(self, frames: int) -> "Batch":
         """Cut clips into windows of ``frames`` frames, one around each target."""
         low_res = self.low_res.unfold(1, frames, 1).movedim(-1, 2).flatten(0, 1)

@@ -72,6 +72,8 @@ def test_windows_and_clips_are_tested_on_the_same_frames():
     numbers = [(v, f) for batch in one for v, f in zip(batch.video.tolist(), batch.frame.tolist(), strict=True)]
     assert numbers == [(v, f) for v in range(8000, 8012) for f in range(2, 18)]
     assert two[-1].middle_frames().tolist() == [8, 24]
+    assert two[-1].middle_clips(5).tolist() == [[6, 7, 8, 9, 10], [22, 23, 24, 25, 26]]
+    assert torch.equal(two[-1].middle_clips(99), torch.arange(32).view(2, 16))
 
 
 @pytest.mark.parametrize("cache_low_res", [False, True])

@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from vsr_lightning.degradation import Batch
-from vsr_lightning.images import references
+from vsr_lightning.images import references, to_uint8
 from vsr_lightning.metrics import frames_at_once, in_parts
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.runs.record import features_of
@@ -23,6 +23,7 @@ from vsr_lightning.utils.errors import one_line
 
 VIDEOS = 50  # test videos on which the losses are computed: all frames of each
 SHOWN = 4  # of them in the comparison figure
+CLIPS, CLIP_FRAMES = 30, 10  # of them shown to people in pairs, and how many frames of each at most
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class GroupPredictions:
 
     # kind or condition -> (SHOWN, C, H, W), the middle frame of each of the first test videos
     pictures: dict[str, Tensor] = field(default_factory=dict)
+    # truth or condition -> (CLIPS, T, C, H, W) uint8, consecutive frames in the middle of each of the first test videos
+    clips: dict[str, Tensor] = field(default_factory=dict)
     losses: dict[str, dict[str, float]] = field(default_factory=dict)  # condition -> loss -> mean over frames and seeds
     videos: int = 0  # how many test videos the losses are the mean of
     frames: tuple[int, int, int] = (0, 0, 0)  # how many frames, and their height and width
@@ -48,6 +51,8 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
         return GroupPredictions(missing=[f"There are no pictures, and no losses of each network: {why}."])
     middle = batch.middle_frames()[:SHOWN]
     pictures = references(batch.select_targets(batch.low_res)[middle], batch.frames[middle])
+    moving = batch.middle_clips(CLIP_FRAMES)[:CLIPS]
+    clips = {"truth": to_uint8(batch.frames[moving])}
     losses, missing = _losses(finished)
     values: dict[str, list[dict[str, float]]] = {}
     for condition in track(group.conditions, f"predictions of group {group.name}"):
@@ -60,9 +65,10 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
             values.setdefault(condition.label, []).append(own)
             if result.trained:
                 pictures.setdefault(condition.label, prediction[middle].clamp(0, 1))
+                clips.setdefault(condition.label, to_uint8(prediction[moving]))
     means = {label: {name: fmean(own[name] for own in runs) for name in losses} for label, runs in values.items()}
     frames = (len(batch.frames), *batch.frames.shape[-2:])
-    return GroupPredictions(pictures, means if losses else {}, len(batch.middle_frames()), frames, missing)
+    return GroupPredictions(pictures, clips, means if losses else {}, len(batch.middle_frames()), frames, missing)
 
 
 def load_data(result: Result) -> Any:

@@ -2,17 +2,20 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from vsr_lightning.reporting.notes import data_notes
+from vsr_lightning.reporting.pairs import Pairs, draw_pairs, read_pairs
+from vsr_lightning.reporting.people_sections import people_sections
 from vsr_lightning.reporting.predictions import predict_group
 from vsr_lightning.reporting.published_table import compared
-from vsr_lightning.reporting.results import comparable, read_results
+from vsr_lightning.reporting.results import Group, comparable, read_results
 from vsr_lightning.reporting.sections import Section, group_sections, provenance, unfinished
+from vsr_lightning.reporting.votes import read_votes
 from vsr_lightning.utils.files import write_bytes, write_text
 from vsr_lightning.utils.formatting import csv_text, markdown
 
@@ -20,17 +23,32 @@ PAGE_FILE = "index.html"
 WRITTEN = ".written"  # names the files of a report, so that the next one can remove those that it no longer has
 
 
-def write_report(folders: Sequence[Path], output: Path) -> Path:
+def write_report(folders: Sequence[Path], output: Path, votes: Sequence[Path] = ()) -> Path:
     """Write a report of all runs below the folders; return its HTML page.
+
+    Files of votes are of pages of pairs that lie in ``output``: it says what people chose on these and leaves them as
+    they are. Other pages are drawn anew.
 
     Raises:
         FileNotFoundError: a folder is missing or holds no run.
+        ValueError: a file of votes is damaged, or does not belong to a page of these runs in ``output``.
     """
     results = read_results(folders)
     groups = comparable(results)
+    voted = read_votes(votes, read_pairs(output) if votes else [])
+    for page, _ in voted.values():
+        _check_shown(page, groups)
     sections = [section for section in (unfinished(results), compared(groups)) if section]
+    beside: dict[str, bytes] = {}
     for group in groups:
-        sections += group_sections(group, predict_group(group), several=len(groups) > 1)
+        predictions = predict_group(group)
+        name = f"pairs_{group.name.lower()}" if len(groups) > 1 else "pairs"
+        people: list[Section] = []
+        drawn, choices = voted.get(group.name) or (draw_pairs(predictions.clips, group.name), None)
+        if drawn:
+            beside |= {f"{name}.html": drawn.html.encode(), f"{name}.json": drawn.key.encode()}
+            people = people_sections(drawn, f"{name}.html", choices)
+        sections += group_sections(group, predictions, people, several=len(groups) > 1)
     sections.append(provenance(results, groups))
     finished = sum(result.finished for result in results)
     summary = [
@@ -39,11 +57,23 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
     ]
     if len(groups) > 1:
         summary.append(f"They make {len(groups)} groups that can't be compared with each other; each says why.")
-    return write_page(output, "Video super-resolution: what each loss makes", summary, sections)
+    return write_page(output, "Video super-resolution: what each loss makes", summary, sections, beside)
 
 
-def write_page(folder: Path, title: str, summary: Sequence[str], sections: Sequence[Section]) -> Path:
-    """Write all of a report's files; return the HTML page."""
+def _check_shown(page: Pairs, groups: Sequence[Group]) -> None:
+    """Raise ValueError unless the page's group has all conditions that it shows."""
+    has = {condition.label for group in groups if group.name == page.group for condition in group.conditions}
+    if missing := [label for label in page.conditions.values() if label not in has]:
+        raise ValueError(
+            f"the page of pairs in the report's folder shows {missing[0]}, which these sweeps do not have: name the "
+            "sweeps of that report, or write it without --votes and vote on its new page"
+        )
+
+
+def write_page(
+    folder: Path, title: str, summary: Sequence[str], sections: Sequence[Section], beside: Mapping[str, bytes]
+) -> Path:
+    """Write all of a report's files, those that lie ``beside`` its page as well; return the HTML page."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {section.name: png(section.figure) for section in sections if section.figure}
     files = {f"{name}.png": picture for name, picture in pictures.items()}
@@ -53,6 +83,7 @@ def write_page(folder: Path, title: str, summary: Sequence[str], sections: Seque
         parts += [f"## {section.title}", *section.text]
         parts += [markdown(section.rows)] if section.rows else []
         parts += [f"![{section.alt}]({section.name}.png)"] if section.figure else []
+    files |= beside
     files["report.md"] = ("\n\n".join(parts) + "\n").encode()
     for name in (folder / WRITTEN).read_text().splitlines() if (folder / WRITTEN).exists() else ():
         if name not in files:

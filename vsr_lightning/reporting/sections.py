@@ -33,13 +33,19 @@ class Section:
         return list(dict.fromkeys(title for row in self.rows for title in row))
 
 
-def group_sections(group: Group, predictions: GroupPredictions, several: bool) -> list[Section]:
-    """Return a group's sections, their names and headings marked with its letter where there are several groups."""
+def group_sections(
+    group: Group, predictions: GroupPredictions, people: Sequence[Section], several: bool
+) -> list[Section]:
+    """Return a group's sections, those on ``people`` among them.
+
+    Their names and headings are marked with the group's letter where there are several groups.
+    """
     found = [
         table_1(group),
         differences(group),
         curves(group),
         comparison(predictions),
+        *people,
         perception_distortion(group),
         losses(predictions),
         Section("missing", "Left out", predictions.missing) if predictions.missing else None,
