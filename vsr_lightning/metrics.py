@@ -28,22 +28,37 @@ _lpips = cache(lambda to: LearnedPerceptualImagePatchSimilarity("alex", reductio
 
 @dataclass(frozen=True)
 class Metric:
-    """One score per frame, and what tables, figures and notes say of it."""
+    """One score per frame, and what tables, figures and notes say of it.
+
+    What ``function`` takes and returns depends on what it ``sees``, in [0, 1] and on the test's device:
+
+    - ``frame``: (prediction, target), each (B, C, H, W), single frames -> (B,);
+    - ``video``: (prediction, target), each (T, C, H, W), all scored frames of one video -> (T,), or () for all of them;
+    - ``set``: (outputs, real frames), each :class:`vsr_lightning.judges.tiles.Tiles` -> (U,), for each unit of the
+      outputs; the real frames are of the training videos, which the outputs do not show.
+
+    A frame without a score has NaN, and is left out.
+    """
 
     title: str  # the heading of its column
     higher_is_better: bool
-    # (prediction, target), each (B, C, H, W) in [0, 1] -> (B,); None: it depends on more, and the module computes it
-    function: Callable[[Tensor, Tensor], Tensor] | None = None
+    function: Callable[..., Tensor] | None = None  # None: the module computes it
     about: str = ""  # what it measures, in a few words for the notes below a table
     test_only: bool = True  # whether it is computed on the test set only; else also in training and validation
     shown: Literal["report", "table", "csv"] = "report"  # in all tables and figures, in scores.md and .csv, in .csv
     form: str = ".4f"  # how the score table formats its values
     needs: Callable[[], Path] | None = None  # returns a file without which the metric is left out
+    sees: Literal["frame", "video", "set"] = "frame"
 
     @property
     def compared(self) -> bool:
         """Whether the report compares runs by it."""
         return self.shown == "report"
+
+    @property
+    def available(self) -> bool:
+        """Whether there is what it needs."""
+        return self.function is not None and (self.needs is None or self.needs().exists())
 
 
 def frame_scores(prediction: Tensor, target: Tensor, luminance: bool = False, crop_border: int = 0) -> Scores:
@@ -106,7 +121,7 @@ def studio_luminance(images: Tensor) -> Tensor:
 
 
 def score_frames(metrics: Mapping[str, Metric], prediction: Tensor, target: Tensor) -> Scores:
-    """Score each frame by those of the named metrics that have a function and what it needs, in full precision.
+    """Score each frame by those of the named metrics that see single frames and have what they need, in full precision.
 
     (B, 1 or 3, H, W) in [0, 1] each, the prediction clamped to that here -> (B,) by each metric's name.
 
@@ -118,7 +133,7 @@ def score_frames(metrics: Mapping[str, Metric], prediction: Tensor, target: Tens
         prediction, target = prediction.float().clamp(0, 1), target.float()
         scores = {}
         for name, metric in metrics.items():
-            if metric.function and (metric.needs is None or metric.needs().exists()):
+            if metric.function and metric.available and metric.sees == "frame":
                 scores[name] = metric.function(prediction, target)
                 if (shape := tuple(scores[name].shape)) != (len(target),):
                     wrong = f"the metric {name} returned shape {shape} for {len(target)} frames"

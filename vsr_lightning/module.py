@@ -13,7 +13,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.degradation import Batch
+from vsr_lightning.judges.tiles import SIDE, Tiles
+from vsr_lightning.judges.whole_test import WholeTest, real_tiles
 from vsr_lightning.losses import SumOfTerms
 from vsr_lightning.metrics import METRICS, Metric, frame_scores, in_parts, score_frames, temporal_error
 from vsr_lightning.runs.migrate import upgrade_weights
@@ -74,6 +77,9 @@ class SuperResolution(pl.LightningModule):
         self.model, self.loss = model.to(memory_format=torch.channels_last), loss
         self.optimizer, self.scheduler, self.parameter_groups = optimizer, scheduler, parameter_groups or {}
         self.tested_frames = 0  # of all devices, by the last test
+        self.late_scores: dict[str, dict[tuple[int, int], float]] = {}  # of its end, by video and frame
+        self.whole_test: WholeTest | None = None
+        self.real: Tiles | None = None  # what the metrics of a test set compare its outputs with
         self.provenance: dict[str, Any] = {}  # plain values; travels in every checkpoint
         # of this epoch so far, over frames, by "train/NAME", "val/NAME" or "test/NAME"
         self.means: MutableMapping[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
@@ -121,6 +127,8 @@ class SuperResolution(pl.LightningModule):
                 small = ramp[..., :ENOUGH, :ENOUGH]
                 try:
                     score_frames({name: metric}, small, 1 - small)
+                    if metric.sees == "video" and metric.function and metric.available:
+                        metric.function(small.expand(3, -1, -1, -1), (1 - small).expand(3, -1, -1, -1))
                 except (RuntimeError, ValueError) as error:
                     size = "{}x{}".format(*ramp.shape[-2:])
                     raise ValueError(
@@ -188,10 +196,19 @@ class SuperResolution(pl.LightningModule):
         """Score one window per video."""
         self._score("val", batch)
 
+    def on_test_start(self) -> None:
+        """Prepare for the metrics that see more than a frame."""
+        if wanted := {name: it for name, it in self.metrics.items() if it.sees != "frame" and it.available}:
+            data: VideoData = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.real, side = real_tiles(data) if any(it.sees == "set" for it in wanted.values()) else (None, SIDE)
+            self.whole_test = WholeTest(wanted, len(data.test_videos), side)
+
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Score all frames, also perceptually; return ``video``, ``frame`` and each score, (N,) each."""
         prediction, scores = self._score("test", batch)
         slower = self.test_scores(prediction, batch)
+        if self.whole_test:
+            self.whole_test.add(prediction, batch.frames, batch.video.flatten(), batch.frame.flatten())
         counts = batch.video.flatten() >= 0
         # the first frame of a video has no temporal error
         self._add("test", {name: value[counts & ~value.isnan()] for name, value in slower.items()})
@@ -207,7 +224,14 @@ class SuperResolution(pl.LightningModule):
                 if mean.weight:
                     self.log(key, mean.mean_value / mean.weight, sync_dist=True)
 
-    on_test_epoch_end = on_validation_epoch_end
+    def on_test_epoch_end(self) -> None:
+        """Log the means, also of what only now can be computed."""
+        self.late_scores = self.whole_test.finish(self.real) if self.whole_test else {}
+        for name, of_frames in self.late_scores.items():
+            values = torch.tensor(list(of_frames.values()), device=self.device)
+            self._add("test", {name: values[~values.isnan()]})
+        self.whole_test = self.real = None
+        self.on_validation_epoch_end()
 
     def configure_optimizers(self) -> Any:
         """One optimizer, and its schedule if there is one."""
@@ -240,7 +264,8 @@ class SuperResolution(pl.LightningModule):
             self.means[f"train/{name}"].merge_state({"mean_value": total, "weight": frames})
 
     def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        prediction, target = batch.align(self(batch.low_res))
+        given = batch.low_res if getattr(self.model, "sees", "low_res") == "low_res" else batch.target
+        prediction, target = batch.align(self(given))
         scores, counts = self.frame_scores(prediction, target), batch.video.flatten() >= 0  # see PlanSampler
         for name, value in (self.objective(prediction, target) | scores).items():
             some = name in self.metrics and self.metrics[name].function  # such a metric may leave out frames, by NaN

@@ -12,7 +12,8 @@ from vsr_lightning.runs.frames import ScoreRows, write_frames
 class FrameScores(pl.Callback):
     """Write ``frames.csv`` to ``path`` after a test: one row per frame with its video, its index there, and its scores.
 
-    The module's ``test_step`` returns them for each batch, as (N,) tensors by name.
+    The module's ``test_step`` returns them for each batch, as (N,) tensors by name; those that need more than a batch
+    are its ``late_scores`` when the test has ended.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -26,7 +27,11 @@ class FrameScores(pl.Callback):
         self.rows += [dict(zip(outputs, values, strict=True)) for values in zip(*columns, strict=True)]
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        parts: list[ScoreRows] = [[row for row in self.rows if row["video"] >= 0]] * trainer.world_size
+        rows = [row for row in self.rows if row["video"] >= 0]
+        for name, of_frames in getattr(pl_module, "late_scores", {}).items():
+            for row in rows:
+                row[name] = of_frames[int(row["video"]), int(row["frame"])]
+        parts: list[ScoreRows] = [rows] * trainer.world_size
         if trainer.world_size > 1:
             torch.distributed.all_gather_object(parts, parts[0])
         if trainer.is_global_zero:

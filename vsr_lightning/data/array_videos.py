@@ -1,6 +1,6 @@
 """Windows of videos that lie in one array."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from vsr_lightning.data.datamodule import VideoData, check_crop
+from vsr_lightning.data.datamodule import VideoData, check_crop, spread
 from vsr_lightning.data.loader import HighResBatch
 from vsr_lightning.data.videos import Videos
 from vsr_lightning.data.windows import WindowDataset, fixed_windows, training_windows, whole_videos
-from vsr_lightning.degradation import Batch, Degradation
+from vsr_lightning.degradation import Batch, Degradation, to_unit_range
 
 DOWNSAMPLED_AT_ONCE = 100  # videos
 EVAL_BATCH = 80  # frames to predict: large enough to be quick, small enough to stay in a laptop's cache
@@ -101,6 +101,11 @@ class VideoWindows(VideoData):
     def test_windows(self, videos: int) -> Batch:
         plan = whole_videos(0, videos=self.test_videos[:videos])
         return self.on_after_batch_transfer(self._dataset(self._whole)[plan], 0)
+
+    def real_frames(self, most: int) -> Iterator[tuple[int, int, torch.Tensor]]:
+        frames = self._frames()
+        for video, frame in spread([(video, 0, frames.shape[1]) for video in self.train_videos], most):
+            yield video, frame + self.frame_range[0], to_unit_range(torch.from_numpy(frames[video, frame].copy()))
 
     def _dataset(self, window: tuple[int, int], videos: range | None = None) -> WindowDataset:
         frames = self._frames()

@@ -1,9 +1,10 @@
 """What data modules of videos have in common, wherever the frames come from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -104,6 +105,13 @@ class VideoData(pl.LightningDataModule):
         """Return the first test videos as they are tested, one after the other, to show."""
         raise NotImplementedError
 
+    def real_frames(self, most: int) -> Iterator[tuple[int, int, torch.Tensor]]:
+        """Yield real frames that no test shows: the video, the index there, and (C, H, W) in [0, 1].
+
+        They are of the training videos, whole, at most ``most``, and spread evenly over all frames of these.
+        """
+        raise NotImplementedError
+
     def on_after_batch_transfer(self, batch: HighResBatch, dataloader_idx: int) -> Batch:
         """Degrade on the device: each frame once, before it is cropped, and clips are cut into windows."""
         low_res = batch.frames if batch.frames.is_floating_point() else self.degradation.downsample(batch.frames)
@@ -136,6 +144,15 @@ class VideoData(pl.LightningDataModule):
 
     def _devices(self) -> int:
         return self.trainer.world_size if self.trainer else 1
+
+
+def spread(spans: Sequence[tuple[int, int, int]], most: int) -> Iterator[tuple[int, int]]:
+    """Yield at most ``most`` frames, as video and index, evenly spread over spans: video, first frame, its end."""
+    places = np.cumsum([0, *(stop - first for _, first, stop in spans)])
+    for place in np.linspace(0, places[-1] - 1, min(most, places[-1])).round().astype(int):
+        row = np.searchsorted(places, place, side="right") - 1
+        video, first, _ = spans[row]
+        yield int(video), int(first + place - places[row])
 
 
 def check_crop(crop: int | None, scale: int, size: tuple[int, int], whose: str) -> None:

@@ -7,5 +7,6 @@ from vsr_lightning.models.network import Network
 from vsr_lightning.models.recurrent import Recurrent
 from vsr_lightning.models.residual_fusion import ResidualFusion
 from vsr_lightning.models.temporal_shift import TemporalShift
+from vsr_lightning.models.truth import Truth
 
-__all__ = ["Bicubic", "Deformable", "FrameFusion", "Network", "Recurrent", "ResidualFusion", "TemporalShift"]
+__all__ = ["Bicubic", "Deformable", "FrameFusion", "Network", "Recurrent", "ResidualFusion", "TemporalShift", "Truth"]

@@ -14,11 +14,13 @@ class Network(nn.Module):
         takes: ``window`` if the network predicts the center one of the T frames, ``clip`` if it predicts all of them.
         channels: C, 1 for gray and 3 for RGB; None takes any.
         size: (h, w) that the network is fixed to; None takes any.
+        sees: what it is given, ``low_res`` or, of the ceiling that no network reaches, ``target``.
     """
 
     takes: Takes = "window"
     channels: int | None = None
     size: tuple[int, int] | None = None
+    sees: Literal["low_res", "target"] = "low_res"
 
     def training_loss(self, low_res: Tensor, target: Tensor) -> Tensor | None:
         """Return the loss of a network that owns it, such as a diffusion network; None where the run's loss compares.

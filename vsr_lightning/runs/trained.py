@@ -56,7 +56,7 @@ def load_run(run: str | Path | None = None, ckpt: str | Path | None = None) -> T
     if "model" not in record.get("config", {}):
         raise ValueError(f"run={run} is not a training run of a network")
     last = folder / "checkpoints" / LAST
-    if record["model"] == "bicubic" and not last.exists():
+    if record.get("epochs") == 0 and not last.exists():  # bicubic
         return TrainedModel(record, None, {}, 0)
     checkpoint = load_checkpoint(str(last), "ckpt")
     return TrainedModel(record, last, checkpoint["state_dict"], finished_epochs(checkpoint))

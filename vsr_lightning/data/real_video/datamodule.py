@@ -1,19 +1,20 @@
 """Crops of real video, wherever its frames lie."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader
 
-from vsr_lightning.data.datamodule import VideoData, check_crop
+from vsr_lightning.data.datamodule import VideoData, check_crop, spread
 from vsr_lightning.data.loader import HighResBatch
 from vsr_lightning.data.real_video.cache import CachedClips
 from vsr_lightning.data.real_video.clips import Clips
 from vsr_lightning.data.real_video.crops import CropDataset, fixed_crops, training_crops, whole_clips
-from vsr_lightning.degradation import Batch, Degradation
+from vsr_lightning.degradation import Batch, Degradation, to_unit_range
 from vsr_lightning.utils.checks import check_number
 
 SHOWN_FRAMES, SHOWN_SIZE = 5, 256  # of a test video where it is only looked at
@@ -112,6 +113,12 @@ class RealVideo(VideoData):
         size = min(SHOWN_SIZE, *self._smallest(spans[:, 0].tolist())[1:])
         plan = whole_clips(0, spans=spans, margin=self.margin, most=None)
         return self.on_after_batch_transfer(self._whole(crop=size - size % self.degradation.scale)[plan], 0)
+
+    def real_frames(self, most: int) -> Iterator[tuple[int, int, torch.Tensor]]:
+        for video, frame in spread([self._spans[number] for number in self.train_videos], most):
+            height, width = self.videos.clips[video].size
+            image = self.videos.read(video, range(frame, frame + 1), (0, 0, width, height))
+            yield video, frame, to_unit_range(image[0])
 
     def _smallest(self, videos: Sequence[int], crop: int | None = None) -> tuple[int, int, int]:
         sizes = zip(*(self.videos.clips[video].size for video in videos), strict=True)

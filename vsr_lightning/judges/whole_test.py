@@ -1,0 +1,87 @@
+"""From frames that a test shows batch by batch to the scores that need whole videos, or the whole test set."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from vsr_lightning.data.datamodule import VideoData
+from vsr_lightning.judges.tiles import SIDE, TileCollector, Tiles, tiles_of
+from vsr_lightning.metrics import Metric
+
+REAL_FRAMES = 1000
+Place = tuple[int, int]  # a video, and a frame of it
+
+
+def real_tiles(data: VideoData) -> tuple[Tiles, int]:
+    """Return tiles of real frames that no test shows, and their side: 64 pixels, or that of the smallest frame."""
+    frames = list(data.real_frames(REAL_FRAMES))
+    side = min(SIDE, *data.test_size[1:], *(length for _, _, image in frames for length in image.shape[1:]))
+    return tiles_of(frames, side, len({video for video, _, _ in frames})), side
+
+
+class WholeTest:
+    """Computes the metrics that see a ``video``, or the test ``set``, as the frames of a test come in.
+
+    Args:
+        metrics: by name; those that see single frames are left alone.
+        videos: how many the test has.
+        side: of the tiles that metrics of the set see, in pixels.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric], videos: int, side: int) -> None:
+        self.of_videos = {name: it for name, it in metrics.items() if it.sees == "video" and it.available}
+        self.of_set = {name: it for name, it in metrics.items() if it.sees == "set" and it.available}
+        self.collector = TileCollector(side, videos)
+        self.shown: list[tuple[Tensor, Tensor, Place]] = []  # consecutive frames of one video
+        self.places: list[Place] = []
+        self.scores: dict[str, dict[Place, float]] = {name: {} for name in (*self.of_videos, *self.of_set)}
+
+    @torch.no_grad()
+    def add(self, prediction: Tensor, target: Tensor, video: Tensor, frame: Tensor) -> None:
+        """Take (N, C, H, W) predictions and targets, a video's one after the other, and the indices of each, (N,)."""
+        counts = video >= 0  # see PlanSampler
+        prediction, target = prediction[counts].float().clamp(0, 1), target[counts].float()
+        video, frame = video[counts], frame[counts]
+        places = list(zip(video.tolist(), frame.tolist(), strict=True))
+        if self.of_set:
+            self.collector.add(prediction, video.cpu(), frame.cpu())
+        self.places += places
+        for made, true, place in zip(prediction, target, places, strict=True) if self.of_videos else ():
+            if self.shown and place != (self.shown[-1][2][0], self.shown[-1][2][1] + 1):
+                self._score_video()
+            self.shown.append((made, true, place))
+
+    @torch.no_grad()
+    def finish(self, real: Tiles | None) -> dict[str, dict[Place, float]]:
+        """Return each score of each frame by its place: a video's metric may have one for all of its frames.
+
+        On several devices, the set is what all of them have seen.
+        """
+        if self.shown:
+            self._score_video()
+        if real is not None:
+            self._score_set(real)
+        return self.scores
+
+    def _score_video(self) -> None:
+        made, true, places = zip(*self.shown, strict=True)
+        self.shown = []
+        for name, metric in self.of_videos.items():
+            assert metric.function
+            found = metric.function(torch.stack(made), torch.stack(true)).expand(len(places))
+            self.scores[name] |= dict(zip(places, found.tolist(), strict=True))
+
+    def _score_set(self, real: Tiles) -> None:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            parts = [self.collector.tiles] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(parts, self.collector.tiles)
+            self.collector.tiles = {}
+            for part in parts:
+                for key, tiles in part.items():
+                    self.collector.tiles.setdefault(key, []).extend(tiles)
+        made, number = self.collector.collected()
+        for name, metric in self.of_set.items():
+            assert metric.function
+            found = metric.function(made, real).tolist()
+            self.scores[name] |= {place: found[number[self.collector.unit(*place)]] for place in self.places}
