@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support import TINY, train_in
 from vsr_lightning import evaluation
 from vsr_lightning.evaluate import main
 from vsr_lightning.launch.cli import run_cli
+from vsr_lightning.reporting.curves import read_curves
+from vsr_lightning.reporting.report import write_report
+from vsr_lightning.reporting.results import comparable, read_results
 from vsr_lightning.runs.frames import read_frames
 from vsr_lightning.runs.trained import load_run
 from vsr_lightning.utils.precision import FULL, HALF, OLD_HALF
 
 CPU = "trainer.accelerator=cpu"
+DATA = [key for key in TINY if key.startswith("data.") and "test_videos" not in key]
 
 
 @pytest.fixture
@@ -178,3 +183,24 @@ def test_half_precision_is_scored_in_where_the_device_is_fast_in_it(trained, fas
     assert evaluation._as_fast(trained, "auto") == expected
     said = f"trained in {trained}, scored in {expected}, since the former is not fast here: trainer.precision={trained}"
     assert (said in caplog.text) == (trained != expected)
+
+
+def test_evaluations_are_reported_as_the_runs_that_they_score_again(vsr, monkeypatch, tmp_path, no_report):
+    """One row per training, under its own loss and seed, with the scores of today's test."""
+    vsr("-m", "loss=mse,l1", "seed=0,1", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
+    runs = sorted(path.parent for path in tmp_path.glob("sweep/*/run.json") if path.parent.name != "bicubic")
+    named = ",".join(map(str, runs))
+    chosen = ("metrics=fsim", "data.test_videos=3", CPU)
+    train_in(tmp_path, "-m", f"run={named}", *chosen, "hydra.sweep.dir=again", command="evaluate")
+    train_in(tmp_path, "model=bicubic", *DATA, *chosen, "hydra.run.dir=again/bicubic", command="evaluate")
+    (group,) = comparable(read_results([tmp_path / "again"]))
+    assert [condition.label for condition in group.conditions] == ["mse", "l1", "bicubic"]
+    assert [len(condition.scores("fsim")) for condition in group.conditions] == [2, 2, 1]
+    scored = group.conditions[0].results[0]
+    assert scored.record["data"]["test_videos"] == 3
+    assert scored.run in runs
+    assert (scored.record["seed"], scored.record["loss"]) == (0, "mse")
+    assert read_curves(scored.run, ("train/loss",))
+    page = write_report([tmp_path / "again"], tmp_path / "page").read_text(encoding="utf-8")
+    assert "FSIM" in page
+    assert "holds no" not in page

@@ -13,7 +13,7 @@ from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.experiment import Job, make_module, make_trainer, score
 from vsr_lightning.reporting.clip_table import write_clip_table
 from vsr_lightning.reporting.score_table import Run, write_table
-from vsr_lightning.runs.record import describe, recorded
+from vsr_lightning.runs.record import METRICS_FILE, describe, recorded, training_part
 from vsr_lightning.runs.trained import TrainedModel, load_run
 from vsr_lightning.utils.config import overridden
 from vsr_lightning.utils.precision import FULL, HALF, OLD_HALF, fast_precision
@@ -37,12 +37,13 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         changes = [item.lstrip("+") for item in job.overrides if overridden(item).split(".")[0] in ("data", "module")]
         cfg = with_own_config(cfg, trained, job.overrides)
         about = {key: trained.record[key] for key in ("model", "loss")}
+        about["training"] = training_part(trained.record)
         about["overrides"] = [*trained.record.get("overrides", []), *changes]
         about |= {"run": cfg.run, "checkpoint": str(trained.checkpoint), "epochs": trained.epochs}
         if "scores" in trained.record:
             rows.append((Path(f"{Path(cfg.run or cfg.ckpt).name}, as tested"), trained.record))
     cfg.trainer.precision = cfg.trainer.precision or FULL
-    with recorded(job.folder, cfg, about, "metrics.json") as record:
+    with recorded(job.folder, cfg, about, METRICS_FILE) as record:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         module = make_module(cfg)
         if trained:
@@ -57,6 +58,7 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         record["scores"] = score(data, module, trainer)
         data.videos.check_unchanged()
         record["tested_frames"] = module.tested_frames
+        record.setdefault("epochs", 0)
     rows.append((Path("now"), record))
     if not trainer.is_global_zero:
         return ""

@@ -264,8 +264,7 @@ class SuperResolution(pl.LightningModule):
             self.means[f"train/{name}"].merge_state({"mean_value": total, "weight": frames})
 
     def _score(self, stage: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        given = batch.low_res if getattr(self.model, "sees", "low_res") == "low_res" else batch.target
-        prediction, target = batch.align(self(given))
+        prediction, target = batch.align(self(batch.given_to(self.model)))
         scores, counts = self.frame_scores(prediction, target), batch.video.flatten() >= 0  # see PlanSampler
         for name, value in (self.objective(prediction, target) | scores).items():
             some = name in self.metrics and self.metrics[name].function  # such a metric may leave out frames, by NaN

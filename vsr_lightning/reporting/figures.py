@@ -20,7 +20,7 @@ def curves_figure(group: Group) -> Figure | None:
     """Paper's Fig. 2 and 3: each loss over the epochs, one thin line per seed; None if no run has curves."""
     tags = ("train/loss", "val/loss")
     read = {
-        condition.label: [read_curves(result.path, tags) for result in condition.results]
+        condition.label: [read_curves(result.run, tags) for result in condition.results]
         for condition in group.conditions
         if condition.results[0].trained
     }

@@ -89,10 +89,10 @@ def load_test_batch(result: Result, videos: int) -> Batch:
 def predict(result: Result, batch: Batch) -> Tensor:
     """Return a run's predictions (N, C, H, W) as a loss sees them, not clamped."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = load_run(result.path).network().to(device)
+    network = load_run(result.run).network().to(device)
     at_once = max(1, frames_at_once(batch.target) * len(batch.target) // len(batch.frames))
     parts = (Batch(*part) for part in zip(*(column.split(at_once) for column in batch), strict=True))
-    return torch.cat([part.align(network(part.low_res.to(device)).float().cpu())[0] for part in parts])
+    return torch.cat([part.align(network(part.given_to(network).to(device)).float().cpu())[0] for part in parts])
 
 
 def _test_batch(result: Result, videos: int, batches: dict[tuple[str, int], Batch]) -> Batch:

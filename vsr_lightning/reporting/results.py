@@ -35,6 +35,11 @@ class Result:
         return self.record["status"] == "finished"
 
     @property
+    def run(self) -> Path:
+        """The folder with its weights and curves: of an evaluation, that of the run."""
+        return Path(self.record.get("run") or self.path)
+
+    @property
     def trained(self) -> bool:
         """Whether there was something to train."""
         return trained(self.record)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vsr_lightning.models import Network
 from vsr_lightning.runs.checkpoint import LAST, finished_epochs, load_checkpoint
-from vsr_lightning.runs.record import RUN_FILE, read_record
+from vsr_lightning.runs.record import METRICS_FILE, RUN_FILE, read_evaluation, read_record
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,12 @@ def load_run(run: str | Path | None = None, ckpt: str | Path | None = None) -> T
             raise ValueError(f"ckpt={ckpt} does not say which network it is of: take one of this project's runs")
         return TrainedModel(record, Path(ckpt), checkpoint["state_dict"], finished_epochs(checkpoint))
     folder = Path(str(run))
-    if not (folder / RUN_FILE).is_file():
+    if (folder / RUN_FILE).is_file():
+        record = read_record(folder)
+    elif (folder / METRICS_FILE).is_file() and (found := read_evaluation(folder)).get("epochs") == 0:
+        record = found  # what has no weights needs no run
+    else:
         raise FileNotFoundError(f"run={run} holds no {RUN_FILE}: give the folder of one run, such as runs/SWEEP/0_...")
-    record = read_record(folder)
     if "model" not in record.get("config", {}):
         raise ValueError(f"run={run} is not a training run of a network")
     last = folder / "checkpoints" / LAST
