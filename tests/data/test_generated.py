@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 
 from vsr_lightning.data.moving_mnist import generated
-from vsr_lightning.data.moving_mnist.generated import DIGIT, SIZE, TEST_DIGITS, digits, generate
+from vsr_lightning.data.moving_mnist.generated import DIGIT, SIZE, TEST_DIGITS, digits, generate, handwriting, labels
 
 
 def test_video_is_a_pure_function_of_seed_and_number():
@@ -53,3 +53,13 @@ def test_digits_move_a_tenth_of_the_free_canvas_and_stay_inside(monkeypatch):
     # each digit of a frame has a partner in the next within 0.1 of the canvas, and a pixel of rounding
     reach = 0.1 * (SIZE - DIGIT) + 2**0.5
     assert all(np.linalg.norm(a[:, None] - b[None], axis=2).min(1).max() <= reach for a, b in lone)
+
+
+def test_labels_are_the_digits_that_are_drawn(monkeypatch):
+    shown = np.zeros((1797, DIGIT, DIGIT), np.uint8)
+    shown[:, 0, 0] = 1 + handwriting()[1]  # one pixel with the digit's name
+    monkeypatch.setattr(generated, "digits", lambda: shown)
+    numbers = [3, 7999, 8000, 9999]
+    expected = [sorted({1 + digit for digit in pair}) for pair in labels(numbers, seed=5).tolist()]
+    assert [sorted({*np.unique(video)} - {0}) for video in generate(numbers, seed=5)] == expected
+    assert np.array_equal(labels([8000, 3], seed=5), labels(numbers, seed=5)[[2, 0]])

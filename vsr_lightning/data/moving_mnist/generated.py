@@ -1,6 +1,6 @@
 """Moving MNIST made from scikit-learn's bundled digits: needs no download and writes no file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -50,16 +50,7 @@ def generate(videos: Iterable[int], seed: int = 0) -> np.ndarray:
         (n, 20, 64, 64) uint8: two digits per video that bounce off the edges, merged by maximum.
     """
     bank, videos = digits(), list(videos)
-    glyph = np.empty((len(videos), 2), int)
-    position, velocity = np.empty((2, len(videos), 2, 2))
-    for row, video in enumerate(videos):
-        rng = np.random.default_rng((seed, video))
-        low, high = (0, len(bank) - TEST_DIGITS) if video < TRAIN else (len(bank) - TEST_DIGITS, len(bank))
-        glyph[row] = rng.integers(low, high, 2)
-        position[row] = rng.random((2, 2))
-        angle = rng.random(2) * 2 * np.pi
-        velocity[row] = STEP * np.stack([np.sin(angle), np.cos(angle)], axis=1)
-
+    glyph, position, velocity = _draw(videos, seed)
     frames = np.zeros((len(videos), FRAMES, SIZE, SIZE), np.uint8)
     for t in range(FRAMES):
         position += velocity
@@ -71,3 +62,24 @@ def generate(videos: Iterable[int], seed: int = 0) -> np.ndarray:
                 window = frames[row, t, top : top + DIGIT, left : left + DIGIT]
                 np.maximum(window, bank[glyph[row, k]], out=window)
     return frames
+
+
+def labels(videos: Iterable[int], seed: int = 0) -> np.ndarray:
+    """Return the two digits that each of these videos of :func:`generate` shows, (n, 2) int in 0..9, in no order."""
+    glyph, _, _ = _draw(list(videos), seed)
+    return handwriting()[1][glyph]
+
+
+def _draw(videos: Sequence[int], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each video's two of the 1,797 digits, (n, 2), and where they start and how they move, (n, 2, 2) each."""
+    known = len(handwriting()[1])
+    glyph = np.empty((len(videos), 2), int)
+    position, velocity = np.empty((2, len(videos), 2, 2))
+    for row, video in enumerate(videos):
+        rng = np.random.default_rng((seed, video))
+        low, high = (0, known - TEST_DIGITS) if video < TRAIN else (known - TEST_DIGITS, known)
+        glyph[row] = rng.integers(low, high, 2)
+        position[row] = rng.random((2, 2))
+        angle = rng.random(2) * 2 * np.pi
+        velocity[row] = STEP * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    return glyph, position, velocity
