@@ -1,8 +1,9 @@
-"""Train the feature network that the package ships, or another like it.
+"""Train the feature network that the package ships, the reader of digits, or others like them.
 
 python -m vsr_lightning.pretrain
 python -m vsr_lightning.pretrain width=0.5 trainer.max_epochs=20
 python -m vsr_lightning.train loss=perceptual features=RUN/digits.safetensors
+python -m vsr_lightning.pretrain network=reader
 """
 
 from pathlib import Path
@@ -19,13 +20,13 @@ from vsr_lightning.utils.config import CONF
 @record_errors
 def main(cfg: DictConfig) -> None:
     """Train, score on held-out digits, and leave the weights and their card in the run's folder."""
-    from vsr_lightning.feature_network.pretraining import CARD_FILE, pretrain  # here: --help needs no PyTorch
+    from vsr_lightning.feature_network.pretraining import pretrain  # here: --help needs no PyTorch
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
-    pretrain(cfg, folder, tuple(hydra_cfg.overrides.task))
+    card = pretrain(cfg, folder, tuple(hydra_cfg.overrides.task))
     if rank() == 0:
-        print(f"\n{(folder / CARD_FILE).read_text(encoding='utf-8')}\nweights and card: {folder}")
+        print(f"\n{card.read_text(encoding='utf-8')}\nweights and card: {folder}")
 
 
 if __name__ == "__main__":

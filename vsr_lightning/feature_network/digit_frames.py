@@ -1,4 +1,4 @@
-"""Frames of two handwritten digits, labeled and distorted: the training data of the bundled feature network."""
+"""Frames of two handwritten digits, labeled and distorted: the training data of the networks that read them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -49,16 +49,28 @@ class DigitBatch(NamedTuple):
     level: Tensor
 
 
-def training_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FramePlan:
+class Hands(NamedTuple):
+    """How far training digits differ from how they were written: each is drawn uniformly from these ranges."""
+
+    angle: float = 0.25  # up to which they turn, in radians
+    shear: float = 0.25  # up to which they slant
+    scale: tuple[float, float] = (0.85, 1.15)  # by which their width and height are divided
+    ink: tuple[float, float] = (0.3, 0.6)  # see FramePlan
+
+
+HANDS = Hands()
+
+
+def training_frames(epoch: int, *, seed: int, frames: int, digits: range, hands: Hands = HANDS) -> FramePlan:
     """Plan one epoch of bent and bolder or thinner digits; three in four frames may be distorted."""
     rng = np.random.default_rng((seed, epoch))
-    angle, shear = rng.uniform(-0.25, 0.25, (2, frames, 2))
-    scale = rng.uniform(0.85, 1.15, (frames, 2, 2))
+    angle, shear = (rng.uniform(-limit, limit, (frames, 2)) for limit in (hands.angle, hands.shear))
+    scale = rng.uniform(*hands.scale, (frames, 2, 2))
     cos, sin = np.cos(angle), np.sin(angle)
     rotation = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -1)
     bend = np.zeros((frames, 2, 2, 2))
     bend[..., 0, 0], bend[..., 1, 1], bend[..., 0, 1] = scale[..., 0], scale[..., 1], shear
-    return _plan(rng, frames, digits, (rotation @ bend).astype(np.float32), rng.uniform(0.3, 0.6, (frames, 2)), 0.75)
+    return _plan(rng, frames, digits, (rotation @ bend).astype(np.float32), rng.uniform(*hands.ink, (frames, 2)), 0.75)
 
 
 def fixed_frames(epoch: int, *, seed: int, frames: int, digits: range) -> FramePlan:
@@ -119,6 +131,7 @@ class DigitFrames(pl.LightningDataModule):
         batch_size: frames per step, over all devices.
         seed: draws the training frames, together with the epoch.
         num_workers: loader processes.
+        hands: how the training digits are bent.
 
     Raises:
         ValueError: a number that is out of range.
@@ -132,6 +145,7 @@ class DigitFrames(pl.LightningDataModule):
         batch_size: int = 64,
         seed: int = 0,
         num_workers: int = 0,
+        hands: Hands = HANDS,
     ) -> None:
         super().__init__()
         for part, count in (("train", train_frames), ("val", val_frames), ("test", test_frames)):
@@ -141,12 +155,13 @@ class DigitFrames(pl.LightningDataModule):
         check_number("data.num_workers", num_workers, 0)
         self.train_frames, self.val_frames, self.test_frames = train_frames, val_frames, test_frames
         self.batch_size, self.seed, self.num_workers = batch_size, seed, num_workers
+        self.hands = hands
         known = len(handwriting()[1])
         self.train_digits, self.held_out = range(known - TEST_DIGITS), range(known - TEST_DIGITS, known)
 
     def train_dataloader(self) -> DataLoader[DrawnFrames]:
         plan = partial(training_frames, seed=self.seed, frames=self.train_frames, digits=self.train_digits)
-        return self._loader(plan)
+        return self._loader(partial(plan, hands=self.hands))
 
     def val_dataloader(self) -> DataLoader[DrawnFrames]:
         return self._loader(partial(fixed_frames, seed=0, frames=self.val_frames, digits=self.held_out))

@@ -1,5 +1,6 @@
-"""Train the feature network, and write its weights as the loss reads them, with a model card."""
+"""Train a network that reads digits, and write its weights as the loss reads them, with a model card."""
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,7 @@ from safetensors.torch import save
 from vsr_lightning.callbacks.last_checkpoint import seconds_before
 from vsr_lightning.experiment import make_trainer, score
 from vsr_lightning.feature_network.digit_frames import DigitFrames
-from vsr_lightning.feature_network.recognition import VGG19, Recognition
-from vsr_lightning.losses.load_features import load_features
+from vsr_lightning.feature_network.recognition import DigitNetwork, Recognition
 from vsr_lightning.runs.checkpoint import PREVIOUS, finished_epochs, load_checkpoint
 from vsr_lightning.runs.comparable import SCORING, first_difference
 from vsr_lightning.runs.record import device_name, in_checkpoint, recorded, write_record
@@ -22,15 +22,18 @@ from vsr_lightning.utils.download import sha256
 from vsr_lightning.utils.files import write_bytes, write_text
 from vsr_lightning.utils.formatting import counted
 
-WEIGHTS_FILE, CARD_FILE = "digits.safetensors", "digits.md"
 
-
-def pretrain(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> None:
-    """Train what the config describes; leave weights, card and ``run.json`` in ``folder``."""
-    about = {"network": "vgg19", "seed": cfg.seed, "overrides": list(overrides)}
+def pretrain(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> Path:
+    """Train what the config describes; leave weights, card and ``run.json`` in ``folder``; return the card's path."""
+    about = {
+        "network": cfg.network._target_.rpartition(".")[-1].lower(),
+        "seed": cfg.seed,
+        "overrides": list(overrides),
+    }
     with recorded(folder, cfg, about) as record:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        module = Recognition(VGG19(cfg.width), instantiate(cfg.optimizer), instantiate(cfg.scheduler))
+        network: DigitNetwork = instantiate(cfg.network)
+        module = Recognition(network, instantiate(cfg.optimizer), instantiate(cfg.scheduler))
         data: DigitFrames = instantiate(cfg.data)
         trainer = make_trainer(cfg)
         record.update(device=device_name(trainer), precision=str(trainer.precision))
@@ -42,11 +45,12 @@ def pretrain(cfg: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> 
         trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path, weights_only=True)
         record.update(epochs=trainer.current_epoch, steps=trainer.global_step)
         if trainer.is_global_zero:  # before the test, so that nothing is lost if that fails
-            record["weights"] = export(module.network, folder / WEIGHTS_FILE)
+            record["weights"] = export(network, folder / f"{network.name}.safetensors")
         record["scores"] = score(data, module, trainer)
         if trainer.is_global_zero:
-            write_text(folder / CARD_FILE, model_card(record))
+            write_text(folder / f"{network.name}.md", model_card(network, record))
             (folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
+    return folder / f"{network.name}.md"
 
 
 def check_recipe(path: str, config: dict[str, Any]) -> None:
@@ -63,29 +67,32 @@ def check_recipe(path: str, config: dict[str, Any]) -> None:
         raise ValueError(f"ckpt_path={path} {cycle}: start anew without it")
 
 
-def export(network: VGG19, path: Path) -> dict[str, Any]:
-    """Write the folded convolutions in half precision; return the checksums of file and values, and the size."""
-    state = {name: value.half() for name, value in network.folded().items()}
+def export(network: DigitNetwork, path: Path) -> dict[str, Any]:
+    """Write the weights in half precision; return the checksums of file and values, and the size."""
+    state = {name: value.half() if value.is_floating_point() else value for name, value in network.exported().items()}
     if not all(torch.isfinite(value).all() for value in state.values()):
-        raise ValueError("a folded weight is beyond half precision: train with a lower optimizer.lr")
+        raise ValueError("a weight is beyond half precision: train with a lower optimizer.lr")
     write_bytes(path, save(state))
+    values = hashlib.sha256(b"".join(value.float().numpy().tobytes() for value in state.values()))
     parameters = sum(value.numel() for value in state.values())
-    return {"sha256": sha256(path), "checksum": load_features(str(path)).checksum, "parameters": parameters}
+    return {"sha256": sha256(path), "checksum": values.hexdigest(), "parameters": parameters}
 
 
-def model_card(record: dict[str, Any]) -> str:
+def model_card(network: DigitNetwork, record: dict[str, Any]) -> str:
     """Return the card of a finished run as markdown."""
     config, scores, weights = record["config"], record["scores"], record["weights"]
     data, optimizer = config["data"], config["optimizer"]
-    widths = ", ".join(str(round(config["width"] * full)) for full in (64, 128, 256, 512, 512))
     git = record["git"] or {"commit": "unknown", "dirty": False}
     accuracy = {name: f"{100 * scores.get(name, math.nan):.2f} %" for name in ("accuracy", "sharp", "distorted")}
     found = (f"{digit}: {100 * scores.get(f'digit_{digit}', math.nan):.1f} %" for digit in range(10))
-    return f"""# {WEIGHTS_FILE}
+    level = ""
+    if "level_error" in scores:
+        error = f"predicted with a mean absolute error of {scores['level_error']:.3f}"
+        level = f"| distortion levels | each in [0, 1], {error} |\n"
+    return f"""# {network.name}.safetensors
 
-VGG-19's sixteen convolutions with {widths} channels in the five blocks: {weights["parameters"]:,} \
-parameters in half precision, batch normalization folded in. Trained to read the two handwritten digits \
-of a 64x64 frame and to measure how distorted it is, for the perceptual loss on Moving MNIST; not for natural images.
+{network.structure}: {weights["parameters"]:,} parameters in half precision. Trained to {network.purpose}; not for \
+natural images.
 
 | | |
 |---|---|
@@ -104,5 +111,4 @@ commit {git["commit"][:12]}{" with changes" if git["dirty"] else ""} |
 | accuracy per digit | {accuracy["accuracy"]} on {data["test_frames"]:,} frames of held-out digits, \
 overlapping ones too ({accuracy["sharp"]} on sharp frames, {accuracy["distorted"]} on distorted ones) |
 | found of each digit | {", ".join(found)} |
-| distortion levels | each in [0, 1], predicted with a mean absolute error of {scores["level_error"]:.3f} |
-"""
+{level}"""

@@ -1,4 +1,4 @@
-"""VGG-19 that learns to read the two digits of a frame, and how distorted it is: the bundled feature network."""
+"""Networks that learn to read the two digits of a frame; the bundled one, VGG-19, learns how distorted it is, too."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -19,7 +19,28 @@ DIGITS = 10
 LEVEL_WEIGHT = 1.0  # of the levels' squared error beside the digits' cross-entropy
 
 
-class VGG19(nn.Module):
+class DigitNetwork(nn.Module):
+    """A network that reads digits: images (B, 1, H, W) in [0, 1] -> logits (B, 10), or these and levels (B, 4).
+
+    Attributes:
+        name: of the file of its weights.
+        purpose: what it is trained to do, and what for.
+    """
+
+    name: str
+    purpose: str
+
+    @property
+    def structure(self) -> str:
+        """What it is made of, in a few words for its card."""
+        raise NotImplementedError
+
+    def exported(self) -> dict[str, Tensor]:
+        """Return the weights as they are kept."""
+        return {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+
+
+class VGG19(DigitNetwork):
     """VGG-19's sixteen convolutions (Simonyan and Zisserman 2015, E), each batch-normalized, and two linear layers.
 
     The digits are read from the last ReLU, averaged over its positions; the distortion levels from the last ReLU of
@@ -28,6 +49,12 @@ class VGG19(nn.Module):
     Args:
         width: factor on the 64 to 512 channels, from one channel, 1/64, to 4 (else ValueError).
     """
+
+    name = "digits"
+    purpose = (
+        "read the two handwritten digits of a 64x64 frame and to measure how distorted it is, "
+        "for the perceptual loss on Moving MNIST"
+    )
 
     def __init__(self, width: float = 0.25) -> None:
         super().__init__()
@@ -46,6 +73,7 @@ class VGG19(nn.Module):
             blocks[-1] += [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
             before = channels
         self.blocks = nn.ModuleList(nn.Sequential(*block) for block in blocks)
+        self.widths = ends
         self.digits = nn.Linear(before, DIGITS)
         self.levels = nn.Linear(sum(ends), len(DISTORTIONS))
 
@@ -56,6 +84,14 @@ class VGG19(nn.Module):
             x = block(x)
             means.append(x.mean((2, 3)))
         return self.digits(means[-1]), self.levels(torch.cat(means, dim=1))
+
+    @property
+    def structure(self) -> str:
+        widths = ", ".join(map(str, self.widths))
+        return f"VGG-19's sixteen convolutions with {widths} channels in the five blocks, batch normalization folded in"
+
+    def exported(self) -> dict[str, Tensor]:
+        return self.folded()
 
     def folded(self) -> dict[str, Tensor]:
         """Return the convolutions with the normalization folded in, named as in torchvision's VGG-19 without it."""
@@ -70,24 +106,25 @@ class VGG19(nn.Module):
 
 
 class Recognition(pl.LightningModule):
-    """Trains a network on both tasks, so that its features keep a digit's identity and register how distorted it is.
+    """Trains a network to read, and one with distortion levels to measure these: its features then register both.
 
     Args:
-        network: images -> logits of the digits, distortion levels.
+        network: what to train; where it gives no distortion levels, it learns to read only.
         optimizer: parameters -> optimizer.
         scheduler: optimizer and ``total_steps`` -> schedule, stepped every step.
     """
 
-    def __init__(self, network: VGG19, optimizer: OptimizerFactory, scheduler: Callable[..., Any]) -> None:
+    def __init__(self, network: DigitNetwork, optimizer: OptimizerFactory, scheduler: Callable[..., Any]) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # trains half as fast again on a CPU
         self.optimizer, self.scheduler = optimizer, scheduler
         self.provenance: dict[str, Any] = {}
 
     def training_step(self, batch: DigitBatch, batch_idx: int) -> Tensor:
-        logits, _, loss = self._outputs(batch)
-        self._log("train", {"loss": loss.detach(), "accuracy": _hits(logits, batch.digits).mean()}, len(logits))
-        return loss
+        logits, errors = self._outputs(batch)
+        accuracy = share_found(count_digits(read_digits(logits)), count_digits(batch.digits)).mean()
+        self._log("train", {"loss": errors["loss"].detach(), "accuracy": accuracy}, len(logits))
+        return errors["loss"]
 
     def validation_step(self, batch: DigitBatch, batch_idx: int) -> None:
         self._score("val", batch)
@@ -102,27 +139,29 @@ class Recognition(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["provenance"] = self.provenance
 
-    def _outputs(self, batch: DigitBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the logits of the digits, the distortion levels, and the loss."""
+    def _outputs(self, batch: DigitBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the logits of the digits, and the loss and what else is known of the errors."""
         outputs = self.network(batch.images.to(memory_format=torch.channels_last))
-        logits, level = (output.float() for output in outputs)
-        halves = F.one_hot(batch.digits, DIGITS).float().mean(1)
-        return logits, level, F.cross_entropy(logits, halves) + LEVEL_WEIGHT * F.mse_loss(level, batch.level)
+        logits, *levels = (output.float() for output in (outputs if isinstance(outputs, tuple) else (outputs,)))
+        errors = {"loss": F.cross_entropy(logits, F.one_hot(batch.digits, DIGITS).float().mean(1))}
+        for level in levels:
+            errors["loss"] = errors["loss"] + LEVEL_WEIGHT * F.mse_loss(level, batch.level)
+            errors["level_error"] = (level.detach() - batch.level).abs().mean()
+        return logits, errors
 
     def _score(self, stage: str, batch: DigitBatch) -> None:
-        logits, level, loss = self._outputs(batch)
-        error = (level - batch.level).abs().mean()
-        self._log(stage, {"loss": loss, "level_error": error}, len(logits))
-        hits, distorted = _hits(logits, batch.digits), batch.level.any(1)
+        logits, errors = self._outputs(batch)
+        self._log(stage, errors, len(logits))
+        found, shown = count_digits(read_digits(logits)), count_digits(batch.digits)
+        hits, distorted = share_found(found, shown), batch.level.any(1)
         parts = {"accuracy": hits.new_ones(len(hits), dtype=torch.bool), "sharp": ~distorted, "distorted": distorted}
         for name, part in parts.items():
             if count := int(part.sum()):
                 self._log(stage, {name: hits[part].mean()}, count)
         if stage == "test":
-            found = _count(read_digits(logits)).minimum(_count(batch.digits)).sum(0)
-            for digit, (right, shown) in enumerate(zip(found, _count(batch.digits).sum(0), strict=True)):
-                if shown:
-                    self._log(stage, {f"digit_{digit}": right / shown}, int(shown))
+            for digit, (right, of) in enumerate(zip(found.minimum(shown).sum(0), shown.sum(0), strict=True)):
+                if of:
+                    self._log(stage, {f"digit_{digit}": right / of}, int(of))
 
     def _log(self, stage: str, values: dict[str, Tensor], count: int) -> None:
         named = {f"{stage}/{name}": value for name, value in values.items()}
@@ -138,10 +177,11 @@ def read_digits(logits: Tensor) -> Tensor:
     return torch.stack([first, second], dim=1)
 
 
-def _hits(logits: Tensor, digits: Tensor) -> Tensor:
-    """Return (B,), the share of the two digits that were found, in any order."""
-    return _count(read_digits(logits)).minimum(_count(digits)).sum(1) / 2
-
-
-def _count(digits: Tensor) -> Tensor:
+def count_digits(digits: Tensor) -> Tensor:
+    """(B, 2), two digits of each frame -> (B, 10), how often each occurs."""
     return F.one_hot(digits, DIGITS).sum(1)
+
+
+def share_found(found: Tensor, shown: Tensor) -> Tensor:
+    """Return (B,), the share of the two digits shown that were found, each as :func:`count_digits` returns them."""
+    return found.minimum(shown).sum(1) / 2

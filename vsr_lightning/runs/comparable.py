@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 WHOLE = "all of each frame"
 # the keys of a config that change what a network learns or is scored on: a new key elsewhere needs no entry here
 TRAINING = re.compile(
-    r"(model|loss|data|module|optimizer|scheduler|callbacks\.average_weights)\..+|seed|init_from"
+    r"(model|loss|data|module|network|optimizer|scheduler|callbacks\.average_weights)\..+|seed|init_from"
     r"|width"  # of the feature network
     r"|trainer\.(precision|accumulate_grad_batches|overfit_batches|fast_dev_run|(max|min|limit|gradient_clip)_\w+)"
 )
