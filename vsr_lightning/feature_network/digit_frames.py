@@ -54,7 +54,8 @@ class Hands(NamedTuple):
 
     angle: float = 0.25  # up to which they turn, in radians
     shear: float = 0.25  # up to which they slant
-    scale: tuple[float, float] = (0.85, 1.15)  # by which their width and height are divided
+    width: tuple[float, float] = (0.85, 1.15)  # by which it is divided
+    height: tuple[float, float] = (0.85, 1.15)
     ink: tuple[float, float] = (0.3, 0.6)  # see FramePlan
 
 
@@ -65,7 +66,7 @@ def training_frames(epoch: int, *, seed: int, frames: int, digits: range, hands:
     """Plan one epoch of bent and bolder or thinner digits; three in four frames may be distorted."""
     rng = np.random.default_rng((seed, epoch))
     angle, shear = (rng.uniform(-limit, limit, (frames, 2)) for limit in (hands.angle, hands.shear))
-    scale = rng.uniform(*hands.scale, (frames, 2, 2))
+    scale = rng.uniform(*np.transpose([hands.width, hands.height]), (frames, 2, 2))
     cos, sin = np.cos(angle), np.sin(angle)
     rotation = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -1)
     bend = np.zeros((frames, 2, 2, 2))
