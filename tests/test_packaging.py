@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import TINY
+from vsr_lightning.judges.reader import WEIGHTS
 from vsr_lightning.losses.vgg import BUNDLED
 
 ROOT = Path(__file__).parent.parent
@@ -37,10 +38,11 @@ def test_the_wheel_carries_the_template_of_the_report(installed):
     ).read_bytes()
 
 
-def test_the_wheel_carries_the_bundled_weights_and_their_card(installed):
-    theirs = installed / "vsr_lightning/losses/weights"
+@pytest.mark.parametrize("weights", [BUNDLED, WEIGHTS], ids=lambda path: path.stem)
+def test_the_wheel_carries_the_bundled_weights_and_their_card(installed, weights):
+    theirs = installed / weights.parent.relative_to(ROOT)
     assert {path.name: path.read_bytes() for path in theirs.iterdir()} == {
-        path.name: path.read_bytes() for path in BUNDLED.parent.iterdir()
+        path.name: path.read_bytes() for path in weights.parent.iterdir()
     }
 
 

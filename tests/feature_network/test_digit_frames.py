@@ -4,7 +4,14 @@ import torch
 
 from vsr_lightning.data.moving_mnist.generated import INK, TEST_DIGITS, digits, handwriting
 from vsr_lightning.feature_network import DigitFrames
-from vsr_lightning.feature_network.digit_frames import DrawnDigits, distort, draw_glyphs, fixed_frames, training_frames
+from vsr_lightning.feature_network.digit_frames import (
+    DrawnDigits,
+    Hands,
+    distort,
+    draw_glyphs,
+    fixed_frames,
+    training_frames,
+)
 
 
 def _batches(loader, epoch=0):
@@ -35,6 +42,23 @@ def test_a_training_frame_is_a_pure_function_of_seed_and_epoch():
     assert all(torch.equal(a, b) for a, b in zip(draw(), draw(), strict=True))
     assert not torch.equal(draw().frames, draw(epoch=4).frames)
     assert not torch.equal(draw().frames, draw(seed=2).frames)
+
+
+def test_other_hands_bend_other_digits_alike():
+    def bent(**ranges):
+        return training_frames(0, seed=0, frames=500, digits=range(100), hands=Hands(**ranges))
+
+    upright = bent(angle=0, shear=0, width=(0.5, 0.6), height=(2, 3), ink=(0.7, 0.8))
+    assert np.array_equal(upright.digit, bent().digit)
+    assert np.array_equal(upright.corner, bent().corner)
+    assert not upright.warp[..., 0, 1].any()
+    assert not upright.warp[..., 1, 0].any()
+    for values, low, high in (
+        (upright.warp[..., 0, 0], 0.5, 0.6),
+        (upright.warp[..., 1, 1], 2, 3),
+        (upright.ink, 0.7, 0.8),
+    ):
+        assert low <= values.min() < values.max() <= high
 
 
 def test_held_out_digits_are_those_of_the_test_videos_and_train_nothing():

@@ -16,6 +16,7 @@ from vsr_lightning.feature_network import DigitFrames, pretraining
 from vsr_lightning.feature_network.digit_frames import DigitBatch
 from vsr_lightning.feature_network.pretraining import export
 from vsr_lightning.feature_network.recognition import VGG19, Recognition, read_digits
+from vsr_lightning.judges.network import Reader
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.losses.load_features import load_features
 from vsr_lightning.losses.vgg import LAYERS
@@ -214,6 +215,16 @@ def test_weights_are_kept_where_the_test_fails(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="division or modulo by zero"):
         _call(monkeypatch, tmp_path, "hydra.run.dir=run")
     assert load_features("run/digits.safetensors").convolutions
+
+
+def test_another_network_may_learn_to_read_only(tmp_path, monkeypatch):
+    _call(monkeypatch, tmp_path, "network=reader", "hydra.run.dir=run")
+    reader, card = Reader(1 / 16), Path("run/reader.md").read_text()
+    reader.load_state_dict(load_file("run/reader.safetensors"))
+    assert reader(torch.zeros(1, 1, 64, 64)).shape == (1, 10)
+    assert "distortion levels" not in card
+    assert "Residual network with 2, 2, 4, 5 channels" in card
+    assert json.loads(Path("run/run.json").read_text())["seed"] == 100
 
 
 def test_a_width_without_channels_is_refused(tmp_path, monkeypatch):

@@ -66,7 +66,8 @@ def training_frames(epoch: int, *, seed: int, frames: int, digits: range, hands:
     """Plan one epoch of bent and bolder or thinner digits; three in four frames may be distorted."""
     rng = np.random.default_rng((seed, epoch))
     angle, shear = (rng.uniform(-limit, limit, (frames, 2)) for limit in (hands.angle, hands.shear))
-    scale = rng.uniform(*np.transpose([hands.width, hands.height]), (frames, 2, 2))
+    low, high = np.transpose([hands.width, hands.height])
+    scale = rng.uniform(low, high, (frames, 2, 2))
     cos, sin = np.cos(angle), np.sin(angle)
     rotation = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -1)
     bend = np.zeros((frames, 2, 2, 2))

@@ -7,13 +7,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vsr_lightning.feature_network.recognition import count_digits, share_found
+from vsr_lightning.feature_network.recognition import count_digits, read_digits, share_found
 from vsr_lightning.judges.network import Reader
 from vsr_lightning.utils.download import verify
 
 WEIGHTS = Path(__file__).parent / "weights" / "reader.safetensors"  # its card, reader.md, lies beside it
-WEIGHTS_SHA256 = ""  # of none yet
-SURE = 0.9  # confidence from which a true frame counts
+WEIGHTS_SHA256 = "f46ac2264fde2e06748f1c749aa431da3c5bc6ecc0da9af8d5ecd6c407b4a1b3"
+SURE = 0.8  # probability from which a true frame counts, see docs/metrics.md
 
 
 def legibility(prediction: Tensor, target: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def read(frames: Tensor) -> tuple[Tensor, Tensor]:
     """Read frames, (B, 1, H, W) in [0, 1].
 
     Returns:
-        (B, 10), how often each digit is read, 0 to 2, no more than two together, and none where none is likely;
+        (B, 10), how often each digit is read: the two most likely ones, but none that has less than half its share;
         (B,) in [0, 1], the probability that falls on these.
 
     Raises:
@@ -45,8 +45,9 @@ def read(frames: Tensor) -> tuple[Tensor, Tensor]:
     """
     if frames.shape[1] != 1:
         raise ValueError(f"legibility is read from gray frames, not from {frames.shape[1]} channels: leave it out")
-    expected = 2 * _reader(frames.device)(frames).softmax(1)  # trained on one half for each of the two digits
-    found = expected.round()
+    logits = _reader(frames.device)(frames)
+    expected = 2 * logits.softmax(1)  # trained on one half for each of the two digits
+    found = expected.round().minimum(count_digits(read_digits(logits)))
     return found, expected.minimum(found).sum(1) / 2
 
 
