@@ -18,7 +18,7 @@ from vsr_lightning.reporting.figures import comparison_figure, perception_distor
 from vsr_lightning.reporting.report import write_report
 from vsr_lightning.reporting.results import Condition, Result, comparable, read_results
 from vsr_lightning.reporting.score_table import write_table
-from vsr_lightning.reporting.statistics import by_video, paired_difference, pairs
+from vsr_lightning.reporting.statistics import by_unit, paired_difference, pairs
 from vsr_lightning.runs import comparable as grouping
 from vsr_lightning.runs.frames import write_frames
 from vsr_lightning.utils.files import write_json
@@ -106,7 +106,7 @@ def test_only_seeds_that_both_have_are_paired(sweep):
     _run(sweep, "9_perceptual", "perceptual", seed=9, psnr=99.0)
     write_report([sweep], sweep / "report")
     row = next(row for row in _table(sweep / "report", "differences") if row["score"] == "PSNR (dB)")
-    assert (row["difference"], row["seeds"], row["videos"]) == ("perceptual minus mse", "3", "3")
+    assert (row["difference"], row["seeds"], row["videos"]) == ("perceptual minus mse", "3", "6")
     assert float(row["mean"]) == pytest.approx(-1)  # 18, 20, 22 against 20, 21, 22
 
 
@@ -343,7 +343,7 @@ def test_a_video_without_a_score_is_left_out_of_the_difference(tmp_path):
         result = Result(tmp_path, {"status": "finished", "seed": 0})
         result.__dict__["frames"] = {"video": np.array([5, 5, 6, 7]), "score": np.array(values)}
         conditions.append(Condition(str(place), (result,)))
-        np.testing.assert_equal(by_video(result, "score"), [(values[0] + values[1]) / 2, values[2], np.nan])
+        np.testing.assert_equal(by_unit(result, "score"), [(values[0] + values[1]) / 2, values[2], np.nan])
     found = paired_difference(*conditions, "score")
     assert (found.mean, found.videos) == (1.25, 2)
 

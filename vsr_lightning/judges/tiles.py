@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from vsr_lightning.runs.frames import FEW, PIECE
+
 SIDE = 64  # pixels, or what the smallest frame has
 MOST = 4096  # tiles, spread evenly over the units
-FEW = 20  # videos: of fewer, pieces are the units
-PIECE = 8  # frames
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TileCollector:
             self.tiles.setdefault(self.unit(*place), []).append(tiles.cpu())
 
     def unit(self, video: int, frame: int) -> tuple[int, int]:
-        """Return what a frame is a part of: its video; of few videos, a piece of it."""
+        """Return what a frame is a part of: its video, or of few videos a piece, as ``runs/frames.py`` has it."""
         return video, 0 if self.videos >= FEW else frame // PIECE
 
     def collected(self) -> tuple[Tiles, dict[tuple[int, int], int]]:

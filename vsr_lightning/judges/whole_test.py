@@ -23,6 +23,8 @@ def real_tiles(data: VideoData) -> tuple[Tiles, int]:
 class WholeTest:
     """Computes the metrics that see a ``video``, or the test ``set``, as the frames of a test come in.
 
+    Of few videos, pieces are scored as videos are, so that there is an interval.
+
     Args:
         metrics: by name; those that see single frames are left alone.
         videos: how many the test has.
@@ -48,7 +50,7 @@ class WholeTest:
             self.collector.add(prediction, video.cpu(), frame.cpu())
         self.places += places
         for made, true, place in zip(prediction, target, places, strict=True) if self.of_videos else ():
-            if self.shown and place != (self.shown[-1][2][0], self.shown[-1][2][1] + 1):
+            if self.shown and not self._goes_on(self.shown[-1][2], place):
                 self._score_video()
             self.shown.append((made, true, place))
 
@@ -63,6 +65,10 @@ class WholeTest:
         if real is not None:
             self._score_set(real)
         return self.scores
+
+    def _goes_on(self, last: Place, place: Place) -> bool:
+        """Return whether a frame follows the last one, in the same piece where pieces of few videos are scored."""
+        return place == (last[0], last[1] + 1) and self.collector.unit(*last) == self.collector.unit(*place)
 
     def _score_video(self) -> None:
         made, true, places = zip(*self.shown, strict=True)

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from vsr_lightning.reporting.figures import perception_distortion_figure, perceptual_metric
 from vsr_lightning.reporting.results import Condition, Group, Result
-from vsr_lightning.reporting.statistics import by_video, difference_cell, paired_difference, score_cells
-from vsr_lightning.runs.frames import FRAMES_FILE, write_frames
+from vsr_lightning.reporting.statistics import by_unit, difference_cell, paired_difference, score_cells
+from vsr_lightning.runs.frames import FRAMES_FILE, units, write_frames
 from vsr_lightning.runs.record import RUN_FILE
 from vsr_lightning.utils.files import write_text
 from vsr_lightning.utils.formatting import Rows, duration, markdown
@@ -27,8 +27,10 @@ def keep(result: Result, folder: Path) -> None:
     own.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result.record, indent=2) + "\n"
     write_text(own / RUN_FILE, text.replace(str(result.record["config"]["output_dir"]), own.name))
-    columns = {name: by_video(result, name) for name in result.frames if name not in ("video", "frame")}
-    columns = {"video": np.unique(result.frames["video"]), **columns}
+    columns = {name: by_unit(result, name) for name in result.frames if name not in ("video", "frame")}
+    video, frame = result.frames["video"], result.frames["frame"]
+    _, first = np.unique(units(video, frame), return_index=True)
+    columns = {"video": video[first], "frame": frame[first], **columns}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     write_frames(own / FRAMES_FILE, rows)
 

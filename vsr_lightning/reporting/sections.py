@@ -92,9 +92,11 @@ def differences(group: Group) -> Section:
         if videos_and_seeds:
             rows.append(row | videos_and_seeds)
     text = (
-        "Difference of the second minus the first on the same test video: mean over videos and over the seeds that "
-        "both have, with a 95 % bootstrap interval over videos. The interval says how much other test videos could "
-        "change the difference; how much other trainings could, the spread over seeds in Table 1 says."
+        "Difference of the second minus the first on the same test video, from the same seed: mean over videos and "
+        "seeds, with a 95 % interval that covers both, other test videos and other trainings; of one seed it is over "
+        "videos only. Of fewer than 20 videos, pieces of eight frames count as videos, and the interval then covers "
+        "other frames of the same clips. The csv has the probability that another training would order the two the "
+        "same (same_order)."
         if rows
         else "There are no two losses or networks with scores from the same seed, of two videos or more, to compare."
     )

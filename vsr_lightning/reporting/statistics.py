@@ -6,23 +6,26 @@ from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from vsr_lightning.metrics import Metric
+from vsr_lightning.reporting.intervals import interval, same_order
 from vsr_lightning.reporting.results import Condition, Group, Result
+from vsr_lightning.runs.frames import units
 from vsr_lightning.utils.formatting import with_interval, with_spread
-
-RESAMPLES = 9999
 
 
 class Difference(NamedTuple):
-    """Mean of second minus first, the ends of its 95 % interval, and the numbers of test videos and shared seeds."""
+    """Mean of second minus first, the ends of its 95 % interval, the numbers of test videos and of shared seeds.
+
+    ``same_order`` is the probability that another training would order the two the same; NaN for one seed.
+    """
 
     mean: float
     low: float
     high: float
     videos: int
     seeds: int
+    same_order: float
 
 
 def mean_and_spread(scores: np.ndarray) -> tuple[float, float]:
@@ -42,41 +45,43 @@ def difference_cell(found: Difference | None) -> str:
 
 
 def paired_difference(first: Condition, second: Condition, score: str) -> Difference | None:
-    """Return ``second`` minus ``first`` on the same test videos, averaged over the seeds that both have.
+    """Return ``second`` minus ``first`` on the same test videos and from the same seeds, with its interval over both.
 
-    The interval is the percentile bootstrap's (Efron 1979) over videos: how much other test videos could change the
-    mean, for these trainings. How much other trainings could, the spread over seeds says.
+    See :func:`vsr_lightning.reporting.intervals.interval`; of one seed it covers other test videos only. Of few videos,
+    pieces count as videos do, see :func:`vsr_lightning.runs.frames.units`.
 
     Returns:
-        None if they share no seed, have no scores per frame of the same videos, or only of one video.
+        None if they share no seed, have no scores per frame of the same videos, or only of one.
     """
     found = [
-        by_video(two, score) - by_video(one, score)
+        by_unit(two, score) - by_unit(one, score)
         for one, two in product(first.results, second.results)
         if one.record["seed"] == two.record["seed"]
         and score in one.frames
         and score in two.frames
-        and np.array_equal(np.unique(one.frames["video"]), np.unique(two.frames["video"]))
+        and np.array_equal(_units(one), _units(two))
     ]
-    per_video = np.mean(found, axis=0) if found else np.zeros(0)
-    per_video = per_video[~np.isnan(per_video)]
-    if len(per_video) < 2:
+    values = np.array(found) if found else np.zeros((0, 0))
+    values = values[:, ~np.isnan(values).any(0)] if found else values
+    if values.shape[1] < 2:
         return None
-    low = high = mean = float(per_video.mean())
-    if np.ptp(per_video) > 0:
-        random = np.random.default_rng(0)
-        means = bootstrap((per_video,), np.mean, n_resamples=RESAMPLES, batch=100, method="percentile", rng=random)
-        low, high = map(float, means.confidence_interval)
-    return Difference(mean, low, high, len(per_video), len(found))
+    return Difference(*interval(values), values.shape[1], len(found), same_order(values.mean(1)))
 
 
-def by_video(result: Result, score: str) -> np.ndarray:
-    """Return the mean of a score over each test video's frames, in the videos' order; NaN for one without any."""
+def by_unit(result: Result, score: str) -> np.ndarray:
+    """Return the mean of a score over the frames of each test video, in their order; NaN for one without any.
+
+    Of few videos, it is of each piece.
+    """
     there = ~np.isnan(result.frames[score])  # a video's first frame has no temporal error
-    videos, place = np.unique(result.frames["video"], return_inverse=True)
-    frames = np.bincount(place[there], minlength=len(videos))
-    sums = np.bincount(place[there], result.frames[score][there], minlength=len(videos))
-    return np.divide(sums, frames, out=np.full(len(videos), np.nan), where=frames > 0)
+    units, place = np.unique(_units(result), return_inverse=True)
+    frames = np.bincount(place[there], minlength=len(units))
+    sums = np.bincount(place[there], result.frames[score][there], minlength=len(units))
+    return np.divide(sums, frames, out=np.full(len(units), np.nan), where=frames > 0)
+
+
+def _units(result: Result) -> np.ndarray:
+    return units(result.frames["video"], result.frames.get("frame", np.zeros(len(result.frames["video"]))))
 
 
 def pairs(group: Group) -> list[tuple[Condition, Condition]]:

@@ -9,7 +9,20 @@ import numpy as np
 from vsr_lightning.utils.files import write_text
 
 FRAMES_FILE = "frames.csv"
+FEW = 20  # videos: of fewer, pieces of them are the units
+PIECE = 8  # frames
 ScoreRows = list[dict[str, float]]
+
+
+def units(video: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Return a number for what each frame is a part of that counts as independent, (N,) int: an interval is over these.
+
+    That is its video; of fewer than :data:`FEW` videos, :data:`PIECE` consecutive frames of it, since three clips make
+    no interval. It then says what other frames of the same clips would change.
+    """
+    few = len(np.unique(video)) < FEW
+    pieces = np.stack([video.astype(int), frame.astype(int) // PIECE if few else 0 * video.astype(int)], axis=1)
+    return np.unique(pieces, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def write_frames(path: Path, rows: ScoreRows) -> None:
