@@ -204,3 +204,13 @@ def test_evaluations_are_reported_as_the_runs_that_they_score_again(vsr, monkeyp
     page = write_report([tmp_path / "again"], tmp_path / "page").read_text(encoding="utf-8")
     assert "FSIM" in page
     assert "holds no" not in page
+
+
+def test_held_out_videos_can_be_scored_to_choose_by_and_are_not_compared_with_the_test(vsr, evaluate, tmp_path):
+    run = vsr("data.val_videos=3", "hydra.run.dir=run") / "run"
+    folder = evaluate(f"run={run}", "held_out=true")
+    assert set(read_frames(folder / "frames.csv")["video"]) == {3, 4, 5}
+    assert "test videos 3 held out instead of 2" in (folder / "scores.md").read_text()
+    vsr("hydra.run.dir=all")
+    with pytest.raises(SystemExit, match="holds no video out"):
+        train_in(tmp_path, "run=all", "held_out=true", CPU, "hydra.run.dir=refused", command="evaluate")

@@ -52,6 +52,8 @@ def evaluate(cfg: DictConfig, job: Job) -> str:
         elif not cfg.model.get("weights") and any(parameter.requires_grad for parameter in module.parameters()):
             raise ValueError("a network's scores need its weights: give run=FOLDER or ckpt=FILE instead of model=")
         data: VideoData = instantiate(cfg.data, takes=module.model.takes)
+        if cfg.held_out:
+            data.test_on_held_out()
         trainer = make_trainer(cfg)
         record.update(describe(data, module, trainer))
         module.check_sizes(data.train_size, data.test_size)

@@ -40,6 +40,7 @@ class VideoData(pl.LightningDataModule):
         crop: side of the squares, in high-res pixels, that training takes; None is whole frames.
         margin: frames at each end of a tested video, or piece of one, that are not scored.
         train_margin: frames at each end of a window or clip in training that have no target.
+        tests_held_out: whether tests are of the videos that are held out to choose by.
         videos: the videos' identity.
         train_size, test_size: (C, H, W) of the smallest frames that training and validation take, and that tests take.
         frame_range: which of a video's frames are used: the first, and one past the last.
@@ -61,6 +62,7 @@ class VideoData(pl.LightningDataModule):
     """
 
     crop: int | None = None
+    tests_held_out: bool = False
     videos: Identity
     train_size: tuple[int, int, int]
     test_size: tuple[int, int, int]
@@ -100,6 +102,12 @@ class VideoData(pl.LightningDataModule):
         kept = len(train_videos) - val_videos
         self.train_videos, self.test_videos = train_videos[:kept], test_videos
         self.val_videos = train_videos[kept:] if val_videos else test_videos
+
+    def test_on_held_out(self) -> None:
+        """Test the held-out videos instead; ValueError where none are."""
+        if self.val_videos == self.test_videos:
+            raise ValueError("data.val_videos=0 holds no video out: train with some, or leave out held_out")
+        self.test_videos, self.tests_held_out = self.val_videos, True
 
     def test_windows(self, videos: int) -> Batch:
         """Return the first test videos as they are tested, one after the other, to show."""

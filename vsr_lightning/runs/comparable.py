@@ -124,7 +124,7 @@ def test_key(record: Mapping[str, Any]) -> dict[str, str]:
         tested = {"tested frames": str(known)} if known else {}  # one that is not finished has not counted them
     return {
         "data": _named(data),
-        "test videos": str(data.get("test_videos")),
+        "test videos": f"{data.get('test_videos')}{' held out' if data.get('held_out') else ''}",
         "scored frames": str(data.get("scored")),
         **tested,
         "degradation": f"x{degradation.get('scale')} {degradation.get('interpolation')}, {blur}",

@@ -108,6 +108,7 @@ def describe(data: VideoData, module: SuperResolution, trainer: pl.Trainer) -> d
             **{key: getattr(data.videos, key) for key in ("name", "description", "checksum")},
             "train_videos": len(data.train_videos),
             "test_videos": len(data.test_videos),
+            **({"held_out": True} if data.tests_held_out else {}),
             **{key: getattr(data, key) for key in ("takes", "frames", "batch_size")},
             "frame_range": list(data.frame_range),
             "scored": [data.scored.start, data.scored.stop],
