@@ -434,7 +434,7 @@ def test_a_sweep_ends_with_a_page_that_holds_its_pictures_and_tables(vsr, capsys
     page.feed((report / "index.html").read_text())
     assert not page.fetched
     assert len(page.pictures) == 3
-    assert page.tables == 4
+    assert page.tables == 5
     for name in ("curves", "comparison", "perception_distortion"):
         assert Image.open(BytesIO((report / f"{name}.png").read_bytes())).width > 300
     losses = {row["condition"]: row for row in _table(report, "losses")}

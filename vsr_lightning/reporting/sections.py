@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import isnan
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from vsr_lightning.reporting import figures
+from vsr_lightning.reporting.agreement import over_runs, over_videos
 from vsr_lightning.reporting.notes import metric_notes
 from vsr_lightning.reporting.predictions import GroupPredictions
 from vsr_lightning.reporting.results import Group, Result
@@ -47,6 +49,7 @@ def group_sections(
         comparison(predictions),
         *people,
         perception_distortion(group),
+        *agreement(group),
         losses(predictions),
         Section("missing", "Left out", predictions.missing) if predictions.missing else None,
     ]
@@ -134,6 +137,34 @@ def perception_distortion(group: Group) -> Section | None:
     )
     alt, figure = f"PSNR against {title}, one point per run", figures.perception_distortion_figure(group, score)
     return Section("perception_distortion", "Perception-distortion plane", [text], figure=figure, alt=alt)
+
+
+def agreement(group: Group) -> list[Section]:
+    """Rank correlations of the metrics, over runs and over videos."""
+    names = [name for name, metric in group.compared_metrics.items() if _everywhere(group, name)]
+    about_runs = "runs, with a 95 % bootstrap interval over conditions and seeds: 1 is the same order of all runs"
+    about_videos = "test videos, the mean over runs, with a 95 % bootstrap interval over videos: 1 is the same order"
+    ways = [("runs", over_runs(group, names), about_runs), ("videos", over_videos(group, names), about_videos)]
+    sections = []
+    for over, found, what in ways:
+        rows, numbers = [], []
+        for one in names[1:] if found else ():
+            row = {"": group.metrics[one].title}
+            for other in names[: names.index(one)]:
+                cell = "{:+.2f} ({:+.2f} to {:+.2f})".format(*found[other, one])
+                row[group.metrics[other].title] = "-" if isnan(found[other, one].mean) else cell
+                values = {key: f"{value:.7g}" for key, value in found[other, one]._asdict().items()}
+                numbers.append({"one": other, "other": one, **values})
+            rows.append(row)
+        text = f"Spearman's correlation of each two metrics, better being higher in all, over {what}."
+        if rows:
+            sections.append(Section(f"agreement_{over}", f"Do the metrics agree over {over}?", [text], rows, numbers))
+    return sections
+
+
+def _everywhere(group: Group, name: str) -> bool:
+    trained = [result for result in group.results if result.trained and result.finished]
+    return all(name in result.record["scores"] and name in result.frames for result in trained)
 
 
 def losses(predictions: GroupPredictions) -> Section | None:
