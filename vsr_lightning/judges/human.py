@@ -57,11 +57,11 @@ def vmaf(prediction: Tensor, target: Tensor) -> Tensor:
 
 @cache
 def _cvvdp(display: str, device: torch.device) -> Any:
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it says that there is no compiler for GPUs
     try:
         from pycvvdp import cvvdp
     except ModuleNotFoundError:
         raise ModuleNotFoundError(f"ColorVideoVDP needs cvvdp: {INSTALL}") from None
-    logging.getLogger("pycvvdp").setLevel(logging.WARNING)
     return cvvdp(display_name=display, device=device, quiet=True)
 
 
