@@ -22,7 +22,7 @@ from vsr_lightning.models.temporal_shift import _Shift
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.utils.config import CONF
 
-NAMES = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+NAMES = sorted({path.stem for path in (CONF / "model").glob("*.yaml")} - {"truth"})  # which sees the target
 FIG1 = {"widths": (8, 32), "pools": (True, False)}
 
 
