@@ -85,7 +85,7 @@ class SuperResolution(pl.LightningModule):
         self.means: MutableMapping[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
 
     def _early(self, name: str) -> Metric:
-        scored = [known for known, metric in self.metrics.items() if metric.function]
+        scored = [known for known, metric in self.metrics.items() if metric.function and metric.sees == "frame"]
         if name not in scored:
             choices = f"no metric of a test's single frames: choose from {', '.join(scored)}"
             raise ValueError(f"module.early_metrics has {name!r}, which is {choices}")
@@ -227,9 +227,9 @@ class SuperResolution(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the means, also of what only now can be computed."""
         self.late_scores = self.whole_test.finish(self.real) if self.whole_test else {}
-        for name, of_frames in self.late_scores.items():
-            values = torch.tensor(list(of_frames.values()), device=self.device)
-            self._add("test", {name: values[~values.isnan()]})
+        for name in self.late_scores:
+            assert self.whole_test
+            self._add("test", {name: self.whole_test.values(name).to(self.device, torch.float32)})
         self.whole_test = self.real = None
         self.on_validation_epoch_end()
 

@@ -144,5 +144,31 @@ def test_tiles_are_cut_from_the_middle_and_few_videos_are_cut_into_pieces():
     assert found.shape == (2, 2, 3, 64, 64)
     assert torch.equal(found[1, 1], frames[1, :, 3:67, 65:129])
     clips = [(video, frame, torch.rand(1, 64, 64)) for video in range(2) for frame in range(20)]
-    assert tiles_of(clips, 64, videos=2).units == 6  # 8, 8 and 4 frames of each
-    assert tiles_of(clips, 64, videos=20).units == 2
+    assert tiles_of(clips, 64).units == 6  # 8, 8 and 4 frames of each
+    assert tiles_of([(video, 0, torch.rand(1, 64, 64)) for video in range(20)], 64).units == 20
+
+
+def test_neighboring_pieces_are_not_told_apart_by_their_scene():
+    """Three clips of a texture each, true frames on both sides: a network that knows the clip must not be asked."""
+    draw = torch.Generator().manual_seed(0)
+    scenes = F.interpolate(torch.rand(3, 1, 24, 24, generator=draw), (128, 128), mode="bicubic").clamp(0, 1)
+    drifting = [(clip, t, scenes[clip, :, t : t + 64, t : t + 64]) for clip in range(3) for t in range(60)]
+    made, real = (
+        tiles_of([it for it in drifting if it[1] >= 32], 64),
+        tiles_of([it for it in drifting if it[1] < 32], 64),
+    )
+    assert ToldApart()(made, real).mean() < 65  # three quarters and more where neighbors train
+
+
+def test_structure_counts_and_not_color():
+    def colored(color: tuple[float, ...], seed: int) -> Tiles:
+        noise = torch.rand(16, 1, 64, 64, generator=torch.Generator().manual_seed(seed)) * 0.2
+        return tiles(torch.tensor(color).view(1, 3, 1, 1) + noise)
+
+    red, blue = colored((0.8, 0.1, 0.1), 0), colored((0.1, 0.1, 0.8), 1)
+    blurred = Tiles(F.avg_pool2d(red.images, 3, 1, 1), red.unit)
+    judge = SlicedWasserstein(directions=16)
+    assert judge(blue, red).mean() < judge(blurred, red).mean() / 5
+    flat = Tiles(torch.tensor((0.1, 0.1, 0.8)).view(1, 3, 1, 1).expand(16, 3, 64, 64), red.unit)
+    with pytest.raises(ValueError, match="flat"):
+        ToldApart()(flat, red)

@@ -22,6 +22,8 @@ Distances = Callable[[Tensor, Tensor], Tensor]  # (B, C, H, W), (B, C, H, W) -> 
 class TLP:
     """tLP of Chu et al. (2020): does the picture change, perceptually, as much as the truth from frame to frame?
 
+    Theirs is of LPIPS, and printed times 100.
+
     Args:
         distance: LPIPS there; a :class:`Perceptual` loss, or any function of two batches of frames.
     """
@@ -38,9 +40,12 @@ class TLP:
 
 
 def tof(prediction: Tensor, target: Tensor) -> Tensor:
-    """TOF of Chu et al. (2020): mean absolute difference, in pixels, of the flow in the prediction and in the truth."""
+    """Return tOF of Chu et al. (2020): mean distance, in pixels, of the flow in the prediction to that in the truth.
+
+    Over whole frames, where their code leaves out eight pixels at each side.
+    """
     made, true = (flow_along(frames) for frames in (prediction, target))
-    return _from_second((made - true).abs().mean((1, 2, 3)))
+    return _from_second(_squared(made - true).sqrt().mean((1, 2, 3)))
 
 
 def warping_error(prediction: Tensor, target: Tensor) -> Tensor:

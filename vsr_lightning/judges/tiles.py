@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from vsr_lightning.runs.frames import FEW, PIECE
+from vsr_lightning.runs.frames import units
 
 SIDE = 64  # pixels, or what the smallest frame has
 MOST = 4096  # tiles, spread evenly over the units
+Place = tuple[int, int]  # a video, and a frame of it
 
 
 @dataclass(frozen=True)
@@ -50,36 +52,33 @@ class TileCollector:
 
     Args:
         side: of a tile, in pixels.
-        videos: how many there will be.
     """
 
     side: int
-    videos: int
-    tiles: dict[tuple[int, int], list[Tensor]] = field(default_factory=dict)  # by video and piece
+    tiles: dict[Place, Tensor] = field(default_factory=dict)  # by video and frame
 
-    def add(self, frames: Tensor, video: Tensor, frame: Tensor) -> None:
-        """Add (N, C, H, W) frames in [0, 1]; ``video`` and ``frame`` are (N,) int64, the indices of each."""
-        for tiles, place in zip(cut(frames, self.side), zip(video.tolist(), frame.tolist(), strict=True), strict=True):
-            self.tiles.setdefault(self.unit(*place), []).append(tiles.cpu())
+    def add(self, frames: Tensor, places: Iterable[Place]) -> None:
+        """Add (N, C, H, W) frames in [0, 1], each by its video and its index there."""
+        self.tiles |= zip(places, cut(frames, self.side).cpu(), strict=True)
 
-    def unit(self, video: int, frame: int) -> tuple[int, int]:
-        """Return what a frame is a part of: its video, or of few videos a piece, as ``runs/frames.py`` has it."""
-        return video, 0 if self.videos >= FEW else frame // PIECE
-
-    def collected(self) -> tuple[Tiles, dict[tuple[int, int], int]]:
-        """Return the tiles, evenly thinned out to at most :data:`MOST`, and each unit's number by video and piece."""
-        units = sorted(self.tiles)
-        most = max(1, MOST // len(units))
-        images = [_spread(torch.cat(self.tiles[key]), most) for key in units]
-        numbers = torch.arange(len(units)).repeat_interleave(torch.tensor([len(part) for part in images]))
-        return Tiles(torch.cat(images), numbers), {key: number for number, key in enumerate(units)}
+    def collected(self) -> tuple[Tiles, dict[Place, int]]:
+        """Return the tiles, evenly thinned out to at most :data:`MOST`, and the unit's number of each frame."""
+        places = sorted(self.tiles)
+        numbers = units(*np.array(places).T)
+        of_unit = [
+            [self.tiles[places[row]] for row in np.flatnonzero(numbers == it)] for it in range(numbers.max() + 1)
+        ]
+        most = max(1, MOST // len(of_unit))
+        images = [_spread(torch.cat(part), most) for part in of_unit]
+        unit = torch.arange(len(images)).repeat_interleave(torch.tensor([len(part) for part in images]))
+        return Tiles(torch.cat(images), unit), dict(zip(places, numbers.tolist(), strict=True))
 
 
-def tiles_of(frames: Iterable[tuple[int, int, Tensor]], side: int, videos: int) -> Tiles:
+def tiles_of(frames: Iterable[tuple[int, int, Tensor]], side: int) -> Tiles:
     """Return the tiles of frames: of each its video, its index there, and (C, H, W) in [0, 1]."""
-    collector = TileCollector(side, videos)
+    collector = TileCollector(side)
     for video, frame, image in frames:
-        collector.add(image[None], torch.tensor([video]), torch.tensor([frame]))
+        collector.add(image[None], [(video, frame)])
     return collector.collected()[0]
 
 

@@ -17,7 +17,7 @@ class ToldApart:
     This is perceptual quality as Blau and Michaeli (2018) define it: how well outputs and real frames can be told
     apart, whatever they show. A network that sees whole frames always can, which ranks nothing, so this one sees single
     patches, and learns from few of them. It is trained on one half of the videos and tells the other half's, and the
-    other way round, so no patch is told by a network that has seen its video.
+    other way round, so no patch is told by a network that has seen its video; of few videos the halves may share one.
 
     Args:
         patch: side of a patch, in pixels.
@@ -56,11 +56,12 @@ class ToldApart:
     def _told(self, made: Tiles, real: Tiles) -> Tensor:
         several(made.units), several(real.units)  # one half trains a network that tells the other
         (images, unit), (real_images, real_unit) = self._patches(made), self._patches(real)
-        if not len(images) or not len(real_images):
-            raise ValueError("no patch of these frames shows anything: they are all flat")
+        half, real_half = FOLDS * unit // made.units, FOLDS * real_unit // real.units  # neighbors stay together
+        if any(len(it.unique()) < FOLDS for it in (half, real_half)):
+            raise ValueError("no patch of half of these frames shows anything: they are all flat")
         right = torch.full((made.units,), torch.nan, device=images.device)
         for fold in range(FOLDS):
-            seen, real_seen = unit % FOLDS != fold, real_unit % FOLDS != fold
+            seen, real_seen = half != fold, real_half != fold
             network = self._trained(images[seen], real_images[real_seen])
             real_right = (network(real_images[~real_seen]) < 0).float().mean()
             told, of = (network(images[~seen]) > 0).float(), unit[~seen]
@@ -74,7 +75,7 @@ class ToldApart:
         for unit in range(tiles.units):
             grid = F.unfold(tiles.images[tiles.unit == unit], self.patch, stride=self.patch // 2)
             grid = grid.movedim(1, 2).flatten(0, 1)
-            grid = grid[grid.std(1) > FLAT]
+            grid = grid[grid.unflatten(1, (-1, self.patch**2)).std(2).amax(1) > FLAT]
             found.append(grid[torch.randperm(len(grid), device=grid.device)[: self.per_unit]])
         units = torch.arange(tiles.units).repeat_interleave(torch.tensor([len(part) for part in found]))
         return torch.cat(found).unflatten(1, (-1, self.patch, self.patch)), units.to(tiles.images.device)

@@ -15,8 +15,8 @@ PATCHES_AT_ONCE = 2**15
 class SlicedWasserstein:
     """Mean, over random directions, of the Wasserstein-1 distance between projected patches (Rabin et al. 2011).
 
-    Patches lie on a grid, each without its mean, so that structure counts and not brightness, which PSNR sees well. At
-    each further scale the tiles are halved first, as by Karras et al. (2018).
+    Patches lie on a grid, each channel without its mean, so that structure counts and not color, which PSNR sees well.
+    At each further scale the tiles are halved first, as by Karras et al. (2018).
 
     Args:
         patch: side of a patch, in pixels.
@@ -72,4 +72,4 @@ class SlicedWasserstein:
         """(N, C, H, W) images, (C * patch², directions) -> (patches, directions)."""
         patches = F.unfold(images, self.patch, stride=self.stride).movedim(1, 2).flatten(0, 1)
         colors = patches.unflatten(1, (images.shape[1], -1))
-        return (colors - colors.mean((1, 2), keepdim=True)).flatten(1) @ directions
+        return (colors - colors.mean(2, keepdim=True)).flatten(1) @ directions

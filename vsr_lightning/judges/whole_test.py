@@ -1,23 +1,24 @@
 """From frames that a test shows batch by batch to the scores that need whole videos, or the whole test set."""
 
+from collections import ChainMap
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from vsr_lightning.data.datamodule import VideoData
-from vsr_lightning.judges.tiles import SIDE, TileCollector, Tiles, tiles_of
+from vsr_lightning.judges.tiles import SIDE, Place, TileCollector, Tiles, tiles_of
 from vsr_lightning.metrics import Metric
+from vsr_lightning.runs.frames import FEW, PIECE
 
 REAL_FRAMES = 1000
-Place = tuple[int, int]  # a video, and a frame of it
 
 
 def real_tiles(data: VideoData) -> tuple[Tiles, int]:
     """Return tiles of real frames that no test shows, and their side: 64 pixels, or that of the smallest frame."""
     frames = list(data.real_frames(REAL_FRAMES))
     side = min(SIDE, *data.test_size[1:], *(length for _, _, image in frames for length in image.shape[1:]))
-    return tiles_of(frames, side, len({video for video, _, _ in frames})), side
+    return tiles_of(frames, side), side
 
 
 class WholeTest:
@@ -34,9 +35,10 @@ class WholeTest:
     def __init__(self, metrics: Mapping[str, Metric], videos: int, side: int) -> None:
         self.of_videos = {name: it for name, it in metrics.items() if it.sees == "video" and it.available}
         self.of_set = {name: it for name, it in metrics.items() if it.sees == "set" and it.available}
-        self.collector = TileCollector(side, videos)
+        self.collector, self.in_pieces = TileCollector(side), videos < FEW
         self.shown: list[tuple[Tensor, Tensor, Place]] = []  # consecutive frames of one video
         self.places: list[Place] = []
+        self.of_units: dict[str, Tensor] = {}  # each metric of the set, its value of each unit
         self.scores: dict[str, dict[Place, float]] = {name: {} for name in (*self.of_videos, *self.of_set)}
 
     @torch.no_grad()
@@ -47,7 +49,7 @@ class WholeTest:
         video, frame = video[counts], frame[counts]
         places = list(zip(video.tolist(), frame.tolist(), strict=True))
         if self.of_set:
-            self.collector.add(prediction, video.cpu(), frame.cpu())
+            self.collector.add(prediction, places)
         self.places += places
         for made, true, place in zip(prediction, target, places, strict=True) if self.of_videos else ():
             if self.shown and not self._goes_on(self.shown[-1][2], place):
@@ -66,11 +68,18 @@ class WholeTest:
             self._score_set(real)
         return self.scores
 
+    def values(self, name: str) -> Tensor:
+        """Return what a score is the mean of: its value of each unit of the set, or of each frame."""
+        found = self.of_units.get(name, torch.tensor(list(self.scores[name].values())))
+        return found[~found.isnan()]
+
     def _goes_on(self, last: Place, place: Place) -> bool:
         """Return whether a frame follows the last one, in the same piece where pieces of few videos are scored."""
-        return place == (last[0], last[1] + 1) and self.collector.unit(*last) == self.collector.unit(*place)
+        same_piece = not self.in_pieces or last[1] // PIECE == place[1] // PIECE
+        return place == (last[0], last[1] + 1) and same_piece
 
     def _score_video(self) -> None:
+        """Score what was shown, in full precision."""
         made, true, places = zip(*self.shown, strict=True)
         self.shown = []
         for name, metric in self.of_videos.items():
@@ -78,19 +87,19 @@ class WholeTest:
             if len(places) == 1:  # nothing moves in the piece that is left of a clip
                 self.scores[name][places[0]] = torch.nan
                 continue
-            found = metric.function(torch.stack(made), torch.stack(true)).expand(len(places))
+            with torch.autocast(true[0].device.type, enabled=False):
+                found = metric.function(torch.stack(made), torch.stack(true)).expand(len(places))
             self.scores[name] |= dict(zip(places, found.tolist(), strict=True))
 
     def _score_set(self, real: Tiles) -> None:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             parts = [self.collector.tiles] * torch.distributed.get_world_size()
             torch.distributed.all_gather_object(parts, self.collector.tiles)
-            self.collector.tiles = {}
-            for part in parts:
-                for key, tiles in part.items():
-                    self.collector.tiles.setdefault(key, []).extend(tiles)
+            self.collector.tiles = dict(ChainMap(*parts))
         made, number = self.collector.collected()
         for name, metric in self.of_set.items():
             assert metric.function
-            found = metric.function(made, real).tolist()
-            self.scores[name] |= {place: found[number[self.collector.unit(*place)]] for place in self.places}
+            with torch.autocast(made.images.device.type, enabled=False):
+                found = metric.function(made, real)
+            self.of_units[name] = found
+            self.scores[name] |= {place: float(found[number[place]]) for place in self.places}

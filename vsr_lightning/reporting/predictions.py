@@ -75,6 +75,8 @@ def load_data(result: Result) -> Any:
     """Return a run's data module; OSError where the data are missing, ValueError where the run saw others."""
     record = result.record
     data = instantiate(OmegaConf.create(record["config"]["data"]), takes=record["data"]["takes"])
+    if record["data"].get("held_out"):
+        data.test_on_held_out()
     if data.videos.checksum != record["data"]["checksum"]:
         raise ValueError("the data are not those that the runs saw")
     return data

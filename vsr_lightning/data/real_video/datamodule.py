@@ -82,10 +82,23 @@ class RealVideo(VideoData):
         self._whole = partial(dataset, margin=self.margin)
         used = partial(self._used_frames, frame_range)
         self._spans = {i: (i, *used(len(clip.frames), clip.name)) for i, clip in self.videos.clips.items()}
-        _, first, stop = self._spans[self.test_videos[0]]  # those of other clips may differ
-        self.frame_range, self.scored = (first, stop), range(first + self.margin, stop - self.margin)
         self.train_size = self._smallest([*self.train_videos, *self.val_videos], crop)
-        self.test_size = self._smallest(self.test_videos)
+
+    @property
+    def frame_range(self) -> tuple[int, int]:  # type: ignore[override]
+        """That of the first tested clip; those of others may differ."""
+        _, first, stop = self._spans[self.test_videos[0]]
+        return first, stop
+
+    @property
+    def scored(self) -> range:  # type: ignore[override]
+        """Of the first tested clip."""
+        first, stop = self.frame_range
+        return range(first + self.margin, stop - self.margin)
+
+    @property
+    def test_size(self) -> tuple[int, int, int]:  # type: ignore[override]
+        return self._smallest(self.test_videos)
 
     def train_dataloader(self) -> DataLoader[HighResBatch]:
         """Random windows of each training clip, randomly cropped."""
