@@ -138,17 +138,17 @@ def test_flat_frames_are_refused_in_one_line():
         ToldApart()(flat, REAL)
 
 
-def test_tiles_are_cut_from_the_middle_and_few_videos_are_cut_into_pieces():
+def test_tiles_are_cut_from_the_middle_and_few_videos_are_cut_into_parts():
     frames = torch.arange(2 * 3 * 70 * 130).view(2, 3, 70, 130).float()
     found = cut(frames, 64)
     assert found.shape == (2, 2, 3, 64, 64)
     assert torch.equal(found[1, 1], frames[1, :, 3:67, 65:129])
     clips = [(video, frame, torch.rand(1, 64, 64)) for video in range(2) for frame in range(20)]
-    assert tiles_of(clips, 64).units == 6  # 8, 8 and 4 frames of each
+    assert tiles_of(clips, 64).units == 8  # quarters
     assert tiles_of([(video, 0, torch.rand(1, 64, 64)) for video in range(20)], 64).units == 20
 
 
-def test_neighboring_pieces_are_not_told_apart_by_their_scene():
+def test_neighboring_parts_are_not_told_apart_by_their_scene():
     """Three clips of a texture each, true frames on both sides: a network that knows the clip must not be asked."""
     draw = torch.Generator().manual_seed(0)
     scenes = F.interpolate(torch.rand(3, 1, 24, 24, generator=draw), (128, 128), mode="bicubic").clamp(0, 1)

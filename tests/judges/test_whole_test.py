@@ -17,6 +17,10 @@ def counted(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return torch.tensor(float(len(prediction)))
 
 
+def stepped(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return torch.tensor([math.nan] + [1.0] * (len(prediction) - 1))
+
+
 def brightness(made: Tiles, real: Tiles) -> torch.Tensor:
     return torch.stack([made.images[made.unit == unit].mean() for unit in range(made.units)])
 
@@ -60,8 +64,7 @@ def test_evaluate_scores_the_ceiling_and_the_floor(tmp_path, model):
     cpu = ("trainer.accelerator=cpu", "hydra.run.dir=scored")
     train_in(tmp_path, f"model={model}", metrics, *data, *cpu, command="evaluate")
     scores = read_frames(tmp_path / "scored" / "frames.csv")
-    of_set = ("patch_distance", "told_apart", "kernel_distance")
-    assert all(len(set(scores[name])) > 6 for name in of_set), "few videos are cut into pieces"
+    assert len(set(scores["patch_distance"])) == 24, "six videos are cut into quarters"
     if model == "truth":
         assert scores["psnr"].min() == 100
         assert scores["told_apart"].mean() == pytest.approx(50, abs=7)
@@ -73,3 +76,14 @@ def test_a_metric_that_is_not_installed_is_missed_before_the_training(tmp_path, 
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(SystemExit, match=r"vsr_lightning\[flow\]"):
         train_in(tmp_path, *TINY, "metrics=tof")
+
+
+def test_a_score_for_all_frames_is_of_each_quarter_of_few_videos_and_one_per_frame_of_the_whole():
+    number = torch.arange(16)
+    frames = torch.zeros(16, 1, 8, 8)
+    metrics = {"whole": Metric("w", True, counted, sees="video"), "each": Metric("e", True, stepped, sees="video")}
+    test = WholeTest(metrics, videos=3, side=8)
+    test.add(frames, frames, torch.ones_like(number), number)
+    found = test.finish(None)
+    assert set(found["whole"].values()) == {4}
+    assert [place for place, score in found["each"].items() if math.isnan(score)] == [(1, 0)]

@@ -106,7 +106,7 @@ def test_only_seeds_that_both_have_are_paired(sweep):
     _run(sweep, "9_perceptual", "perceptual", seed=9, psnr=99.0)
     write_report([sweep], sweep / "report")
     row = next(row for row in _table(sweep / "report", "differences") if row["score"] == "PSNR (dB)")
-    assert (row["difference"], row["seeds"], row["videos"]) == ("perceptual minus mse", "3", "6")
+    assert (row["difference"], row["seeds"], row["videos"]) == ("perceptual minus mse", "3", "12")
     assert float(row["mean"]) == pytest.approx(-1)  # 18, 20, 22 against 20, 21, 22
 
 
@@ -434,7 +434,7 @@ def test_a_sweep_ends_with_a_page_that_holds_its_pictures_and_tables(vsr, capsys
     page.feed((report / "index.html").read_text())
     assert not page.fetched
     assert len(page.pictures) == 3
-    assert page.tables == 5
+    assert page.tables == 6
     for name in ("curves", "comparison", "perception_distortion"):
         assert Image.open(BytesIO((report / f"{name}.png").read_bytes())).width > 300
     losses = {row["condition"]: row for row in _table(report, "losses")}

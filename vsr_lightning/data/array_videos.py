@@ -77,6 +77,10 @@ class VideoWindows(VideoData):
     def test_size(self) -> tuple[int, int, int]:  # type: ignore[override]
         return self._frames().shape[2:]
 
+    @property
+    def real_size(self) -> tuple[int, int, int]:  # type: ignore[override]
+        return self.test_size
+
     def train_dataloader(self) -> DataLoader[HighResBatch]:
         """One random window or clip of each training video, cropped if asked to."""
         plan = partial(training_windows, seed=self.seed, videos=self.train_videos, starts=self.starts)

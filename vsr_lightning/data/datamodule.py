@@ -43,6 +43,7 @@ class VideoData(pl.LightningDataModule):
         tests_held_out: whether tests are of the videos that are held out to choose by.
         videos: the videos' identity.
         train_size, test_size: (C, H, W) of the smallest frames that training and validation take, and that tests take.
+        real_size: (C, H, W) of the smallest of :meth:`real_frames`.
         frame_range: which of a video's frames are used: the first, and one past the last.
         scored: those of them that a test scores.
 
@@ -66,6 +67,7 @@ class VideoData(pl.LightningDataModule):
     videos: Identity
     train_size: tuple[int, int, int]
     test_size: tuple[int, int, int]
+    real_size: tuple[int, int, int]
     frame_range: tuple[int, int]
     scored: range
 

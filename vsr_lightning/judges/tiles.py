@@ -10,6 +10,7 @@ from torch import Tensor
 from vsr_lightning.runs.frames import units
 
 SIDE = 64  # pixels, or what the smallest frame has
+PER_FRAME = 8  # tiles, spread evenly over a large frame
 MOST = 4096  # tiles, spread evenly over the units
 Place = tuple[int, int]  # a video, and a frame of it
 
@@ -20,7 +21,7 @@ class Tiles:
 
     Attributes:
         images: (N, C, side, side) float in [0, 1].
-        unit: (N,) int64 in 0 .. units - 1, what each tile is of: a video, or a piece of one. Units are what is
+        unit: (N,) int64 in 0 .. units - 1, what each tile is of: a video, or a part of one. Units are what is
             independent: an interval is over them.
     """
 
@@ -38,12 +39,13 @@ class Tiles:
 
 
 def cut(frames: Tensor, side: int) -> Tensor:
-    """Cut (N, C, H, W) frames into the tiles that fit, from the middle: (N, tiles, C, side, side)."""
+    """Cut (N, C, H, W) frames into tiles from the middle, at most :data:`PER_FRAME`: (N, tiles, C, side, side)."""
     height, width = frames.shape[-2:]
     top, left = (height % side) // 2, (width % side) // 2
     kept = frames[..., top : top + height // side * side, left : left + width // side * side]
     tiles = kept.unfold(2, side, side).unfold(3, side, side)  # (N, C, rows, columns, side, side)
-    return tiles.movedim(1, 3).flatten(1, 2)
+    tiles = tiles.movedim(1, 3).flatten(1, 2)
+    return tiles[:, _evenly(tiles.shape[1], PER_FRAME)]
 
 
 @dataclass
@@ -83,5 +85,8 @@ def tiles_of(frames: Iterable[tuple[int, int, Tensor]], side: int) -> Tiles:
 
 
 def _spread(images: Tensor, most: int) -> Tensor:
-    places = torch.linspace(0, len(images) - 1, min(most, len(images))).round().long()
-    return images[places].clone()
+    return images[_evenly(len(images), most)].clone()
+
+
+def _evenly(count: int, most: int) -> Tensor:
+    return torch.linspace(0, count - 1, min(most, count)).round().long()

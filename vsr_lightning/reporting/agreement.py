@@ -38,7 +38,7 @@ def over_runs(group: Group, names: Sequence[str]) -> Agreement:
 def over_videos(group: Group, names: Sequence[str]) -> Agreement:
     """Return Spearman's correlation of each two metrics over test videos, the mean over the group's trained runs.
 
-    Of few videos, over pieces. The 95 % interval is the percentile bootstrap's over videos.
+    Of few videos, over parts of them. The 95 % interval is the percentile bootstrap's over videos.
     """
     results = [result for condition in group.conditions if condition.results[0].trained for result in condition.results]
     tables = [_of_videos(result, group.metrics, names) for result in results if set(names) <= result.frames.keys()]

@@ -97,7 +97,7 @@ def differences(group: Group) -> Section:
     text = (
         "Difference of the second minus the first on the same test video, from the same seed: mean over videos and "
         "seeds, with a 95 % interval that covers both, other test videos and other trainings; of one seed it is over "
-        "videos only. Of fewer than 20 videos, pieces of eight frames count as videos, and the interval then covers "
+        "videos only. Of fewer than 20 videos, quarters of each count as videos, and the interval then covers "
         "other frames of the same clips. The csv has the probability that another training would order the two the "
         "same (same_order)."
         if rows

@@ -48,7 +48,7 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
     """Return ``second`` minus ``first`` on the same test videos and from the same seeds, with its interval over both.
 
     See :func:`vsr_lightning.reporting.intervals.interval`; of one seed it covers other test videos only. Of few videos,
-    pieces count as videos do, see :func:`vsr_lightning.runs.frames.units`.
+    parts of them count as videos do, see :func:`vsr_lightning.runs.frames.units`.
 
     Returns:
         None if they share no seed, have no scores per frame of the same videos, or only of one.
@@ -71,7 +71,7 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
 def by_unit(result: Result, score: str) -> np.ndarray:
     """Return the mean of a score over the frames of each test video, in their order; NaN for one without any.
 
-    Of few videos, it is of each piece.
+    Of few videos, it is of each part of one.
     """
     there = ~np.isnan(result.frames[score])  # a video's first frame has no temporal error
     units, place = np.unique(_units(result), return_inverse=True)

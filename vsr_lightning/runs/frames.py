@@ -9,20 +9,31 @@ import numpy as np
 from vsr_lightning.utils.files import write_text
 
 FRAMES_FILE = "frames.csv"
-FEW = 20  # videos: of fewer, pieces of them are the units
-PIECE = 8  # frames
+FEW = 20  # videos: of fewer, parts of them are the units
+PARTS = 4  # of each
 ScoreRows = list[dict[str, float]]
 
 
 def units(video: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """Return a number for what each frame is a part of that counts as independent, (N,) int: an interval is over these.
 
-    That is its video; of fewer than :data:`FEW` videos, :data:`PIECE` consecutive frames of it, since three clips make
-    no interval. It then says what other frames of the same clips would change.
+    That is its video; of fewer than :data:`FEW` videos a quarter of it, since three clips make no interval. Such an
+    interval says what other frames of the same clips would change; it is somewhat narrow where quarters are alike.
     """
-    few = len(np.unique(video)) < FEW
-    pieces = np.stack([video.astype(int), frame.astype(int) // PIECE if few else 0 * video.astype(int)], axis=1)
-    return np.unique(pieces, axis=0, return_inverse=True)[1].reshape(-1)
+    videos, number = np.unique(video, return_inverse=True)
+    if len(videos) >= FEW:
+        return number.reshape(-1)
+    found = np.zeros(len(video), int)
+    for place in range(len(videos)):
+        mine = number == place
+        found[mine] = PARTS * place + part_of(frame[mine])
+    return np.unique(found, return_inverse=True)[1].reshape(-1)
+
+
+def part_of(frame: np.ndarray) -> np.ndarray:
+    """Return which of :data:`PARTS` equal parts of a video each of its frames, (T,), is in."""
+    first, last = frame.min(), frame.max()
+    return (PARTS * (frame - first) // (last - first + 1)).astype(int)
 
 
 def write_frames(path: Path, rows: ScoreRows) -> None:

@@ -83,6 +83,7 @@ class RealVideo(VideoData):
         used = partial(self._used_frames, frame_range)
         self._spans = {i: (i, *used(len(clip.frames), clip.name)) for i, clip in self.videos.clips.items()}
         self.train_size = self._smallest([*self.train_videos, *self.val_videos], crop)
+        self.real_size = self._smallest(self.train_videos)
 
     @property
     def frame_range(self) -> tuple[int, int]:  # type: ignore[override]
