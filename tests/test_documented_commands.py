@@ -79,6 +79,8 @@ def world(tmp_path_factory):
         shutil.copy(BUNDLED, "RUN/digits.safetensors")
         for sweep in ("SWEEP", "OTHER"):
             shutil.copytree("RUN", f"{sweep}/0_frame_fusion_fig1_mse_seed0")
+        shutil.copytree("RUN", "OTHER", dirs_exist_ok=True)
+        run("evaluate", "run=RUN", *LITTLE["evaluate"], "hydra.run.dir=runs/judged/0")
         run("train", "experiment=residual_fusion", *_little("train", ["experiment=residual_fusion"]),
             "hydra.run.dir=runs/targets/residual_fusion")  # fmt: skip
         shutil.copytree("runs/targets/residual_fusion", "runs/targets/residual_fusion_deep")
@@ -109,7 +111,7 @@ def test_every_documented_command_runs(world, command, tmp_path, monkeypatch, re
         if path.name != "runs":
             os.symlink(path, path.name)
     Path("runs").mkdir()
-    for folder in ("targets", "training"):
+    for folder in ("judged", "targets", "training"):
         os.symlink(world / "runs" / folder, f"runs/{folder}")
     name, *words = command
     if name not in HYDRA or "--cfg" in words:

@@ -45,8 +45,10 @@ class ToldApart:
     def __call__(self, made: Tiles, real: Tiles) -> Tensor:
         """Return one value per unit of ``made``, (U,): the mean of both shares told right, of its own and the real.
 
+        Outputs in which nothing is to be seen, such as a dead network's, are always told: 100.
+
         Raises:
-            ValueError: a single unit, or frames without any structure.
+            ValueError: a single unit, or real frames without any structure.
         """
         # a test runs in inference mode, whose tensors can't be trained on
         with torch.random.fork_rng(), torch.inference_mode(False), torch.enable_grad():
@@ -57,9 +59,11 @@ class ToldApart:
         several(made.units), several(real.units)  # one half trains a network that tells the other
         (images, unit), (real_images, real_unit) = self._patches(made), self._patches(real)
         half, real_half = FOLDS * unit // made.units, FOLDS * real_unit // real.units  # neighbors stay together
-        if any(len(it.unique()) < FOLDS for it in (half, real_half)):
-            raise ValueError("no patch of half of these frames shows anything: they are all flat")
-        right = torch.full((made.units,), torch.nan, device=images.device)
+        if len(real_half.unique()) < FOLDS:
+            raise ValueError("no patch of half of the real frames shows anything: they are all flat")
+        right = torch.full((made.units,), 100.0, device=images.device)  # who shows nothing is told at once
+        if len(half.unique()) < FOLDS:
+            return right
         for fold in range(FOLDS):
             seen, real_seen = half != fold, real_half != fold
             network = self._trained(images[seen], real_images[real_seen])
