@@ -12,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr_lightning.judges.flow import optical_flow
-from vsr_lightning.losses import Perceptual
 from vsr_lightning.metrics import studio_luminance
 from vsr_lightning.models.spynet import warp
 
-Distances = Callable[[Tensor, Tensor], Tensor]  # (B, C, H, W), (B, C, H, W) -> (B,)
+FrameDistance = Callable[[Tensor, Tensor], Tensor]  # (B, C, H, W), (B, C, H, W) -> (B,)
 
 
 class TLP:
@@ -25,16 +24,13 @@ class TLP:
     Theirs is of LPIPS, and printed times 100.
 
     Args:
-        distance: LPIPS there; a :class:`Perceptual` loss, or any function of two batches of frames.
+        distance: LPIPS there; here any, such as :class:`vsr_lightning.judges.Distance`.
     """
 
-    def __init__(self, distance: Perceptual | Distances) -> None:
-        self.distance = distance.distances if isinstance(distance, Perceptual) else distance
-        self.module = distance if isinstance(distance, Perceptual) else None
+    def __init__(self, distance: FrameDistance) -> None:
+        self.distance = distance
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        if self.module is not None:
-            self.module.to(target.device)
         made, true = (self.distance(frames[1:], frames[:-1]) for frames in (prediction, target))
         return _from_second((made - true).abs())
 

@@ -38,7 +38,8 @@ def over_runs(group: Group, names: Sequence[str]) -> Agreement:
 def over_videos(group: Group, names: Sequence[str]) -> Agreement:
     """Return Spearman's correlation of each two metrics over test videos, the mean over the group's trained runs.
 
-    Of few videos, over parts of them. The 95 % interval is the percentile bootstrap's over videos.
+    Of few videos, over parts of them. The 95 % interval is the percentile bootstrap's over videos, each of which keeps
+    its rank among all.
     """
     results = [result for condition in group.conditions if condition.results[0].trained for result in condition.results]
     tables = [_of_videos(result, group.metrics, names) for result in results if set(names) <= result.frames.keys()]
@@ -49,7 +50,7 @@ def over_videos(group: Group, names: Sequence[str]) -> Agreement:
     rng = np.random.default_rng(0)
     videos = rng.integers(len(tables[0]), size=(RESAMPLES, len(tables[0])))
     drawn = np.mean([[_correlations(of_run[some]) for some in videos] for of_run in ranks], axis=0)
-    return _agreement(names, np.mean([rank_correlations(table) for table in tables], axis=0), drawn)
+    return _agreement(names, np.mean([_correlations(of_run) for of_run in ranks], axis=0), drawn)
 
 
 def rank_correlations(table: np.ndarray) -> np.ndarray:

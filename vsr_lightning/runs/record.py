@@ -198,6 +198,5 @@ def read_runs(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     runs = [(path.parent, read_record) for path in folder.rglob(RUN_FILE)]
     runs += [(path.parent, read_evaluation) for path in folder.rglob(METRICS_FILE)]
     found = [(path, read(path)) for path, read in sorted(runs, key=lambda run: number(run[0]))]
-    return [
-        (path, record) for path, record in found if "checkpoint" not in record
-    ]  # older evaluations lack their run's
+    # an older evaluation does not say how its run was trained
+    return [(path, record) for path, record in found if "checkpoint" not in record]
