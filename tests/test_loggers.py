@@ -1,6 +1,7 @@
 """Loggers beside TensorBoard, none of which needs a server."""
 
 import json
+import shutil
 import sqlite3
 
 import pytest
@@ -15,6 +16,15 @@ def test_several_loggers_get_the_same_scores(vsr, tmp_path):
     losses = [float(value) for row in rows if (value := row[header.index("train/loss")])]
     assert losses == pytest.approx(read_curves(tmp_path / "run", ("train/loss",))["train/loss"][1])
     assert len(losses) == 2
+
+    tags = ("train/loss", "val/psnr")
+    of_events = read_curves(tmp_path / "run", tags)
+    shutil.rmtree(tmp_path / "run" / "tensorboard")
+    of_table = read_curves(tmp_path / "run", tags)
+    assert of_table.keys() == of_events.keys() == set(tags)
+    for tag in tags:
+        assert of_table[tag][0] == of_events[tag][0] == [1, 2]
+        assert of_table[tag][1] == pytest.approx(of_events[tag][1])
 
 
 def test_a_run_may_have_neither_loggers_nor_callbacks(vsr, tmp_path):

@@ -18,7 +18,7 @@ from vsr_lightning.losses.metric_losses import alexnet_path, ssim
 
 SSIM_WINDOW = 11
 PIXELS_AT_ONCE = 80 * 64**2
-DESCRIBED = ("title", "higher_is_better", "about", "shown", "form")  # what a record keeps of a metric
+DESCRIBED = ("title", "higher_is_better", "about", "shown", "form", "sees")  # what a record keeps of a metric
 Scores = dict[str, Tensor]  # (B,) by the metric's name
 MAX_DB = 100.0  # identical frames have no finite PSNR, and one infinite frame would swallow the mean
 

@@ -41,7 +41,7 @@ def test_rank_correlations_are_scipys():
 def test_metrics_that_rank_runs_alike_agree_whatever_their_direction(tmp_path):
     scores = {str(loss): [(loss + seed / 10, -loss, RNG.normal()) for seed in range(3)] for loss in range(6)}
     group = _group(tmp_path, scores)
-    found = over_runs(group, ["up", "down", "other"])
+    found = over_runs(group.conditions, METRICS, ["up", "down", "other"])
     together, apart = found["up", "down"], found["up", "other"]
     assert together.mean > 0.9
     assert together.low > 0.7
@@ -68,6 +68,14 @@ def test_the_report_has_both_tables(tmp_path):
     assert (videos.numbers[0]["one"], videos.numbers[0]["other"]) == ("up", "down")
 
 
+def test_a_metric_of_the_set_is_not_ranked_over_videos(tmp_path, monkeypatch):
+    group = _group(tmp_path, {str(loss): [(loss, loss, RNG.normal())] * 2 for loss in range(8)})
+    monkeypatch.setattr("vsr_lightning.metrics.METRICS", METRICS | {"other": Metric("other", True, sees="set")})
+    runs, videos = agreement_sections(group)
+    assert [row[""] for row in runs.rows] == ["down", "other"]
+    assert [row[""] for row in videos.rows] == ["down"]
+
+
 def test_too_few_runs_say_nothing(tmp_path):
-    assert over_runs(_group(tmp_path, {"a": [(1, 2, 3)] * 3}), ["up", "down"]) == {}
+    assert over_runs(_group(tmp_path, {"a": [(1, 2, 3)] * 3}).conditions, METRICS, ["up", "down"]) == {}
     assert agreement.over_videos(Group("A", "", ()), ["up"]) == {}

@@ -27,6 +27,15 @@ def test_without_a_difference_between_videos_it_is_that_of_the_seeds():
     assert found == pytest.approx((7 / 3, expected.low, expected.high))
 
 
+def test_a_higher_level_is_wider_and_as_scipy_has_it():
+    of_seeds = np.array([1.0, 2.0, 4.0])
+    found = interval(of_seeds[:, None] + np.zeros(1000), 0.999)
+    expected = stats.ttest_1samp(of_seeds, 0).confidence_interval(0.999)
+    assert found[1:] == pytest.approx((expected.low, expected.high))
+    one_seed = np.random.default_rng(0).normal(size=(1, 30))
+    assert interval(one_seed, 0.999).low < interval(one_seed).low
+
+
 def test_without_a_difference_between_seeds_it_is_that_of_the_videos():
     of_videos = np.random.default_rng(0).normal(size=40)
     found = interval(np.tile(of_videos, (3, 1)))

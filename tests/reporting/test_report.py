@@ -266,6 +266,16 @@ def test_a_start_is_told_by_its_loss_and_checksum(tmp_path):
     assert [len(condition.results) for condition in group.conditions] == [2, 1]
 
 
+def test_runs_that_went_on_from_the_start_of_their_seed_repeat_one_another(tmp_path):
+    for number, (seed, lr) in enumerate([(0, 1), (1, 1), (0, 2), (1, 2)]):
+        start = {"path": "p", "checksum": f"{seed}{seed}", "loss": "l1", "epochs": 1}
+        config = {"init_from": "p", "optimizer": {"lr": lr}}
+        _run(tmp_path, f"{number}", seed=seed, config=config, init_from=start)
+    (group,) = comparable(read_results([tmp_path]))
+    assert [condition.label for condition in group.conditions] == ["mse optimizer.lr=1", "mse optimizer.lr=2"]
+    assert [len(condition.results) for condition in group.conditions] == [2, 2]
+
+
 def test_a_long_label_stays_within_its_figure(tmp_path):
     for number in range(2):
         _run(tmp_path, f"{number}", config={"init_from": f"runs/{'a_folder_' * 8}{number}/checkpoints/last.ckpt"})

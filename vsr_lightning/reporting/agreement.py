@@ -17,20 +17,20 @@ FEWEST = 4  # runs, or videos, that say anything of an order
 Agreement = dict[tuple[str, str], Interval]  # of each two metrics
 
 
-def over_runs(group: Group, names: Sequence[str]) -> Agreement:
-    """Return Spearman's correlation of each two metrics over the group's trained runs, better being higher in all.
+def over_runs(conditions: Sequence[Condition], metrics: Mapping[str, Metric], names: Sequence[str]) -> Agreement:
+    """Return Spearman's correlation of each two metrics over all trained runs, better being higher in all.
 
     The 95 % interval is the percentile bootstrap's over conditions and, of each, over seeds: it says how much other
     losses or networks of the same kind, trained anew, could change the correlation.
     """
-    scores = [_oriented(condition, group.metrics, names) for condition in group.conditions if _scored(condition, names)]
+    scores = [_oriented(it, metrics, names) for it in conditions if _scored(it, names)]
     if sum(map(len, scores)) < FEWEST or len(scores) < 2:
         return {}
     rng = np.random.default_rng(0)
     drawn = []
     for _ in range(RESAMPLES):
-        conditions = [scores[place] for place in rng.integers(len(scores), size=len(scores))]
-        seeds = [condition[rng.integers(len(condition), size=len(condition))] for condition in conditions]
+        some = [scores[place] for place in rng.integers(len(scores), size=len(scores))]
+        seeds = [condition[rng.integers(len(condition), size=len(condition))] for condition in some]
         drawn.append(rank_correlations(np.concatenate(seeds)))
     return _agreement(names, rank_correlations(np.concatenate(scores)), np.array(drawn))
 

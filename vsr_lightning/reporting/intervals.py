@@ -10,15 +10,15 @@ RESAMPLES = 9999
 
 
 class Interval(NamedTuple):
-    """A mean, and the ends of its 95 % interval."""
+    """A mean, and the ends of its interval, at 95 % unless another level is said."""
 
     mean: float
     low: float
     high: float
 
 
-def interval(values: np.ndarray) -> Interval:
-    """Return the mean of (seeds, videos) values, and its 95 % interval over both.
+def interval(values: np.ndarray, level: float = 0.95) -> Interval:
+    """Return the mean of (seeds, videos) values, and its interval over both, which holds the truth in ``level`` cases.
 
     Both are random effects, since a training shows on all videos and a video in all trainings: the squared errors of
     the mean over seeds and of that over videos add up, and Satterthwaite (1946) gives the degrees of freedom of
@@ -32,7 +32,7 @@ def interval(values: np.ndarray) -> Interval:
     seeds, videos = values.shape
     mean = float(values.mean())
     if seeds == 1:
-        return _over_videos(values[0])
+        return _over_videos(values[0], level)
     squares, per_freedom = [], []
     for axis, others in ((1, seeds), (0, videos)):
         if others > 1:
@@ -42,7 +42,7 @@ def interval(values: np.ndarray) -> Interval:
     if not sum(squares):
         return Interval(mean, mean, mean)
     freedom = sum(squares) ** 2 / sum(per_freedom)
-    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(sum(squares))
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(sum(squares))
     return Interval(mean, mean - half, mean + half)
 
 
@@ -59,12 +59,14 @@ def same_order(of_seeds: np.ndarray) -> float:
     return float(stats.t.cdf(abs(of_seeds.mean()) / spread, seeds - 1)) if spread else 1.0
 
 
-def _over_videos(values: np.ndarray) -> Interval:
+def _over_videos(values: np.ndarray, level: float) -> Interval:
     mean = float(values.mean())
     if len(values) < 2:
         return Interval(mean, math.nan, math.nan)
     if np.ptp(values) == 0:
         return Interval(mean, mean, mean)
     random = np.random.default_rng(0)
-    means = stats.bootstrap((values,), np.mean, n_resamples=RESAMPLES, batch=100, method="percentile", rng=random)
+    means = stats.bootstrap(
+        (values,), np.mean, n_resamples=RESAMPLES, batch=100, method="percentile", confidence_level=level, rng=random
+    )
     return Interval(mean, *map(float, means.confidence_interval))

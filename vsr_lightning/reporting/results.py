@@ -166,7 +166,8 @@ def comparable(results: Sequence[Result]) -> list[Group]:
 def _varying(results: Sequence[Result]) -> list[str]:
     """Return the keys with more than one value: a loss's among the runs under it, others among those of a network.
 
-    An adversarial term is of the loss. Not to average weights counts as a value, too.
+    An adversarial term is of the loss. Not to average weights counts as a value, too. A start of its own for each seed
+    is part of the seed.
     """
     values: dict[str, dict[str, set[str]]] = {}
     averaged = {key for result in results for key in result.hyperparameters if key.startswith("callbacks.")}
@@ -174,4 +175,11 @@ def _varying(results: Sequence[Result]) -> list[str]:
         for key, value in {**dict.fromkeys(averaged, "no"), **result.hyperparameters}.items():
             kind = str(result.record["loss" if key.split(".")[0] in ("loss", "module") else "model"])
             values.setdefault(key, {}).setdefault(kind, set()).add(value)
-    return [key for key, kinds in values.items() if any(len(kind) > 1 for kind in kinds.values())]
+    varying = [key for key, kinds in values.items() if any(len(kind) > 1 for kind in kinds.values())]
+    return [key for key in varying if key != "init_from" or not _start_of_each_seed(results)]
+
+
+def _start_of_each_seed(results: Sequence[Result]) -> bool:
+    """Return whether each seed of a network went on from a start of its own, whatever else was varied."""
+    pairs = {(it.record["model"], it.record.get("seed"), it.hyperparameters.get("init_from")) for it in results}
+    return len(pairs) == len({pair[:2] for pair in pairs}) == len({pair[::2] for pair in pairs})

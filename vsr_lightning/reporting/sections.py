@@ -142,11 +142,15 @@ def perception_distortion(group: Group) -> Section | None:
 def agreement(group: Group) -> list[Section]:
     """Rank correlations of the metrics, over runs and over videos."""
     names = [name for name, metric in group.compared_metrics.items() if _everywhere(group, name)]
+    of_videos = [name for name in names if group.metrics[name].sees != "set"]  # a set's has no score of one video
     about_runs = "runs, with a 95 % bootstrap interval over conditions and seeds: 1 is the same order of all runs"
     about_videos = "test videos, the mean over runs, with a 95 % bootstrap interval over videos: 1 is the same order"
-    ways = [("runs", over_runs(group, names), about_runs), ("videos", over_videos(group, names), about_videos)]
+    ways = [
+        ("runs", names, over_runs(group.conditions, group.metrics, names), about_runs),
+        ("videos", of_videos, over_videos(group, of_videos), about_videos),
+    ]
     sections = []
-    for over, found, what in ways:
+    for over, names, found, what in ways:
         rows, numbers = [], []
         for one in names[1:] if found else ():
             row = {"": group.metrics[one].title}

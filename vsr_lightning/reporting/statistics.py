@@ -53,6 +53,17 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
     Returns:
         None if they share no seed, have no scores per frame of the same videos, or only of one.
     """
+    values = paired_values(first, second, score)
+    if values.shape[1] < 2:
+        return None
+    return Difference(*interval(values), values.shape[1], len(values), same_order(values.mean(1)))
+
+
+def paired_values(first: Condition, second: Condition, score: str) -> np.ndarray:
+    """Return ``second`` minus ``first`` of each seed that both have, on each test video or part, (seeds, units).
+
+    Units without a score in any of the runs are left out; (0, 0) where nothing is shared.
+    """
     found = [
         by_unit(two, score) - by_unit(one, score)
         for one, two in product(first.results, second.results)
@@ -62,10 +73,7 @@ def paired_difference(first: Condition, second: Condition, score: str) -> Differ
         and np.array_equal(_units(one), _units(two))
     ]
     values = np.array(found) if found else np.zeros((0, 0))
-    values = values[:, ~np.isnan(values).any(0)] if found else values
-    if values.shape[1] < 2:
-        return None
-    return Difference(*interval(values), values.shape[1], len(found), same_order(values.mean(1)))
+    return values[:, ~np.isnan(values).any(0)] if found else values
 
 
 def by_unit(result: Result, score: str) -> np.ndarray:
