@@ -31,7 +31,7 @@ test-all: $(STAMP) ## all tests, also those that kill processes and start severa
 paper: $(STAMP) ## the paper, strictly: published data, ImageNet features, 50 epochs (a GPU, or hours)
 	$(RUN) -m vsr_lightning.train -m loss=mse,perceptual experiment=paper $(ARGS)
 
-findings: $(STAMP) ## docs/findings.md anew; from other runs than those kept: make findings ARGS=runs/findings_*
+findings: $(STAMP) ## docs/findings.md anew; from other runs than those kept: make findings ARGS=runs/findings
 	$(RUN) -m vsr_lightning.findings $(ARGS)
 
 tensorboard: $(STAMP) ## the dashboards of all runs

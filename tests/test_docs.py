@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import io
-import json
 import re
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from vsr_lightning.metrics import METRICS
+from vsr_lightning.runs.record import read_record
 from vsr_lightning.utils.config import CONF
 from vsr_lightning.utils.formatting import duration
 
@@ -269,23 +269,12 @@ def test_every_metric_is_described():
     assert described == ours | asked_for
 
 
-def test_the_readmes_results_are_those_of_the_findings_and_of_a_kept_record():
-    section = README.read_text(encoding="utf-8").split("## Results")[1].split("\n## ")[0]
-    findings = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    *rows, recipe = re.findall(r"^\| .*$", section, re.M)
-    numbers = re.findall(r"\d+\.\d+(?: ± \d+\.\d+)?", "".join(rows))
-    assert len(numbers) == 14
-    assert not [number for number in numbers if f"| {number} " not in findings]
-    scores = json.loads((ROOT / "docs/recipes/temporal_shift/run.json").read_text(encoding="utf-8"))["scores"]
-    assert f"| {scores['psnr']:.2f} | {scores['haarpsi']:.3f} |" in recipe
-
-
 def test_the_recipes_table_is_that_of_the_kept_records():
     kept = set()
     for path in (ROOT / "docs" / "recipes").glob("*/run.json"):
         if path.parent.name.endswith("_adam"):  # of an earlier version of the recipe, for the log
             continue
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_record(path.parent)
         network, scores = instantiate(record["config"]["model"]), record["scores"]
         parameters = sum(parameter.numel() for parameter in network.parameters()) / 1e6
         cells = [f"`{path.parent.name}`", str(network.scale), f"{parameters:.2f} M", duration(record["wall_time_s"])]

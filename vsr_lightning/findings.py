@@ -1,33 +1,41 @@
-"""Fill the tables and figures of pages from runs; keep of each run what they need.
+"""Make docs/findings.md and its figures from the runs of its study; keep of each run what they need.
 
-python -m vsr_lightning.findings                          # docs/findings.md and README.md anew, from docs/runs
-python -m vsr_lightning.findings runs/findings_*          # keep these runs first, and draw their predictions, too
+python -m vsr_lightning.findings                          # docs/findings.md and README.md anew, from docs/runs/findings
+python -m vsr_lightning.findings runs/findings            # keep its runs first, and draw their pictures, too
+python -m vsr_lightning.findings runs/findings --rate digits_x4 p01 residual_fusion_small   # the best of those tried
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-PAGES, KEPT = (Path("docs/findings.md"), Path("README.md")), Path("docs/runs")
+PAGE, README, KEPT = Path("docs/findings.md"), Path("README.md"), Path("docs/runs/findings")
 
 
 def main() -> None:
     """Read the command line and print where things are."""
     parser = argparse.ArgumentParser(
-        prog="python -m vsr_lightning.findings", description="Fill the tables and figures of pages from runs."
+        prog="python -m vsr_lightning.findings", description="Make the page of findings from the runs of its study."
     )
-    parser.add_argument("runs", nargs="*", type=Path, help="folders of runs to keep and draw (default: none, as kept)")
-    marked = f"markdown with marks (default: {' and '.join(map(str, PAGES))})"
-    parser.add_argument("--page", nargs="+", type=Path, default=PAGES, help=marked)
+    parser.add_argument("study", nargs="?", type=Path, help="folder of its runs, to keep and draw (default: as kept)")
+    parser.add_argument("--page", type=Path, default=PAGE, help=f"beside which its template lies (default: {PAGE})")
+    parser.add_argument("--readme", type=Path, default=README, help=f"with marks for tables (default: {README})")
     parser.add_argument("--kept", type=Path, default=KEPT, help=f"where small files of runs are kept (default: {KEPT})")
+    what = ("CONDITION", "LOSS", "NETWORK")
+    parser.add_argument("--rate", nargs=3, metavar=what, help="only print the learning rate that did best in a tuning")
     arguments = parser.parse_args()
     from vsr_lightning.launch.cli import print_any_character  # here, so that --help needs neither Hydra nor PyTorch
     from vsr_lightning.reporting.findings import write_findings
+    from vsr_lightning.reporting.study import best_rate
     from vsr_lightning.utils.errors import one_line
 
     print_any_character()
     try:
-        print("\n".join(write_findings(arguments.runs, arguments.page, arguments.kept)))
+        if arguments.rate:
+            condition, loss, network = arguments.rate
+            print(best_rate(arguments.study or arguments.kept, condition, loss, network))
+        else:
+            print("\n".join(write_findings(arguments.study, arguments.page, arguments.readme, arguments.kept)))
     except (OSError, ValueError) as error:
         sys.exit(f"error: {one_line(error, folder='--kept or --page')}")
 

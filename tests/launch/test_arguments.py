@@ -1,6 +1,7 @@
 """What a person may type: flags anywhere, paths without quotes, any terminal."""
 
 import io
+import shutil
 import sys
 
 import numpy as np
@@ -112,8 +113,10 @@ def test_no_output_ends_a_report_or_a_prediction(encoding, call, finished, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["report", str(finished), "--output", "報告"])
     report.main()
-    (tmp_path / "頁.md").write_text("nothing to fill")
-    monkeypatch.setattr(sys, "argv", ["findings", str(finished), "--page", "頁.md", "--kept", "無"])
+    shutil.copytree(finished, tmp_path / "study/c/l1/run")
+    for name in ("頁.md.jinja", "R.md"):
+        (tmp_path / name).write_text("nothing to fill")
+    monkeypatch.setattr(sys, "argv", ["findings", "study", "--page", "頁.md", "--readme", "R.md", "--kept", "無"])
     findings.main()
     np.save("v.npy", np.zeros((5, 32, 32), np.uint8))
     call("predict", "input=v.npy", "output=視頻.npy")

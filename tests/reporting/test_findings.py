@@ -1,135 +1,199 @@
-"""The page of findings: its tables from runs, and again from what is kept of them."""
+"""The page of findings: made from runs, and again from what is kept of them, with sentences that these bear out."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from vsr_lightning.findings import main
-from vsr_lightning.reporting.figures import perception_distortion_figure
-from vsr_lightning.reporting.findings import filled, of_best, write_findings
-from vsr_lightning.reporting.findings_tables import largest
-from vsr_lightning.reporting.results import Group, Result, comparable, read_results
-from vsr_lightning.reporting.statistics import paired_difference
+from vsr_lightning.reporting.findings import claim, context_of, filled, readme_tables, rendered, wrapped, write_findings
+from vsr_lightning.runs.frames import read_frames, units
 from vsr_lightning.runs.record import read_runs
+from vsr_lightning.runs.trained import load_run
 
 ROOT = Path(__file__).parents[2]
-MARKS = "".join(f"<!-- {name} -->\nold\n<!-- end of {name} -->\n" for name in ("scores", "differences", "provenance"))
+DOCS, KEPT = ROOT / "docs", ROOT / "docs" / "runs" / "findings"
+# numbers that are no result: levels of intervals, sizes, weights, years and counts of the design
+OF_THE_DESIGN = {"0.001", "0.003", "0.01", "0.03", "0.1", "1", "100", "12x12", "19", "2", "2,000", "200", "2018",
+                 "2024", "24,000", "32", "375", "4", "5", "5,000", "500", "7x7", "75", "750", "95", "99.9"}  # fmt: skip
+PLACES = {"l1/net_seed0": (0, 1), "l1/net_seed1": (1, 1), "p1/net_seed0": (0, 1), "p1/net_seed1": (1, 1),
+          "tune_p1/net_lr2": (0, 2), "start/net_seed0": (0, 1)}  # fmt: skip
 
 
-def _cells(page, title):
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
-    head = next(i for i, line in enumerate(lines) if line[0] == title)
-    rows = lines[head + 2 :]
-    end = next((i for i, row in enumerate(rows) if set(row[0]) == {"-"}), len(rows) + 1) - 1
-    return [dict(zip(lines[head], row, strict=False)) for row in rows[:end]]
+@pytest.fixture
+def study(finished, tmp_path):
+    """A study of one condition: two seeds of two losses, and a trial of a rate."""
+    record = json.loads((finished / "run.json").read_text())
+    for place, (seed, lr) in PLACES.items():
+        folder = tmp_path / "study" / "digits_x4" / place
+        shutil.copytree(finished, folder)
+        config = {**record["config"], "optimizer": {**record["config"]["optimizer"], "lr": lr}}
+        config["output_dir"] = str(folder)
+        made = record | {"seed": seed, "config": config, "model": "residual_fusion_small", "validation": {"loss": 0.5}}
+        (folder / "run.json").write_text(json.dumps(made))
+    return tmp_path / "study"
 
 
-def test_a_page_is_filled_from_runs_and_again_from_what_is_kept_of_them(vsr, tmp_path):
-    vsr("-m", "loss=mse,perceptual", "seed=0,1", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
-    page, kept = tmp_path / "page.md", tmp_path / "kept"
-    figures = "![](page/comparison.png) ![](page/perception_distortion.png) ![](page/readme.png)"
-    page.write_text(f"before {figures}\n{MARKS}after\n")
-    told = write_findings([tmp_path / "sweep"], [page], kept)
-    assert told[:2] == [f"kept: 5 runs in {kept}", f"page: {page}"]
-    assert sorted(path.name for path in (tmp_path / "page").iterdir()) == [
-        "comparison.png",
-        "perception_distortion.png",
-        "readme.png",
-    ]
+@pytest.fixture
+def page(tmp_path):
+    path = tmp_path / "page.md"
+    path.with_name("page.md.jinja").write_text(
+        "# A title\n\n{{ tables.changes(digits_x4, ['p1'], ['psnr']) }}\n\n"
+        "{{ digits_x4.change('p1', 'psnr') | interval }} dB\n"
+    )
+    (tmp_path / "readme.md").write_text("<!-- findings -->\nold\n<!-- end of findings -->\n")
+    return path
 
+
+def test_a_page_is_made_from_runs_and_again_from_what_is_kept_of_them(study, page, tmp_path):
+    readme, kept = tmp_path / "readme.md", tmp_path / "kept"
+    told = write_findings(study, page, readme, kept)
+    figure = page.with_suffix("") / "pictures.png"
+    assert told == [f"kept: 6 runs in {kept}", f"page: {page}", f"page: {readme}", f"figure: {figure}"]
+    assert figure.read_bytes().startswith(b"\x89PNG")
     text = page.read_text()
-    assert text.startswith("before ")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    psnr = [run["scores"]["psnr"] for _, run in read_runs(tmp_path / "sweep") if run["loss"] == "mse"]
-    (row,) = (row for row in _cells(text, "network and loss") if row["network and loss"] == "mse")
-    mean, spread = map(float, row["PSNR (dB)"].split(" ± "))
-    assert (mean, spread) == pytest.approx((np.mean(psnr), np.std(psnr, ddof=1)), abs=0.005)
-    (difference,) = _cells(text, "difference")
-    conditions = {c.label: c for c in comparable(read_results([tmp_path / "sweep"]))[0].conditions}
-    expected = paired_difference(conditions["mse"], conditions["perceptual"], "psnr")
-    shown = [float(number) for number in re.findall(r"[-+][\d.]+", difference["PSNR (dB)"])]
-    kept_digits = 1e-5  # seven of a PSNR above 10 dB
-    assert shown == pytest.approx(expected[:3], abs=0.051 * (expected.high - expected.low) + kept_digits)
+    assert "| perceptual    | +0.0000 (+0.0000 to +0.0000) |" in text
+    assert text.endswith("\n\n+0.0000 (+0.0000 to +0.0000) dB\n")
+    assert "old" not in readme.read_text()
+    assert readme.read_text().count("| digits |") == 1
 
-    assert write_findings([], [page], kept) == [
-        f"page: {page}",
-        f"figure: {tmp_path / 'page' / 'perception_distortion.png'}",
-    ]
+    written = [path for path in kept.rglob("*") if path.is_file()]
+    assert not [path for path in written if str(tmp_path).encode() in path.read_bytes()]
+    assert sum(path.stat().st_size for path in written if path.suffix != ".ckpt") < 50_000
+    (start,) = (path for path in written if path.suffix == ".ckpt")
+    weights, expected = (load_run(folder / "digits_x4/start/net_seed0").weights for folder in (kept, study))
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in weights)
+    assert start.stat().st_size < (study / start.relative_to(kept)).stat().st_size / 2
+    assert not (kept / "digits_x4/tune_p1/net_lr2/frames.csv").exists()
+    (original, then), (copy, now) = (read_runs(folder / "digits_x4/l1/net_seed0")[0] for folder in (study, kept))
+    assert now["scores"] == then["scores"]
+    frames, videos = (read_frames(folder / "frames.csv") for folder in (original, copy))
+    unit = units(frames["video"], frames["frame"])
+    expected = [frames["psnr"][unit == number].mean() for number in range(unit.max() + 1)]
+    assert videos["psnr"] == pytest.approx(expected, rel=1e-6)
+
+    assert write_findings(None, page, readme, kept) == told[1:-1]
     assert page.read_text() == text
-    assert not [path for path in kept.rglob("*") if path.is_file() and str(tmp_path) in path.read_text()]
-    assert sum(path.stat().st_size for path in kept.rglob("*") if path.is_file()) < 100_000
 
 
-def test_runs_apart_from_the_largest_group_have_a_row_each(finished, tmp_path):
-    record = json.loads((finished / "run.json").read_text())
-    longer = tmp_path / "longer" / "run"
-    longer.mkdir(parents=True)
-    (longer / "frames.csv").write_bytes((finished / "frames.csv").read_bytes())
-    (longer / "run.json").write_text(json.dumps(record | {"epochs": 9}))
-    page = tmp_path / "page.md"
-    page.write_text("<!-- longer_runs --><!-- end of longer_runs -->")
-    write_findings([finished, tmp_path / "longer"], [page], tmp_path / "kept")
-    (row,) = _cells(page.read_text(), "run")
-    assert row["trained on"] == "54 windows of 5 in steps of 3"
+def test_the_page_is_what_the_kept_runs_make_of_its_template():
+    context = context_of(KEPT)
+    template = (DOCS / "findings.md.jinja").read_text(encoding="utf-8")
+    assert rendered(template, context) == (DOCS / "findings.md").read_text(encoding="utf-8"), "run: make findings"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert filled(readme, readme_tables(context["arms"])) == readme, "run: make findings"
 
 
-def test_runs_from_weights_of_another_are_apart_and_may_come_alone(finished, tmp_path):
-    page, kept = tmp_path / "page.md", tmp_path / "kept"
-    page.write_text("<!-- scores --><!-- end of scores --><!-- fine_tuned_scores --><!-- end of fine_tuned_scores -->")
-    write_findings([finished], [page], kept)
-    record = json.loads((finished / "run.json").read_text())
-    on = tmp_path / "on" / "run"
-    on.mkdir(parents=True)
-    (on / "frames.csv").write_bytes((finished / "frames.csv").read_bytes())
-    (on / "run.json").write_text(json.dumps(record | {"init_from": {"path": "a.ckpt"}, "epochs": 9, "loss": "other"}))
-    write_findings([tmp_path / "on"], [page], kept)
-    scratch, went_on = page.read_text().split("<!-- fine_tuned_scores -->")
-    assert "perceptual" in scratch
-    assert "other" not in scratch
-    assert "| other " in went_on
+def test_no_result_is_written_into_the_template_by_hand():
+    text = (DOCS / "findings.md.jinja").read_text(encoding="utf-8")
+    for outside in (r"```.*?```", r"\{[{%].*?[%}]\}", r"`[^`]*`", r"\]\([^)]*\)", r"\(MD5 \w+"):
+        text = re.sub(outside, " ", text, flags=re.S)
+    found = set(re.findall(r"(?<![\w.])\d[\dx.,]*(?<![.,x])", text))
+    assert found <= OF_THE_DESIGN, found - OF_THE_DESIGN
+    assert len(found) > 10
 
 
-def test_a_sweep_over_a_weight_is_a_line_in_the_order_of_the_weights(tmp_path):
-    def run(loss, psnr, haarpsi, weight=None):
-        scores = {"psnr": psnr, "haarpsi": haarpsi}
-        config = {"loss": {"terms": {"mse": 1, "perceptual": weight}}} if weight is not None else {}
-        record = {"status": "finished", "model": "net", "loss": loss, "seed": 0, "scores": scores, "config": config}
-        return Result(tmp_path / f"{loss}{weight}", record)
+def test_a_sentence_that_the_runs_do_not_bear_out_stops_the_page(study, page, tmp_path):
+    page.with_name("page.md.jinja").write_text("{{ claim(digits_x4.change('p1', 'psnr').better, 'it is better') }}")
+    with pytest.raises(ValueError, match="the runs do not bear out the page's sentence: it is better"):
+        write_findings(study, page, tmp_path / "readme.md", tmp_path / "kept")
+    assert not page.exists()
+    assert claim(True, "it holds") == ""
 
-    runs = [run("mse", 30, 0.9), run("mixed", 28, 0.95, 1), run("mixed", 29, 0.92, 0.01), run("mixed", 26, 0.97, 10)]
-    (axes,) = perception_distortion_figure(Group("A", "", tuple(runs)), "haarpsi").axes
-    (line,) = axes.lines
-    assert line.get_xydata().tolist() == [[29, 0.92], [28, 0.95], [26, 0.97]]
+
+def test_paragraphs_are_broken_and_tables_code_and_headings_are_not():
+    long = "word " * 40
+    text = f"# {long}\n\n{long}\n\n- {long}\n- b\n\n| {long} |\n\n```text\n{long}\n```\n"
+    made = wrapped(text)
+    assert max(len(line) for line in made.split("\n\n")[1].splitlines()) <= 120
+    assert made.split("\n\n")[2].splitlines()[1].startswith("  word")
+    assert f"# {long}" in made
+    assert f"| {long} |" in made
+    assert f"```text\n{long}\n```" in made
+    assert wrapped(made) == made
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<!-- sores -->", r"the page asks for a table sores: choose among scores"),
-        ("<!-- scores -->", r"the page has <!-- scores --> without <!-- end of scores --> after it"),
+        ("<!-- scores -->", r"the page asks for a table scores: choose among findings"),
+        ("<!-- findings -->", r"the page has <!-- findings --> without <!-- end of findings --> after it"),
     ],
 )
 def test_a_page_with_wrong_marks_says_which(text, message):
     with pytest.raises(ValueError, match=message):
-        filled(text, {"scores": "table"})
+        filled(text, {"findings": "table"})
 
 
 def test_nothing_to_make_a_page_of_is_one_clear_line(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["findings", "--kept", str(tmp_path)])
-    with pytest.raises(SystemExit, match=r"error: .* is missing: give another --page|error: .* holds no run"):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["findings"])
+    with pytest.raises(SystemExit, match=r"error: .*findings.md.jinja is missing: give another --page or --readme"):
         main()
 
 
-def test_the_figure_of_the_readme_has_the_best_network_under_both_losses():
-    groups = comparable(read_results([ROOT / "docs" / "runs"]))
-    group = largest(groups)
-    names = ("truth", "low-res", "bicubic", *(condition.label for condition in group.conditions))
-    shown = of_best(group, {name: torch.zeros(4, 1, 64, 64) for name in names}, videos=2)
-    assert list(shown) == ["truth", "bicubic", "residual_fusion mse", "residual_fusion perceptual"]
-    assert {len(images) for images in shown.values()} == {2}
+def test_the_best_rate_of_a_tuning_is_printed(study, monkeypatch, capsys):
+    words = ["findings", str(study), "--rate", "digits_x4"]
+    monkeypatch.setattr(sys, "argv", [*words, "p1", "residual_fusion_small"])
+    main()
+    assert capsys.readouterr().out == "2.0\n"
+    monkeypatch.setattr(sys, "argv", [*words, "p01", "residual_fusion_small"])
+    with pytest.raises(
+        SystemExit, match="has no tuning of p01 of residual_fusion_small in digits_x4: train that first"
+    ):
+        main()
+
+
+TINY = ("data.source=generated", "data.train_videos=12", "data.val_videos=4", "data.test_videos=4", "data.batch_size=4",
+        "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1",
+        "trainer.accelerator=cpu", "~hydra.callbacks.score_table")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_script_trains_the_study_and_goes_on_where_it_was_cut_off(tmp_path):
+    words = ["bash", str(DOCS / "findings" / "train.sh"), "digits_x2", *TINY]
+    there = {
+        "LOSSES": "l1 adv",
+        "SEEDS": "0,1",
+        "RATES": "1e-3",
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(words, cwd=tmp_path, env=os.environ | there, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = tmp_path / "runs" / "findings"
+    context = context_of(study)
+    assert {name for name, _ in context["digits_x2"].conditions} == {"start", "l1", "adv", "bicubic", "truth"}
+    assert {it["loss"] for _, it in read_runs(study / "digits_x2" / "adv")} == {"mixed + adversarial"}
+    assert [len(it) for it in context["tuning"].values()] == [1, 1]
+    times = {path: path.stat().st_mtime_ns for path in study.rglob("last.ckpt")}
+    shutil.rmtree(study / "digits_x2" / "adv" / "residual_fusion_small_seed1")
+    subprocess.run(words, cwd=tmp_path, env=os.environ | there, capture_output=True, check=True)
+    again = {path: path.stat().st_mtime_ns for path in study.rglob("last.ckpt")}
+    assert again.keys() == times.keys()
+    assert [path.parts[-4:-2] for path in times if times[path] != again[path]] == [
+        ("adv", "residual_fusion_small_seed1")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "losses", "message"),
+    [
+        ("digits", "l1", "there is no condition digits: choose natural_x4, digits_x4 or digits_x2\n"),
+        ("digits_x4", "l1 l2", "there is no loss l2: choose among l1 mse p001 "),
+    ],
+)
+def test_the_script_refuses_what_it_does_not_know_before_it_trains(condition, losses, message, tmp_path):
+    words = ["bash", str(DOCS / "findings" / "train.sh"), condition]
+    there = os.environ | {"LOSSES": losses}
+    done = subprocess.run(words, cwd=tmp_path, env=there, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {message}")
+    assert not list(tmp_path.iterdir())

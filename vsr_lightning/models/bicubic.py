@@ -14,11 +14,12 @@ class Bicubic(Network):
     Args:
         scale: factor between low-res and high-res.
         takes: ``window`` or ``clip``.
+        channels: of a frame, as the networks have it that it is compared with; any number will do.
     """
 
-    def __init__(self, scale: int = 2, takes: Takes = "window") -> None:
+    def __init__(self, scale: int = 2, takes: Takes = "window", channels: int = 1) -> None:
         super().__init__()
-        self.scale, self.takes = scale, takes
+        self.scale, self.takes, self.channels = scale, takes, channels
 
     def forward(self, low_res: Tensor) -> Tensor:
         """(B, T, C, h, w) -> (B, C, h * scale, w * scale), or (B, T, C, h * scale, w * scale) of clips."""

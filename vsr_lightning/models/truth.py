@@ -10,13 +10,14 @@ class Truth(Network):
 
     Args:
         takes: ``window`` or ``clip``.
+        channels: of a frame, as the networks have it that it is compared with; any number will do.
     """
 
     sees = "target"
 
-    def __init__(self, takes: Takes = "window") -> None:
+    def __init__(self, takes: Takes = "window", channels: int = 1) -> None:
         super().__init__()
-        self.takes = takes
+        self.takes, self.channels = takes, channels
 
     def forward(self, target: Tensor) -> Tensor:
         return target

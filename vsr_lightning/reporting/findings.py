@@ -1,63 +1,169 @@
-"""Fill the tables and figures of pages from runs."""
+"""Make docs/findings.md, and what README.md has of it, from the runs of a study that are kept in the repository."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
+from typing import Any
 
-from torch import Tensor
+from jinja2 import Environment, StrictUndefined
+from matplotlib.figure import Figure
 
-from vsr_lightning.reporting.figures import comparison_figure
-from vsr_lightning.reporting.findings_tables import fine_tuned, keep, largest, perception_distortion_figures, tables
-from vsr_lightning.reporting.predictions import SHOWN, predict_group
+from vsr_lightning.reporting import study_tables
+from vsr_lightning.reporting.kept import keep, keep_weights
 from vsr_lightning.reporting.report import png
-from vsr_lightning.reporting.results import Group, comparable, read_results
+from vsr_lightning.reporting.study import (
+    CONTROL,
+    START,
+    Arm,
+    Change,
+    best,
+    is_trial,
+    read_study,
+    read_tuning,
+    runs_of_study,
+)
+from vsr_lightning.reporting.study_figures import picture_figure, pictures, plane
+from vsr_lightning.reporting.study_tables import change_cell, column
 from vsr_lightning.utils.files import write_bytes, write_text
+from vsr_lightning.utils.formatting import markdown, with_interval
+
+ORDER = ("natural_x4", "digits_x4", "digits_x2")
+SHOWN = ("l1", "p01", "perceptual", "adv")  # treatments that the pictures show
+CROPS = {"natural_x4": (30, 40, 80, 80), "digits_x4": (0, 0, 64, 64)}  # of the first test video's middle frame
+CURVE = ("l1", "p001", "p003", "p01", "p03", "p1", "perceptual")  # treatments by the weight of the perceptual loss
+OFF_THE_CURVE, UNPAIRED = ("mse", "adv", "advp01"), "patch_distance"
+IN_README = {"natural_x4": ("p01", "perceptual", "adv"), "digits_x4": ("p1", "adv")}
+IN_README_BY = ("psnr", "lite1_distance", "patch_distance", "jod")
+WIDTH = 120
 
 
-def write_findings(folders: Sequence[Path], pages: Sequence[Path], kept: Path) -> list[str]:
-    """Keep the runs below the folders and fill pages from all that are kept; return what was done, in lines.
+def write_findings(study: Path | None, page: Path, readme: Path, kept: Path) -> list[str]:
+    """Keep the runs of a study, make the page from its template, fill the readme; say in lines what was done.
 
-    A page says in ``<!-- NAME -->`` and ``<!-- end of NAME -->`` where a table belongs; what stands outside is left
-    as it is. Figures that a page names go to a folder beside the first page, of its name.
+    Of starts the weights are kept too, so that further treatments can be paired with those that are there.
+    The template lies beside the page, as ``findings.md.jinja``; figures go to a folder of the page's name. The readme
+    says in ``<!-- NAME -->`` and ``<!-- end of NAME -->`` where a table belongs. Pictures of frames need the networks,
+    so they are drawn only from a study that is given; without one all else is made from what is kept already.
 
     Raises:
-        FileNotFoundError: a folder, or a page, is missing or empty.
-        ValueError: a page has a mark of no table, or one without its end.
+        FileNotFoundError: the study, the template or the readme is missing, or nothing is kept yet.
+        ValueError: a sentence of the page does not hold of the runs, or a mark is of no table.
     """
+    template = page.with_name(f"{page.name}.jinja")
+    if missing := [path for path in (template, readme) if not path.is_file()]:
+        raise FileNotFoundError(f"{missing[0]} is missing: give another --page or --readme")
     done = []
-    results = [result for result in read_results(folders) if result.finished]
-    for result in results:
-        keep(result, kept)
-    if results:
-        done.append(f"kept: {len(results)} runs in {kept}")
-    if missing := [page for page in pages if not page.is_file()]:
-        raise FileNotFoundError(f"{missing[0]} is missing: give another --page")
-    groups = comparable(read_results([kept]))
-    made, figures = tables(groups), perception_distortion_figures(groups)
-    if from_scratch := [group for group in comparable(results) if not fine_tuned(group)]:
-        shown = predict_group(group := largest(from_scratch), videos=SHOWN).pictures
-        if shown:
-            figures |= {"comparison": comparison_figure(shown), "readme": comparison_figure(of_best(group, shown))}
-    for page in pages:
-        write_text(page, filled(page.read_text(encoding="utf-8"), made))
-        done.append(f"page: {page}")
-    text = "".join(page.read_text(encoding="utf-8") for page in pages)
-    for name in [name for name in figures if f"/{name}.png" in text]:
-        path = pages[0].with_suffix("") / f"{name}.png"
+    if study:
+        runs = runs_of_study(study)
+        for place, result in runs.items():
+            keep(result, kept / place, scores_of_videos=not is_trial(place))
+            if place.parts[1] == START:
+                keep_weights(study / place, kept / place)
+        done.append(f"kept: {len(runs)} runs in {kept}")
+    context = context_of(kept)
+    write_text(page, rendered(template.read_text(encoding="utf-8"), context))
+    write_text(readme, filled(readme.read_text(encoding="utf-8"), readme_tables(context["arms"])))
+    done += [f"page: {page}", f"page: {readme}"]
+    for name, figure in (figures_of(context["arms"]) | (figures_of_weights(study) if study else {})).items():
+        path = page.with_suffix("") / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
-        write_bytes(path, png(figures[name]))
+        write_bytes(path, png(figure))
         done.append(f"figure: {path}")
     return done
 
 
-def of_best(group: Group, pictures: dict[str, Tensor], videos: int = 2) -> dict[str, Tensor]:
-    """Return few of the pictures: truth, bicubic, and the network with the highest PSNR under MSE and perceptual."""
-    trained = [c for c in group.conditions if c.results[0].trained and len(c.scores("psnr"))]
-    trained.sort(key=lambda condition: -condition.scores("psnr").mean())
-    made_by = {condition.label: condition.results[0].record for condition in trained}
-    best = [next(iter(made_by.values()))["model"]] if made_by else []
-    kept = [name for name, it in made_by.items() if it["model"] in best and it["loss"] in ("mse", "perceptual")]
-    return {name: pictures[name][:videos] for name in ("truth", "bicubic", *kept) if name in pictures}
+def context_of(kept: Path) -> dict[str, Any]:
+    """Return what a template sees: each arm of the study by its name, the tuning, and what makes tables."""
+    arms = read_study(kept)
+    return {
+        **arms,
+        "arms": arms,
+        "tuning": read_tuning(kept),
+        "tables": study_tables,
+        "best": best,
+        "claim": claim,
+    }
+
+
+def rendered(template: str, context: dict[str, Any]) -> str:
+    """Return a page from its template, its paragraphs broken at :data:`WIDTH` characters."""
+    jinja = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    jinja.filters |= {
+        "interval": lambda change: with_interval(*change.over()),
+        "percent": lambda change: with_interval(*change.percent),
+        "percent_mean": lambda change: f"{change.percent.mean:+.1f}",
+        "cost": _cost,
+        "mean": lambda found: f"{found.mean:.3g}",
+        "one": lambda value: f"{value:.1f}",
+        "two": lambda value: f"{value:.2f}",
+    }
+    return wrapped(jinja.from_string(template).render(context))
+
+
+def _cost(change: Change) -> str:
+    found = change.over()
+    return with_interval(-found.mean, -found.high, -found.low).replace("+", "")
+
+
+def claim(holds: bool, sentence: str) -> str:
+    """Return nothing where a sentence of the page holds of the runs; else ValueError with the sentence."""
+    if not holds:
+        raise ValueError(f"the runs do not bear out the page's sentence: {sentence}")
+    return ""
+
+
+def wrapped(text: str) -> str:
+    """Break the lines of paragraphs and lists; tables, headings, pictures and code stay as they are."""
+    parts = re.split(r"(```.*?```)", re.sub(r"\n{3,}", "\n\n", text.strip() + "\n"), flags=re.S)
+    return "".join(part if part.startswith("```") else _paragraphs(part) for part in parts)
+
+
+def _paragraphs(text: str) -> str:
+    blocks = re.split(r"(\n\s*\n)", text)
+    return "".join(block if re.match(r"\s*([|#!<]|$)", block) else _block(block) for block in blocks)
+
+
+def _block(text: str) -> str:
+    before, body, after = re.fullmatch(r"(\s*)(.*?)(\s*)", text, re.S).groups()  # type: ignore[union-attr]
+    items = re.split(r"\n(?=- )", body)
+    lines = [
+        fill(" ".join(it.split()), WIDTH, subsequent_indent="  " if it.startswith("- ") else "", break_long_words=False,
+             break_on_hyphens=False)
+        for it in items
+    ]  # fmt: skip
+    return before + "\n".join(lines) + after
+
+
+def readme_tables(arms: Mapping[str, Arm]) -> dict[str, str]:
+    """Return the tables that the readme may ask for."""
+    rows = []
+    for name, treatment in [(name, it) for name, treatments in IN_README.items() for it in treatments]:
+        if name in arms and arms[name].has(treatment):
+            arm = arms[name]
+            about = {"data": name.split("_")[0], "trained on": study_tables.label(arm.runs(treatment))}
+            by = [it for it in IN_README_BY if it in arm.metrics]
+            rows.append(about | {column(arm, it): change_cell(arm.change(treatment, it), it) for it in by})
+    return {"findings": markdown(rows)}
+
+
+def figures_of(arms: Mapping[str, Arm]) -> dict[str, Figure]:
+    """Return the figures that need no network."""
+    there = [arms[name] for name in ORDER if name in arms]
+    shown = [arm for arm in there if arm.has(CONTROL) and UNPAIRED in arm.metrics]
+    titles = [arm.name.replace("_", " ") for arm in shown]
+    return {"perception_distortion": plane(shown, titles, UNPAIRED, CURVE, OFF_THE_CURVE)} if shown else {}
+
+
+def figures_of_weights(study: Path) -> dict[str, Figure]:
+    """Return the figures that need the networks of a study."""
+    arms = read_study(study)
+    rows = [
+        pictures(arms[name], [it for it in SHOWN if arms[name].has(it)], 0, crop)
+        for name, crop in CROPS.items()
+        if name in arms
+    ]
+    return {"pictures": picture_figure(rows)} if rows else {}
 
 
 def filled(text: str, tables: dict[str, str]) -> str:
