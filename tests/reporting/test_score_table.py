@@ -120,6 +120,17 @@ def test_rows_that_trained_on_the_metrics_features_are_named(tmp_path):
     assert "Trained on the features of VGG distance: 1_perceptual. Compare these by HaarPSI instead." in text
 
 
+def test_rows_that_trained_on_the_features_of_a_further_metric_are_named_with_it(tmp_path):
+    through = {"title": "tLP", "higher_is_better": False, "function": {"distance": {"features": "bundled"}}}
+    config = {"module": {"metrics": {"tlp": through, "jod": {"title": "JOD", "higher_is_better": True}}}}
+    metric_features = {"name": "bundled", "checksum": "bundled" * 4}
+    _run(tmp_path, "0_perceptual", features="bundled", config=config, metric_features=metric_features)
+    _run(tmp_path, "1_perceptual", features="random", config=config, metric_features=metric_features)
+    text = _scores_md(tmp_path)
+    assert "Trained on the features of VGG distance, tLP: 0_perceptual. Compare these by HaarPSI instead." in text
+    assert "1_perceptual." not in text
+
+
 def test_lpips_is_a_column_where_a_run_has_it(tmp_path):
     _run(tmp_path, "0_net")
     assert "LPIPS" not in _scores_md(tmp_path)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vsr_lightning.metrics import METRICS, scored_metrics
-from vsr_lightning.runs.comparable import WHOLE, comparable_runs, scored_part
+from vsr_lightning.runs.comparable import WHOLE, comparable_runs, leaves, scored_part
 from vsr_lightning.utils.formatting import counted
 
 Named = Sequence[tuple[str, Mapping[str, Any]]]
@@ -31,14 +31,31 @@ def metric_notes(rows: Named) -> list[str]:
         if titles := [metric.title for metric in metrics if metric.higher_is_better is better]:
             notes.append(f"{direction} is better: {', '.join(titles)}.")
     notes += [f"{metric.title}: {metric.about}." for metric in metrics if metric.about]
-    checksums = {part["checksum"] for _, record in rows if (part := record.get("metric_features"))}
-    if own := [name for name, record in rows if (record.get("features") or {}).get("checksum") in checksums]:
+    for looked_through, own in _trained_on(rows).items():
         notes.append(
-            f"Trained on the features of {METRICS['vgg_distance'].title}: {', '.join(dict.fromkeys(own))}. "
+            f"Trained on the features of {', '.join(looked_through)}: {', '.join(own)}. "
             f"Compare these by {METRICS['haarpsi'].title} instead."
         )
     parts = sorted({scored_part(record) for _, record in rows} - {WHOLE})
     return [*notes, *(f"PSNR and SSIM: {part}; the other scores are of whole frames." for part in parts)]
+
+
+def _trained_on(rows: Named) -> dict[tuple[str, ...], list[str]]:
+    """Return the rows whose loss looked through the same features as metrics do, by the titles of these."""
+    checksums = {part["checksum"] for _, record in rows if (part := record.get("metric_features"))}
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name, record in rows:
+        features = record.get("features") or {}
+        titles = [METRICS["vgg_distance"].title] if features.get("checksum") in checksums else []
+        metrics = ((record.get("config") or {}).get("module") or {}).get("metrics") or {}
+        titles += [
+            it["title"]
+            for it in metrics.values()
+            if any(key.endswith("features") and value == features.get("name") for key, value in leaves(it))
+        ]
+        if titles and name not in found.setdefault(tuple(titles), []):
+            found[tuple(titles)].append(name)
+    return found
 
 
 def comparison_notes(rows: Named) -> list[str]:
