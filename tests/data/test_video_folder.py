@@ -79,6 +79,17 @@ def test_each_file_is_split_by_share_and_both_parts_are_read_where_they_lie(film
             assert np.array_equal(read.movedim(1, -1), whole[begin : begin + 3, 2:22, 4:20])
 
 
+def test_the_end_of_each_file_may_be_left_out_as_if_it_ended_there(films):
+    whole, data = _data(films), _data(films, used_share=0.9)
+    assert _names(data, data.train_videos) == ["a.mp4, frames 0 to 5", "b.mp4, frames 0 to 7", "c.mp4, frames 0 to 15"]
+    assert _names(data, data.test_videos) == [
+        "a.mp4, frames 6 to 10",
+        "b.mp4, frames 8 to 13",
+        "c.mp4, frames 16 to 26",
+    ]
+    assert data.videos.checksum != whole.videos.checksum
+
+
 def test_the_last_files_or_those_of_a_list_test(films):
     data = _data(films, test_share=None, test_videos=1)
     assert (_names(data, data.train_videos), _names(data, data.test_videos)) == (["a.mp4", "b.mp4"], ["c.mp4"])
@@ -222,6 +233,8 @@ def _damaged(root):
         (None, {"test_share": None}, r"has no test\.txt: say what to test on by one of data\.test_videos"),
         (None, {"test_videos": 1}, r"has no test\.txt: say what to test on by one of"),
         (None, {"test_share": 1.5}, r"data\.test_share=1\.5 is out of range"),
+        (None, {"used_share": 1.1}, r"data\.used_share=1\.1 is out of range: choose more than 0 and at most 1"),
+        (None, {"used_share": 0}, r"data\.used_share=0 is out of range"),
         (None, {"test_share": None, "test_videos": 3}, r"data\.test_videos=3 is out of range"),
         (
             lambda root: (root / "test.txt").write_text("d.mp4"),

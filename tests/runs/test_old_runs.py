@@ -100,6 +100,13 @@ def test_the_low_res_frames_of_before_were_made_of_the_sharp_ones():
         assert upgraded["config"]["data"] == {**data, "low_res": "made"}
 
 
+def test_all_of_each_video_file_was_used_before_a_share_could_be_chosen():
+    data = {"_target_": "vsr_lightning.data.VideoFolder", "root": "clips"}
+    for old in ({"format": 3}, {"format": 2}, {}):
+        assert upgrade_record({**old, "config": {"data": dict(data)}})["config"]["data"] == {**data, "used_share": 1}
+    assert upgrade_record({"format": 4, "config": {"data": dict(data)}})["config"]["data"] == data
+
+
 def test_todays_names_stay_even_where_they_are_old_ones_of_something_else():
     config = {"data": {"clip": 3, "edge": 1}, "loss": {"taps": [1], "frequency": 2}, "module": {"border": 4}}
     record = {"format": FORMAT, "scores": {"perceptual": 1.0}, "config": config}

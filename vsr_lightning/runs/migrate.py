@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-FORMAT = 3  # of the records that are written now; 2 has no model.slope nor data.low_res, older ones no format
+FORMAT = 4  # of the records that are written now; 3 has no data.used_share, 2 no model.slope nor data.low_res, before
+# that there was none
 SCORES = {"perceptual": "vgg_distance", "flicker": "temporal_error"}
 RECORD = {"judge": "metric_features"}
 DATA = {"clip": "frame_range", "edge": "unscored_frames", "shrink_once": "cache_low_res", "grey": "gray"}
@@ -26,8 +27,10 @@ def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
     """Return ``run.json``, or the part of it that a checkpoint holds, with today's keys."""
     if "format" not in record:
         record = _with_todays_names(record)
+    model, data = ((record.get("config") or {}).get(part) or {} for part in ("model", "data"))
+    if record.get("format", 0) < 4 and data.get("_target_") == "vsr_lightning.data.VideoFolder":
+        data.setdefault("used_share", 1)
     if record.get("format", 0) < 3:
-        model, data = ((record.get("config") or {}).get(part) or {} for part in ("model", "data"))
         if model.get("_target_") in WITH_SLOPE:
             model.setdefault("slope", 0.0 if model.get("scale") == 4 else 0.1)  # at scale 2 nothing has it
         if data.get("_target_") == "vsr_lightning.data.FrameFolders":

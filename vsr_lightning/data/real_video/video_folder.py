@@ -23,6 +23,8 @@ class VideoFolder(RealVideo):
         root: the folder.
         test_videos: how many of the last files to test on; of a ``test.txt``, how many of its first.
         test_share: what share of each file to test on, its end, more than 0 and less than 1.
+        used_share: what share of each file to use, its beginning, more than 0 and at most 1: as if it ended there. To
+            choose among trainings by frames that none of the final tests shows.
         train_videos: how many of the training files to use, the first ones; None is all.
         gray: whether to read luminance instead of RGB.
         shrink: how many times smaller to make the frames first, which takes out what compression left in them: a whole
@@ -41,6 +43,7 @@ class VideoFolder(RealVideo):
         root: str | Path,
         test_videos: int | None = None,
         test_share: float | None = None,
+        used_share: float = 1.0,
         train_videos: int | None = None,
         gray: bool = False,
         shrink: int | Mapping[str, int] = 1,
@@ -51,7 +54,9 @@ class VideoFolder(RealVideo):
         if train_videos is not None:
             check_number("data.train_videos", train_videos, 1, len(train))
             train = train[:train_videos]
-        borders = (0.0, 1.0) if test_share is None else (0.0, 1 - test_share, 1.0)
+        if not isinstance(used_share, int | float) or not 0 < used_share <= 1:
+            raise ValueError(f"data.used_share={used_share} is out of range: choose more than 0 and at most 1")
+        borders = (0.0, used_share) if test_share is None else (0.0, used_share * (1 - test_share), used_share)
         pieces = {"train": [(file, borders[:2]) for file in train], "test": [(file, borders[-2:]) for file in test]}
         factors = _factors(shrink, {*train, *test})
         clips = open_video_clips(root, pieces, gray, factors)
