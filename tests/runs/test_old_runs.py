@@ -18,7 +18,7 @@ from vsr_lightning.runs.trained import load_run
 
 OLD = Path(__file__).parents[1] / "data_709f3c5"
 RUNS = ("residual_fusion", "recurrent")
-KEPT = Path(__file__).parents[2] / "docs" / "runs"
+KEPT = Path(__file__).parents[2] / "docs"
 
 
 def _scores(name):
