@@ -24,6 +24,8 @@ def main() -> None:
     what = ("CONDITION", "LOSS", "NETWORK")
     parser.add_argument("--rate", nargs=3, metavar=what, help="only print the learning rate that did best in a tuning")
     arguments = parser.parse_args()
+    from jinja2 import TemplateError
+
     from vsr_lightning.launch.cli import print_any_character  # here, so that --help needs neither Hydra nor PyTorch
     from vsr_lightning.reporting.findings import write_findings
     from vsr_lightning.reporting.study import best_rate
@@ -36,7 +38,7 @@ def main() -> None:
             print(best_rate(arguments.study or arguments.kept, condition, loss, network))
         else:
             print("\n".join(write_findings(arguments.study, arguments.page, arguments.readme, arguments.kept)))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TemplateError) as error:
         sys.exit(f"error: {one_line(error, folder='--kept or --page')}")
 
 

@@ -2,9 +2,9 @@
 # Trains the study of docs/findings.md, one condition of it, into runs/findings. What was cut off goes on when the
 # command is repeated.
 #
-#   bash docs/findings/train.sh natural_x4                              # the three clips of docs/data.md in clips and first
-#   ROOT=data bash docs/findings/train.sh digits_x4 trainer=default     # MovingMNIST in data; further words go to train
-#   STARTS=docs/runs/findings/natural_x4/start LOSSES="l1 mine" ...     # on from the starts that are kept, paired with ours
+#   bash docs/findings/train.sh natural_x4                             # the three clips of docs/data.md in clips
+#   ROOT=data bash docs/findings/train.sh digits_x4 trainer=default    # MovingMNIST in data; further words go to train
+#   STARTS=docs/runs/findings/natural_x4/start LOSSES="l1 mse" ...     # on from the starts that are kept, paired with ours
 #   NETWORK=recurrent_small SEEDS=0,1,2 LOSSES="l1 p01" bash docs/findings/train.sh digits_x2
 set -euo pipefail
 condition=${1:?name a condition: natural_x4, digits_x4 or digits_x2}
@@ -26,7 +26,8 @@ done
 case $condition in
 natural_x4)
   data=(data.root="${CLIPS:-clips}") judges=vmaf
-  tuned=(data.root="${FIRST:-first}" "starts=$into/tune_start" "metrics=[patch_distance]") # its test frames train here
+  trained_on=("${data[@]}" data.used_share=0.667) # of which the last third tests rates, and trains later
+  tuned=("${trained_on[@]}" "starts=$into/tune_start" "metrics=[patch_distance]")
   ;;
 digits_x2 | digits_x4)
   data=(data.source=published data.root="${ROOT:-data}" data.test_videos=100) judges=legibility
@@ -43,14 +44,14 @@ train() { # FOLDER NAME OVERRIDE...: a sweep into that folder, each run named by
   local folder=$1 name=$2
   shift 2
   "$python" -m vsr_lightning.train -m resume=auto "model=$network" "hydra.sweep.dir=$folder" \
-    "hydra.sweep.subdir=\${hydra:runtime.choices.model}_$name" "$@" "${further[@]}"
+    "hydra.sweep.subdir=\${hydra:runtime.choices.model}_$name" "$@" ${further[@]+"${further[@]}"}
 }
 
 treatment() { # NAME OVERRIDE...: choose the rate on held-out videos, then go on from each start
   local name=$1 rate
   shift
   train "$into/tune_$name" 'lr${optimizer.lr}' "experiment=findings_${condition}_on" "${tuned[@]}" seed=0 \
-    "optimizer.lr=$rates" "$@"
+    "optimizer.lr=$rates" "$@" || echo "some rates of $name failed: the best of the others is taken" >&2
   if [[ $name == adv* && $condition != natural_x4 ]]; then # a discriminator's opinion can't be compared between rates
     for run in "$into/tune_$name/${network}_lr"*/; do
       score_held_out "${run%/}" "$into/tune_${name}_held_out/$(basename "$run")"
@@ -62,7 +63,9 @@ treatment() { # NAME OVERRIDE...: choose the rate on held-out videos, then go on
 }
 
 score_held_out() { # RUN FOLDER
-  [[ -f $2/metrics.json ]] || "$python" -m vsr_lightning.evaluate "run=$1" held_out=true 'metrics=[patch_distance]' \
+  grep -q '"status": "finished"' "$2/metrics.json" 2>/dev/null && return
+  rm -rf "$2" # of an evaluation that was cut off
+  "$python" -m vsr_lightning.evaluate "run=$1" held_out=true 'metrics=[patch_distance]' \
     "hydra.run.dir=$2"
 }
 
@@ -77,7 +80,7 @@ if [[ -z ${STARTS:-} ]]; then
   train "$into/start" 'seed${seed}' "experiment=findings_$condition" "${data[@]}" "seed=$seeds" "$metrics"
 fi
 if [[ $condition == natural_x4 ]]; then
-  train "$into/tune_start" 'seed${seed}' "experiment=findings_$condition" data.root="${FIRST:-first}" seed=0
+  train "$into/tune_start" 'seed${seed}' "experiment=findings_$condition" "${trained_on[@]}" seed=0
 fi
 for loss in $losses; do
   case $loss in

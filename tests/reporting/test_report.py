@@ -276,6 +276,15 @@ def test_runs_that_went_on_from_the_start_of_their_seed_repeat_one_another(tmp_p
     assert [len(condition.results) for condition in group.conditions] == [2, 2]
 
 
+def test_starts_that_differ_in_more_than_the_seed_are_told(tmp_path):
+    for seed, epochs in enumerate([1, 50]):
+        start = {"path": "p", "checksum": f"{seed}{seed}", "loss": "l1", "epochs": epochs}
+        _run(tmp_path, f"{seed}", seed=seed, config={"init_from": "p"}, init_from=start)
+    (group,) = comparable(read_results([tmp_path]))
+    labels = ["mse init_from=l1 (1 epoch, 00)", "mse init_from=l1 (50 epochs, 11)"]
+    assert [condition.label for condition in group.conditions] == labels
+
+
 def test_a_long_label_stays_within_its_figure(tmp_path):
     for number in range(2):
         _run(tmp_path, f"{number}", config={"init_from": f"runs/{'a_folder_' * 8}{number}/checkpoints/last.ckpt"})

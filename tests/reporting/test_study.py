@@ -1,5 +1,6 @@
 """What the study says of its runs, against NumPy and SciPy."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ from scipy import stats
 
 from vsr_lightning.reporting import study_tables as tables
 from vsr_lightning.reporting.results import Condition, Result
-from vsr_lightning.reporting.study import WINDOW_NETWORK, Arm, best, best_rate, is_trial, read_study, read_tuning
+from vsr_lightning.reporting.study import WINDOW_NETWORK, Arm, Trial, best, best_rate, is_trial, read_study, read_tuning
 from vsr_lightning.reporting.study_figures import plane
+from vsr_lightning.utils.formatting import with_interval
 
 RNG = np.random.default_rng(0)
 
@@ -38,7 +40,11 @@ def arm(tmp_path):
             terms = {"l1": 1, "perceptual": 0.01 if name == "p01" else 0}
             loss = "mixed + adversarial" if name == "adv" else "mixed"
             frames = {"psnr": one, "gmsd": other}
-            runs[name].append(_result(tmp_path, loss, seed, terms, frames, validation_psnr=[1.0, 3.0, 3.0 + seed]))
+            more = {
+                "validation_psnr": [1.0, 3.0, 3.0 + seed],
+                "init_from": {"checksum": "0", "loss": "l1", "epochs": 6},
+            }
+            runs[name].append(_result(tmp_path, loss, seed, terms, frames, **more))
     truth = _result(tmp_path, "", frames={"psnr": np.full(40, 100.0), "gmsd": np.zeros(40)}, model="truth")
     conditions = {(name, WINDOW_NETWORK): Condition(name, tuple(results)) for name, results in runs.items()}
     return Arm("digits_x4", {**conditions, ("truth", "truth"): Condition("truth", (truth,))})
@@ -57,27 +63,27 @@ def test_a_change_is_paired_over_seeds_and_videos(arm):
     assert high > -1 - 0.05
     assert high - low < 0.2
     assert found.over(0.999).low < low
-    assert (found.better, found.worse, found.open) == (False, True, False)
+    assert (found.better(), found.worse(), found.open) == (False, True, False)
     spread = np.std(np.mean(expected, 1), ddof=1) * np.sqrt(1 + 1 / 5)
     assert found.same_order == pytest.approx(stats.t.cdf(abs(found.mean) / spread, 4))
 
 
 def test_lower_may_be_better_and_percent_are_of_the_controls_mean(arm):
     found = arm.change("p01", "gmsd")
-    assert (found.better, found.worse) == (True, False)
+    assert (found.better(), found.worse()) == (True, False)
     control = np.mean([result.frames["gmsd"] for result in arm.runs("l1").results])
     assert found.percent.mean == pytest.approx(100 * found.mean / control)
     assert found.percent.low < found.percent.mean < found.percent.high
 
 
 def test_no_difference_is_neither_better_nor_worse(arm):
-    assert [arm.change("adv", "gmsd").better, arm.change("adv", "gmsd").worse] == [False, False]
+    assert [arm.change("adv", "gmsd").better(0.95), arm.change("adv", "gmsd").worse(0.95)] == [False, False]
     assert arm.mean("truth", "psnr").mean == 100
     assert arm.gained("l1") == pytest.approx(2)
 
 
 def test_what_was_not_trained_is_named_with_what_was(arm):
-    with pytest.raises(KeyError, match="digits_x4 has no p1 of residual_fusion_small: there are adv, l1, p01, truth"):
+    with pytest.raises(ValueError, match="digits_x4 has no p1 of residual_fusion_small: there are adv, l1, p01, truth"):
         arm.runs("p1")
     with pytest.raises(ValueError, match=r"truth and l1 share no seed, or no videos, with ssim"):
         arm.change("truth", "ssim")
@@ -94,9 +100,34 @@ def test_a_table_of_changes_has_better_ones_bold_and_worse_ones_in_italics(arm):
         " 1 ",
         " 100.00    ",
     ]
-    assert tables.orders(arm, ["p01"], ["psnr"]).splitlines()[2].split("|")[2].strip() == "100"
-    assert "1 min 01 s, cpu" in tables.budget([arm], ["l1"])
-    assert tables.agreement(arm, ["psnr", "gmsd"]).splitlines()[2].startswith("| GMSD | ")
+    assert tables.orders(arm, ["p01"], ["psnr"]).splitlines()[2].split("|")[2].strip() == "> 99"
+    arm.runs("l1").results[0].record["device"] = "a GPU"
+    assert "1 min 01 s (a GPU, n = 1); 1 min 01 s (cpu, n = 4)" in tables.budget([arm], ["l1"])
+    assert re.fullmatch(
+        r"\| GMSD \| -?\d\.\d\d \(.* to .*\) +\|", tables.agreement(arm, ["psnr", "gmsd"]).splitlines()[2]
+    )
+
+
+def test_a_metric_without_a_direction_is_not_marked(arm):
+    (row,) = tables.changes(arm, ["p01"], ["psnr", "gmsd"], unmarked=["gmsd"]).splitlines()[2:]
+    assert row.count("*") == 2
+
+
+def test_a_table_of_clips_has_the_change_on_each(arm):
+    for result in arm.runs("l1").results:
+        result.record["data"] = {"test_clips": {"0": "one.mp4, frames 2 to 9", "1": "two.mp4"}}
+    assert arm.clips == {0: "one.mp4", 1: "two.mp4"}
+    of_one = arm.of_video(1)
+    values = of_one.change("p01", "psnr").values
+    assert values == pytest.approx(arm.change("p01", "psnr").values[:, [1]])
+    rows = tables.of_clips(arm, ["p01"], ["psnr"]).splitlines()[2:]
+    assert [row.split("|")[2].strip() for row in rows] == ["one.mp4", "two.mp4"]
+    assert with_interval(*of_one.change("p01", "psnr").over()) in rows[1]
+
+
+def test_a_control_at_another_rate_is_told_with_it(tmp_path):
+    run = _result(tmp_path, "mixed", terms={"l1": 1}, lr=3e-3)
+    assert tables.label(Condition("l1_0.003", (run,))) == "L1 at 0.003"
 
 
 def test_the_plane_has_a_point_per_treatment_and_tells_one_that_is_far_out(arm, tmp_path):
@@ -105,8 +136,14 @@ def test_the_plane_has_a_point_per_treatment_and_tells_one_that_is_far_out(arm, 
         for seed in range(2)
     ]
     arm = Arm(arm.name, {**arm.conditions, ("mse", WINDOW_NETWORK): Condition("mse", tuple(far))})
+    assert plane([Arm("c", {("l1", WINDOW_NETWORK): arm.runs("l1")})], ["alone"], "gmsd", ["l1"], []).axes
     (axes,) = plane([arm], ["a title"], "gmsd", ["l1", "p01", "perceptual"], ["mse", "adv"]).axes
-    assert sorted(axes.get_legend_handles_labels()[1]) == ["L1", "L1 + 0.01 perceptual", "L1 + adversarial"]
+    assert sorted(axes.get_legend_handles_labels()[1]) == [
+        "L1",
+        "L1 + 0.01 perceptual",
+        "L1 + adversarial",
+        "the true frames",
+    ]
     assert [text.get_text().split(",")[0] for text in axes.texts] == ["MSE"]
     assert axes.yaxis_inverted()
 
@@ -119,7 +156,7 @@ def _keep(monkeypatch, root, runs):
     monkeypatch.setattr("vsr_lightning.reporting.study.read_results", lambda folders: results)
 
 
-def _trial(path, rate, validation=None, scores=(), checksum="held", loss="mixed", **data):
+def _trial(path, rate, validation=None, scores=(), checksum="test", loss="mixed", **data):
     result = _result(path, loss, lr=rate, validation={"loss": validation} if validation else {})
     result.record["scores"] = dict(scores)
     result.record["data"] = {"checksum": checksum, **data}
@@ -134,14 +171,39 @@ def test_a_rate_is_chosen_by_the_own_loss_on_held_out_videos(monkeypatch, tmp_pa
     tested = _result(tmp_path, data={"checksum": "test"})
     _keep(monkeypatch, tmp_path, {**runs, "c/l1/seed0": tested})
     (trials,) = read_tuning(tmp_path).values()
-    assert [(trial.rate, trial.score, trial.by) for trial in trials] == [
-        (1e-3, 0.2, "loss"),
-        (3e-3, 0.1, "loss"),
-        (1e-2, np.inf, "loss"),
-    ]
+    assert trials == [(1e-3, 0.2), (3e-3, 0.1), (1e-2, np.inf)]
     assert best(trials).rate == best_rate(tmp_path, "c", "l1", WINDOW_NETWORK) == 3e-3
     with pytest.raises(ValueError, match=r"has no tuning of p01 of residual_fusion_small in c: train that first"):
         best_rate(tmp_path, "c", "p01", WINDOW_NETWORK)
+
+
+def test_a_rate_that_was_tested_on_other_frames_than_the_study_is_chosen_by_all_of_them(monkeypatch, tmp_path):
+    runs = {"c/l1/seed0": _result(tmp_path, data={"checksum": "test"})}
+    for rate, validation, tested in ((1e-3, 0.1, 0.4), (3e-3, 0.2, 0.3)):
+        runs[f"c/tune_l1/lr{rate}"] = _trial(tmp_path, rate, validation, {"loss": tested}, "other frames")
+    _keep(monkeypatch, tmp_path, runs)
+    assert best_rate(tmp_path, "c", "l1", WINDOW_NETWORK) == 3e-3
+    runs.pop("c/l1/seed0")  # what the study tests on is not known
+    _keep(monkeypatch, tmp_path, runs)
+    assert best_rate(tmp_path, "c", "l1", WINDOW_NETWORK) == 1e-3
+
+
+def test_of_rates_that_are_as_good_the_smallest_is_taken():
+    assert best([Trial(1e-3, 2.0), Trial(3e-3, 1.0009), Trial(1e-2, 1.0)]).rate == 3e-3
+    assert best([Trial(1e-3, 1.002), Trial(3e-3, 1.0)]).rate == 3e-3
+    assert best([Trial(1e-3, -1.0), Trial(3e-3, -1.0009)]).rate == 1e-3
+
+
+def test_no_rate_is_the_best_where_all_diverged(monkeypatch, tmp_path):
+    _keep(monkeypatch, tmp_path, {"c/tune_l1/lr1": _trial(tmp_path, 1, float("nan"))})
+    with pytest.raises(ValueError, match="has no tuning of l1"):
+        best_rate(tmp_path, "c", "l1", WINDOW_NETWORK)
+
+
+def test_a_folder_that_is_no_studys_is_refused(monkeypatch, tmp_path):
+    _keep(monkeypatch, tmp_path, {"run": _result(tmp_path)})
+    with pytest.raises(ValueError, match=r"run is no CONDITION/TREATMENT/RUN: give a study's folder, as runs/findings"):
+        read_study(tmp_path)
 
 
 def test_an_adversarial_rate_is_chosen_by_the_patch_distance_and_never_on_test_videos(monkeypatch, tmp_path):

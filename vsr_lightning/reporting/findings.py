@@ -29,7 +29,10 @@ from vsr_lightning.utils.files import write_bytes, write_text
 from vsr_lightning.utils.formatting import markdown, with_interval
 
 ORDER = ("natural_x4", "digits_x4", "digits_x2")
-SHOWN = ("l1", "p01", "perceptual", "adv")  # treatments that the pictures show
+SHOWN = {
+    "natural_x4": ("l1", "p01", "perceptual", "adv"),
+    "digits_x4": ("l1", "p1", "perceptual", "adv"),
+}  # in pictures
 CROPS = {"natural_x4": (30, 40, 80, 80), "digits_x4": (0, 0, 64, 64)}  # of the first test video's middle frame
 CURVE = ("l1", "p001", "p003", "p01", "p03", "p1", "perceptual")  # treatments by the weight of the perceptual loss
 OFF_THE_CURVE, UNPAIRED = ("mse", "adv", "advp01"), "patch_distance"
@@ -62,15 +65,18 @@ def write_findings(study: Path | None, page: Path, readme: Path, kept: Path) -> 
                 keep_weights(study / place, kept / place)
         done.append(f"kept: {len(runs)} runs in {kept}")
     context = context_of(kept)
-    write_text(page, rendered(template.read_text(encoding="utf-8"), context))
-    write_text(readme, filled(readme.read_text(encoding="utf-8"), readme_tables(context["arms"])))
-    done += [f"page: {page}", f"page: {readme}"]
-    for name, figure in (figures_of(context["arms"]) | (figures_of_weights(study) if study else {})).items():
-        path = page.with_suffix("") / f"{name}.png"
+    texts = {
+        page: rendered(template.read_text(encoding="utf-8"), context),
+        readme: filled(readme.read_text(encoding="utf-8"), readme_tables(context["arms"])),
+    }
+    figures = figures_of(context["arms"]) | (figures_of_weights(study) if study else {})
+    drawn = {page.with_suffix("") / f"{name}.png": png(figure) for name, figure in figures.items()}
+    for path, text in texts.items():  # all is made by now, so nothing is written of a page that can't be made
+        write_text(path, text)
+    for path, picture in drawn.items():
         path.parent.mkdir(exist_ok=True)
-        write_bytes(path, png(figure))
-        done.append(f"figure: {path}")
-    return done
+        write_bytes(path, picture)
+    return [*done, *(f"page: {path}" for path in texts), *(f"figure: {path}" for path in drawn)]
 
 
 def context_of(kept: Path) -> dict[str, Any]:
@@ -94,6 +100,8 @@ def rendered(template: str, context: dict[str, Any]) -> str:
         "percent": lambda change: with_interval(*change.percent),
         "percent_mean": lambda change: f"{change.percent.mean:+.1f}",
         "cost": _cost,
+        "of_hundred": lambda change: with_interval(*(100 * value for value in change.over())),
+        "widest": lambda change: f"{max(map(abs, change.over()[1:])):.2f}",
         "mean": lambda found: f"{found.mean:.3g}",
         "one": lambda value: f"{value:.1f}",
         "two": lambda value: f"{value:.2f}",
@@ -115,8 +123,8 @@ def claim(holds: bool, sentence: str) -> str:
 
 def wrapped(text: str) -> str:
     """Break the lines of paragraphs and lists; tables, headings, pictures and code stay as they are."""
-    parts = re.split(r"(```.*?```)", re.sub(r"\n{3,}", "\n\n", text.strip() + "\n"), flags=re.S)
-    return "".join(part if part.startswith("```") else _paragraphs(part) for part in parts)
+    parts = re.split(r"(```.*?```)", text.strip() + "\n", flags=re.S)
+    return "".join(it if it.startswith("```") else _paragraphs(re.sub(r"\n{3,}", "\n\n", it)) for it in parts)
 
 
 def _paragraphs(text: str) -> str:
@@ -156,14 +164,11 @@ def figures_of(arms: Mapping[str, Arm]) -> dict[str, Figure]:
 
 
 def figures_of_weights(study: Path) -> dict[str, Figure]:
-    """Return the figures that need the networks of a study."""
+    """Return the figures that need the networks of a study, where it has all that they show."""
     arms = read_study(study)
-    rows = [
-        pictures(arms[name], [it for it in SHOWN if arms[name].has(it)], 0, crop)
-        for name, crop in CROPS.items()
-        if name in arms
-    ]
-    return {"pictures": picture_figure(rows)} if rows else {}
+    if not all(name in arms and arms[name].those(treatments) == list(treatments) for name, treatments in SHOWN.items()):
+        return {}
+    return {"pictures": picture_figure([pictures(arms[name], SHOWN[name], 0, crop) for name, crop in CROPS.items()])}
 
 
 def filled(text: str, tables: dict[str, str]) -> str:

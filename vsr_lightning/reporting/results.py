@@ -50,6 +50,12 @@ class Result:
         path = self.path / FRAMES_FILE
         return read_frames(path, score_names(self.record)) if self.finished and path.exists() else {}
 
+    def of_video(self, number: int) -> "Result":
+        """Return the same run with the scores of one test video only."""
+        part, rows = Result(self.path, self.record), self.frames["video"] == number
+        part.__dict__["frames"] = {name: column[rows] for name, column in self.frames.items()}
+        return part
+
     @property
     def losses(self) -> set[str]:
         """The names of the losses that it was trained on, of a sum those with a weight."""
@@ -181,5 +187,8 @@ def _varying(results: Sequence[Result]) -> list[str]:
 
 def _start_of_each_seed(results: Sequence[Result]) -> bool:
     """Return whether each seed of a network went on from a start of its own, whatever else was varied."""
-    pairs = {(it.record["model"], it.record.get("seed"), it.hyperparameters.get("init_from")) for it in results}
-    return len(pairs) == len({pair[:2] for pair in pairs}) == len({pair[::2] for pair in pairs})
+    starts = {it.path: it.hyperparameters.get("init_from", "") for it in results}
+    kinds = {(it.record["model"], starts[it.path].rpartition(",")[0]) for it in results}  # all but the checksum
+    pairs = {(it.record["model"], it.record.get("seed"), starts[it.path]) for it in results}
+    one_each = len(pairs) == len({pair[:2] for pair in pairs}) == len({pair[::2] for pair in pairs})
+    return one_each and len(kinds) == len({model for model, _ in kinds})

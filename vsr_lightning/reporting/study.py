@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,9 @@ from vsr_lightning.reporting.statistics import by_unit, paired_values
 WINDOW_NETWORK = "residual_fusion_small"
 CONTROL, START = "l1", "start"  # treatments: what the others are compared with, and what they went on from
 NETWORK_FREE = ("bicubic", "truth")  # treatments that train nothing
-SURE = 0.999  # of an interval that a sentence rests on, since a page has hundreds
+SURE = 0.999  # level of the intervals that the answer rests on, since a page has hundreds
+
+AS_GOOD = 0.001  # share of a score that tells two learning rates from one another
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,23 @@ class Change:
 
     @property
     def percent(self) -> Interval:
-        """The mean and its 95 % interval, as shares of the control's mean, which counts as known, in percent."""
+        """The mean and its 95 % interval, as shares of the control's mean, which counts as known, in percent.
+
+        Raises:
+            ValueError: that mean is not above 0.
+        """
+        if self.control <= 0:
+            raise ValueError(f"{self.metric.title}: no percentage of {self.control:.4g}")
         return Interval(*(100 * value / self.control for value in self.over()))
 
-    @property
-    def better(self) -> bool:
-        """Whether the whole interval, at :data:`SURE`, is on the better side."""
-        found = self.over(SURE)
+    def better(self, level: float = SURE) -> bool:
+        """Return whether the whole interval is on the better side."""
+        found = self.over(level)
         return found.low > 0 if self.metric.higher_is_better else found.high < 0
 
-    @property
-    def worse(self) -> bool:
-        """Whether the whole interval, at :data:`SURE`, is on the worse side."""
-        found = self.over(SURE)
+    def worse(self, level: float = SURE) -> bool:
+        """Return whether the whole interval is on the worse side."""
+        found = self.over(level)
         return found.high < 0 if self.metric.higher_is_better else found.low > 0
 
     @property
@@ -94,11 +101,11 @@ class Arm:
         return {name: metric for name, metric in found.items() if metric.compared}
 
     def runs(self, treatment: str, network: str = WINDOW_NETWORK) -> Condition:
-        """Return the runs of a treatment; KeyError, with those that there are, if it has none."""
+        """Return the runs of a treatment; ValueError, with those that there are, if it has none."""
         key = (treatment, treatment if treatment in NETWORK_FREE else network)
         if key not in self.conditions:
             there = ", ".join(sorted({name for name, _ in self.conditions}))
-            raise KeyError(f"{self.name} has no {treatment} of {network}: there are {there}")
+            raise ValueError(f"{self.name} has no {treatment} of {network}: there are {there}")
         return self.conditions[key]
 
     def has(self, treatment: str, network: str = WINDOW_NETWORK) -> bool:
@@ -109,6 +116,20 @@ class Arm:
         """Return the treatments that there are runs of, in their order."""
         return [treatment for treatment in treatments if self.has(treatment, network)]
 
+    @property
+    def clips(self) -> dict[int, str]:
+        """The names of the test clips by their numbers; empty where they have none, or are many."""
+        named = self.runs(CONTROL).results[0].record["data"].get("test_clips", {})
+        return {int(number): name.split(",")[0] for number, name in named.items()}
+
+    def of_video(self, number: int) -> "Arm":
+        """Return the same runs with the scores of one test video only."""
+        of_one = {
+            key: Condition(it.label, tuple(result.of_video(number) for result in it.results))
+            for key, it in self.conditions.items()
+        }
+        return Arm(self.name, of_one)
+
     def mean(self, treatment: str, metric: str, network: str = WINDOW_NETWORK) -> Interval:
         """Return a treatment's mean of a metric, with its 95 % interval over seeds and videos."""
         values = np.array([by_unit(result, metric) for result in self.runs(treatment, network).results])
@@ -118,16 +139,14 @@ class Arm:
         """Return a treatment's difference to the control, seed by seed and video by video.
 
         Raises:
-            KeyError: one of the two was not trained.
-            ValueError: they share no seed, or no videos.
+            ValueError: one of the two was not trained, or they share no seed or no videos.
         """
         base, other = self.runs(control, network), self.runs(treatment, network)
-        values = paired_values(base, other, metric)
-        if not values.size:
+        if not (values := paired_values(base, other, metric)).size:
             raise ValueError(f"{self.name}: {treatment} and {control} share no seed, or no videos, with {metric}")
         seeds = {result.record["seed"] for result in other.results}
-        of_control = [by_unit(it, metric) for it in base.results if it.record["seed"] in seeds]
-        return Change(self.metrics[metric], values, float(np.nanmean(of_control)))
+        shared = [by_unit(it, metric) for it in base.results if it.record["seed"] in seeds and metric in it.frames]
+        return Change(self.metrics[metric], values, float(np.nanmean(shared)))
 
     def gained(self, treatment: str = START, network: str = WINDOW_NETWORK) -> float:
         """Return what the last epoch gained in the PSNR of validation, mean over seeds, in dB; NaN without curves."""
@@ -140,8 +159,13 @@ def runs_of_study(folder: Path) -> dict[Path, Result]:
 
     Raises:
         FileNotFoundError: there are no runs.
+        ValueError: a run does not lie in ``CONDITION/TREATMENT/RUN``.
     """
     runs = {result.path.relative_to(folder): result for result in read_results([folder]) if result.finished}
+    if astray := [place for place in runs if len(place.parts) not in (2, 3)]:
+        raise ValueError(
+            f"{folder}: {astray[0]} is no CONDITION/TREATMENT/RUN: give a study's folder, as runs/findings"
+        )
     return {
         place: it
         for place, it in runs.items()
@@ -162,50 +186,54 @@ def read_study(folder: Path) -> dict[str, Arm]:
     }
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One learning rate of a treatment, tried on held-out videos: by what it is chosen, lower being better."""
+class Trial(NamedTuple):
+    """One learning rate of a treatment, tried on held-out frames: lower scores are better."""
 
     rate: float
     score: float
-    by: str
 
 
 def read_tuning(folder: Path) -> dict[tuple[str, str, str], list[Trial]]:
     """Return the trials of each condition, treatment and network, by rate.
 
-    A treatment is judged by its own loss on the held-out videos; an adversarial one, whose discriminator moves, by the
-    patch distance there. Trials lie in ``CONDITION/tune_TREATMENT``, further scores of them in
-    ``CONDITION/tune_TREATMENT_held_out``.
+    A treatment is judged by its own loss on frames that no test of the study sees, an adversarial one, whose
+    discriminator moves, by the patch distance there. These frames are those that a trial was tested on, where they are
+    others than the study's, and else those of its validation. Trials lie in ``CONDITION/tune_TREATMENT``, further
+    scores of them, by ``evaluate held_out=true``, in ``CONDITION/tune_TREATMENT_held_out``.
     """
-    results = runs_of_study(folder)
-    tests = {place.parts[0]: it.record["data"]["checksum"] for place, it in results.items() if not is_trial(place)}
+    runs = runs_of_study(folder)
+    tests = {place.parts[0]: it.record["data"]["checksum"] for place, it in runs.items() if not is_trial(place)}
     found: dict[tuple[str, str, str], dict[float, Trial]] = {}
-    for place, result in results.items():
+    for place, result in runs.items():
         condition, treatment, *_ = place.parts
         record, name = result.record, treatment.removeprefix("tune_").removesuffix("_held_out")
         if not is_trial(place) or name == START:
             continue
         by = "patch_distance" if "adversarial" in record["loss"] else "loss"
-        held_out = record["data"].get("held_out") or record["data"]["checksum"] != tests.get(condition)
-        scores = record.get("validation", {}) if by == "loss" else record["scores"] if held_out else {}
+        others = condition in tests and record["data"]["checksum"] != tests[condition]
+        if record["data"].get("held_out") or others:
+            scores = record["scores"]
+        else:
+            scores = record.get("validation", {}) if by == "loss" else {}
         if by in scores:
             rate, score = float(record["config"]["optimizer"]["lr"]), scores[by]
-            trial = Trial(rate, score if math.isfinite(score) else math.inf, by)
+            trial = Trial(rate, score if math.isfinite(score) else math.inf)
             found.setdefault((condition, name, record["model"]), {})[rate] = trial
     return {key: [trials[rate] for rate in sorted(trials)] for key, trials in found.items()}
 
 
 def best_rate(folder: Path, condition: str, treatment: str, network: str) -> float:
-    """Return the rate that did best in a tuning; ValueError where none was tried."""
-    if not (trials := read_tuning(folder).get((condition, treatment, network))):
+    """Return the rate that did best in a tuning; ValueError where none was tried, or none trained to an end."""
+    trials = read_tuning(folder).get((condition, treatment, network), [])
+    if not any(math.isfinite(trial.score) for trial in trials):
         raise ValueError(f"{folder} has no tuning of {treatment} of {network} in {condition}: train that first")
     return best(trials).rate
 
 
 def best(trials: Sequence[Trial]) -> Trial:
-    """Return the trial with the lowest score."""
-    return min(trials, key=lambda trial: trial.score)
+    """Return the trial with the lowest score; of those that are as good within :data:`AS_GOOD`, the smallest rate."""
+    lowest = min(trial.score for trial in trials)
+    return min(trial for trial in trials if trial.score <= lowest + AS_GOOD * abs(lowest))
 
 
 def is_trial(place: Path) -> bool:
@@ -214,4 +242,6 @@ def is_trial(place: Path) -> bool:
 
 
 def _by_seed(results: Sequence[Result]) -> tuple[Result, ...]:
-    return tuple(sorted(results, key=lambda result: result.record.get("seed") or 0))
+    """Return one run per seed, the last of those with the same, in the seeds' order."""
+    by_seed = {result.record.get("seed") or 0: result for result in results}
+    return tuple(by_seed[seed] for seed in sorted(by_seed))

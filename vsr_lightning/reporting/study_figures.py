@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -12,7 +11,7 @@ from vsr_lightning.images import references
 from vsr_lightning.reporting.figures import COLORS
 from vsr_lightning.reporting.intervals import Interval
 from vsr_lightning.reporting.predictions import load_test_batch, predict
-from vsr_lightning.reporting.study import WINDOW_NETWORK, Arm
+from vsr_lightning.reporting.study import CONTROL, Arm
 from vsr_lightning.reporting.study_tables import label
 
 FAR = 3.0  # times as far as the next one: such a point is told in words, or the others could not be told apart
@@ -24,11 +23,15 @@ def plane(
     """PSNR against an unpaired metric, a panel per condition (Blau and Michaeli 2018): better up and to the right.
 
     Each point is a mean with its 95 % intervals over seeds and videos, relative to the control, pair by pair; the line
-    joins the treatments of ``curve``, in which the weight of the perceptual loss rises.
+    joins the treatments of ``curve``, in which the weight of the perceptual loss rises. The dashed line is what the
+    metric says of the true frames themselves.
     """
     figure = Figure(figsize=(4.1 * len(arms), 4.4), layout="constrained")
     styles = {name: {"color": colormaps["viridis"](0.9 * i / len(curve)), "fmt": "o"} for i, name in enumerate(curve)}
-    styles |= {name: {"color": color, "fmt": "D"} for name, color in zip(others, COLORS[1:], strict=False)}
+    styles |= {
+        name: {"color": color, "fmt": "D"}
+        for name, color in zip(others, (COLORS[1], COLORS[3], COLORS[4]), strict=False)
+    }
     for axes, arm, title in zip(np.atleast_1d(figure.subplots(1, len(arms))), arms, titles, strict=True):
         changes = {name: (arm.change(name, "psnr"), arm.change(name, metric)) for name in styles if arm.has(name)}
         points = {name: (x.over(), y.percent) for name, (x, y) in changes.items()}
@@ -41,13 +44,19 @@ def plane(
         along = [points[name] for name in curve if name in points and name != far]
         axes.plot([x.mean for x, _ in along], [y.mean for _, y in along], color="gray", linewidth=1, zorder=0)
         axes.axhline(0, color="black", linewidth=0.5, zorder=0)
+        if arm.has("truth"):
+            truth, control = arm.mean("truth", metric).mean, arm.mean(CONTROL, metric).mean
+            axes.axhline(
+                100 * (truth / control - 1), color="black", linewidth=1, linestyle="--", label="the true frames"
+            )
         axes.axvline(0, color="black", linewidth=0.5, zorder=0)
         if not arm.metrics[metric].higher_is_better:
             axes.invert_yaxis()
         if far:
             x, y = points[far]
             text = f"{label(arm.runs(far))}, out of the picture:\n{x.mean:+.2f} dB, {y.mean:+.0f} %"
-            axes.text(0.97, 0.03, text, transform=axes.transAxes, fontsize=8, ha="right")
+            box = {"facecolor": "white", "edgecolor": "none"}
+            axes.text(0.97, 0.03, text, transform=axes.transAxes, fontsize=8, ha="right", bbox=box)
         axes.set_title(title, fontsize=10)
         axes.set(xlabel="PSNR minus that of L1 (dB)")
         axes.grid(alpha=0.3)
@@ -58,10 +67,11 @@ def plane(
 
 
 def _far(points: Mapping[str, tuple[Interval, Interval]]) -> str | None:
-    """Return the point that is :data:`FAR` times as far out as any other, in either direction; None without one."""
+    """Return the treatment that is :data:`FAR` times as far from the control as any other; None without one."""
+    others = [name for name in points if name != CONTROL]
     for axis in (0, 1):
-        *_, next_one, last = sorted(points, key=lambda name: abs(points[name][axis].mean))
-        if abs(points[last][axis].mean) > FAR * abs(points[next_one][axis].mean):
+        *_, next_one, last = [None, None, *sorted(others, key=lambda name: abs(points[name][axis].mean))]
+        if next_one and last and abs(points[last][axis].mean) > FAR * abs(points[next_one][axis].mean):
             return last
     return None
 
@@ -77,7 +87,7 @@ def pictures(arm: Arm, treatments: Sequence[str], video: int, crop: tuple[int, i
     found = references(batch.select_targets(batch.low_res)[middle], batch.frames[middle])
     one = type(batch)(*(column[middle] for column in batch))
     for treatment in treatments:
-        condition = arm.runs(treatment, WINDOW_NETWORK)
+        condition = arm.runs(treatment)
         found[label(condition)] = predict(condition.results[0], one).clamp(0, 1)
     return {name: it[..., top : top + height, left : left + width] for name, it in found.items()}
 
@@ -92,6 +102,6 @@ def picture_figure(rows: Sequence[dict[str, Tensor]]) -> Figure:
             axes.set_axis_off()
         for axes, (name, image) in zip(axes_row, found.items(), strict=False):
             axes.set_title(name, fontsize=8)
-            pixels = torch.as_tensor(image[0]).movedim(0, -1).squeeze(-1).numpy()
+            pixels = image[0].movedim(0, -1).squeeze(-1).numpy()
             axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     return figure
