@@ -265,6 +265,15 @@ def test_event_files_hold_every_score_and_the_learning_rate(finished):
     assert tags >= {f"test/{score}" for score in TEST_SCORES}
 
 
+@pytest.mark.parametrize("model", ["truth", "bicubic"])
+def test_what_has_nothing_to_learn_is_scored_and_pictured_by_the_command_that_trains(vsr, tmp_path, model):
+    little = ("data.source=generated", "data.train_videos=6", "data.test_videos=2", "trainer.accelerator=cpu")
+    vsr(f"model={model}", "model.channels=1", *little, "hydra.run.dir=run", tiny=False)
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "finished"
+    events = EventAccumulator(str(tmp_path / "run/tensorboard"), {"images": 0}).Reload()
+    assert len(events.Tags()["images"]) == 2
+
+
 def test_event_files_hold_pictures_a_clip_and_the_scores_beside_the_choices(finished):
     events = EventAccumulator(str(finished / "tensorboard"), {"images": 0, "scalars": 0}).Reload()
     kinds = "low-res, bicubic, prediction, truth, error"

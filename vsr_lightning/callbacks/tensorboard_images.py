@@ -65,7 +65,8 @@ class TensorBoardImages(pl.Callback):
             self.batch = trainer.datamodule.test_windows(self.videos)  # type: ignore[attr-defined]
         batch = Batch(*(part.to(pl_module.device) for part in self.batch))
         with torch.no_grad():
-            columns = side_by_side(batch.select_targets(batch.low_res), *batch.align(pl_module(batch.low_res)))
+            prediction = pl_module(batch.given_to(pl_module.model))
+            columns = side_by_side(batch.select_targets(batch.low_res), *batch.align(prediction))
         columns["error"] = (columns["prediction"] - columns["truth"]).abs()
         middle, first = batch.middle_frames(), batch.video.flatten() == batch.video.flatten()[0]
         picture = grid({kind: images[middle] for kind, images in columns.items()})
