@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from vsr_lightning.models.network import check_prediction
 
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
         """The targets as frames, (N, C, H, W), a clip's one after the other."""
         return self.target.flatten(0, -4)
 
-    def given_to(self, network: nn.Module) -> Tensor:
+    def given_to(self, network: object) -> Tensor:
         """Return what a network sees: the low-res frames, or of the ceiling the targets."""
         return self.target if getattr(network, "sees", "low_res") == "target" else self.low_res
 
