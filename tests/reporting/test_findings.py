@@ -190,7 +190,7 @@ TINY = ("data.source=generated", "data.train_videos=12", "data.val_videos=4", "d
 def test_the_script_trains_the_study_and_goes_on_where_it_was_cut_off(tmp_path):
     words = ["bash", str(DOCS / "findings" / "train.sh"), "digits_x2", *TINY]
     there = {
-        "LOSSES": "l1 adv",
+        "LOSSES": "adv",
         "SEEDS": "0,1",
         "RATES": "1e-3",
         "PYTHON": sys.executable,
@@ -200,9 +200,9 @@ def test_the_script_trains_the_study_and_goes_on_where_it_was_cut_off(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     study = tmp_path / "runs" / "findings"
     context = context_of(study)
-    assert {name for name, _ in context["digits_x2"].conditions} == {"start", "l1", "adv", "bicubic", "truth"}
+    assert {name for name, _ in context["digits_x2"].conditions} == {"start", "adv", "bicubic", "truth"}
     assert {it["loss"] for _, it in read_runs(study / "digits_x2" / "adv")} == {"mixed + adversarial"}
-    assert [len(it) for it in context["tuning"].values()] == [1, 1]
+    assert [len(it) for it in context["tuning"].values()] == [1]
     times = {path: path.stat().st_mtime_ns for path in study.rglob("last.ckpt")}
     shutil.rmtree(study / "digits_x2" / "adv" / "residual_fusion_small_seed1")
     subprocess.run(words, cwd=tmp_path, env=os.environ | there, capture_output=True, check=True)
