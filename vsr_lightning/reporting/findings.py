@@ -29,11 +29,9 @@ from vsr_lightning.utils.files import write_bytes, write_text
 from vsr_lightning.utils.formatting import markdown, with_interval
 
 ORDER = ("natural_x4", "digits_x4", "digits_x2")
-SHOWN = {
-    "natural_x4": ("l1", "p01", "perceptual", "adv"),
-    "digits_x4": ("l1", "p1", "perceptual", "adv"),
-}  # in pictures
-CROPS = {"natural_x4": (30, 40, 80, 80), "digits_x4": (0, 0, 64, 64)}  # of the first test video's middle frame
+# treatments in the pictures, and which part of the first test video's middle frame: top, left, height, width
+SHOWN = {"natural_x4": ("l1", "p01", "perceptual", "adv"), "digits_x4": ("l1", "p1", "perceptual", "adv")}
+CROPS = {"natural_x4": (30, 40, 80, 80), "digits_x4": (0, 0, 64, 64)}
 CURVE = ("l1", "p001", "p003", "p01", "p03", "p1", "perceptual")  # treatments by the weight of the perceptual loss
 OFF_THE_CURVE, UNPAIRED = ("mse", "adv", "advp01"), "patch_distance"
 IN_README = {"natural_x4": ("p01", "perceptual", "adv"), "digits_x4": ("p1", "adv")}
@@ -103,7 +101,6 @@ def rendered(template: str, context: dict[str, Any]) -> str:
         "of_hundred": lambda change: with_interval(*(100 * value for value in change.over())),
         "widest": lambda change: f"{max(map(abs, change.over()[1:])):.2f}",
         "mean": lambda found: f"{found.mean:.3g}",
-        "one": lambda value: f"{value:.1f}",
         "two": lambda value: f"{value:.2f}",
     }
     return wrapped(jinja.from_string(template).render(context))

@@ -22,7 +22,6 @@ WINDOW_NETWORK = "residual_fusion_small"
 CONTROL, START = "l1", "start"  # treatments: what the others are compared with, and what they went on from
 NETWORK_FREE = ("bicubic", "truth")  # treatments that train nothing
 SURE = 0.999  # level of the intervals that the answer rests on, since a page has hundreds
-
 AS_GOOD = 0.001  # share of a score that tells two learning rates from one another
 
 
