@@ -4,14 +4,15 @@
 #
 #   bash docs/findings/train.sh natural_x4                             # the three clips of docs/data.md in clips
 #   ROOT=data bash docs/findings/train.sh digits_x4 trainer=default    # MovingMNIST in data; further words go to train
-#   STARTS=docs/runs/findings/natural_x4/start LOSSES="l1 mse" ...     # on from the starts that are kept, paired with ours
+#   STARTS=docs/runs/findings/natural_x4/start LOSSES="l1 mse" ...     # on from the kept starts, paired with ours
 #   NETWORK=recurrent_small SEEDS=0,1,2 LOSSES="l1 p01" bash docs/findings/train.sh digits_x2
 set -euo pipefail
 condition=${1:?name a condition: natural_x4, digits_x4 or digits_x2}
 shift
 further=("$@") into=runs/findings/$condition network=${NETWORK:-residual_fusion_small}
 starts=${STARTS:-$into/start}
-seeds=${SEEDS:-0,1,2,3,4} rates=${RATES:-3e-4,1e-3,3e-3} python=${PYTHON:-python}
+seeds=${SEEDS:-0,1,2,3,4} python=${PYTHON:-python}
+rates=${RATES:-3e-4,1e-3,3e-3} outer=${OUTER:-1e-4,1e-2} # one of which is tried, too, where the best is at an end
 all="l1 mse p001 p003 p01 p03 p1 perceptual adv advp01"
 more="lite0_p01 lite0_perceptual bundled_p01 bundled_perceptual relu2_2 relu5_4 conv5_4 squared normalized \
 scratch_l1 scratch_p01 scratch_perceptual" # not trained unless LOSSES names them
@@ -38,7 +39,8 @@ digits_x2 | digits_x4)
   exit 2
   ;;
 esac
-metrics="metrics=[told_apart,patch_distance,kernel_distance,tlp,tof,warping_error,jod,lite0_distance,lite1_distance,$judges]"
+metrics=told_apart,patch_distance,kernel_distance,tlp,tof,warping_error,jod,lite0_distance,lite1_distance
+metrics="metrics=[$metrics,$judges]"
 
 train() { # FOLDER NAME OVERRIDE...: a sweep into that folder, each run named by what it sweeps
   local folder=$1 name=$2
@@ -49,17 +51,32 @@ train() { # FOLDER NAME OVERRIDE...: a sweep into that folder, each run named by
 
 treatment() { # NAME OVERRIDE...: choose the rate on held-out videos, then go on from each start
   local name=$1 rate
+  tune "$rates" "$@" || echo "some rates of $1 failed: the best of the others is taken" >&2
+  rate=$(chosen "$name" --next "$outer")
+  if [[ -n $rate ]]; then
+    tune "$rate" "$@" || echo "the rate $rate of $1 failed: the best of the others is taken" >&2
+  fi
+  rate=$(chosen "$name")
   shift
+  train "$into/$name" 'seed${seed}' "experiment=findings_${condition}_on" "${data[@]}" "starts=$starts" \
+    "seed=$seeds" "optimizer.lr=$rate" "$metrics" "$@"
+}
+
+tune() { # RATES NAME OVERRIDE...
+  local tried=$1 name=$2 failed=0
+  shift 2
   train "$into/tune_$name" 'lr${optimizer.lr}' "experiment=findings_${condition}_on" "${tuned[@]}" seed=0 \
-    "optimizer.lr=$rates" "$@" || echo "some rates of $name failed: the best of the others is taken" >&2
+    "optimizer.lr=$tried" "$@" || failed=1
   if [[ $name == adv* && $condition != natural_x4 ]]; then # a discriminator's opinion can't be compared between rates
     for run in "$into/tune_$name/${network}_lr"*/; do
       score_held_out "${run%/}" "$into/tune_${name}_held_out/$(basename "$run")"
     done
   fi
-  rate=$("$python" -m vsr_lightning.findings runs/findings --rate "$condition" "$name" "$network")
-  train "$into/$name" 'seed${seed}' "experiment=findings_${condition}_on" "${data[@]}" "starts=$starts" \
-    "seed=$seeds" "optimizer.lr=$rate" "$metrics" "$@"
+  return $failed
+}
+
+chosen() { # NAME OPTION...: the rate that did best, or what the options ask for
+  "$python" -m vsr_lightning.findings runs/findings --rate "$condition" "$1" "$network" "${@:2}"
 }
 
 score_held_out() { # RUN FOLDER
@@ -71,9 +88,10 @@ score_held_out() { # RUN FOLDER
 
 term() { echo "loss.terms={mse: $1, l1: $2, perceptual: $3}"; }
 perceptual=loss.losses.perceptual
-lite0=(features=efficientnet_lite0 "$perceptual.layers=[stem,block0,block2,block4,block10]" "$perceptual.difference=normalized")
+lite0=(features=efficientnet_lite0 "$perceptual.layers=[stem,block0,block2,block4,block10]"
+  "$perceptual.difference=normalized")
 bundled=(features=bundled "$perceptual.layers=all" "$perceptual.difference=absolute")
-scratch=(init_from=null trainer.max_epochs=6 trainer.limit_train_batches=500) of_starts=1.5e-3,4.5e-3
+scratch=(init_from=null trainer.max_epochs=6 trainer.limit_train_batches=500) # as the starts are trained
 adversarial=(module=adversarial module.weight=0.003 module.discriminator_optimizer.lr=4e-4)
 
 if [[ -z ${STARTS:-} ]]; then
@@ -100,9 +118,9 @@ for loss in $losses; do
   bundled_perceptual) treatment "$loss" "$(term 0 0 1)" "${bundled[@]}" ;;
   relu2_2 | relu5_4 | conv5_4) treatment "$loss" "$(term 0 0 1)" "$perceptual.layers=[$loss]" ;; # of all sixteen
   squared | normalized) treatment "$loss" "$(term 0 0 1)" "$perceptual.difference=$loss" ;;      # instead of absolute
-  scratch_l1) rates=$of_starts treatment "$loss" "$(term 0 1 0)" "${scratch[@]}" ;;
-  scratch_p01) rates=$of_starts treatment "$loss" "$(term 0 1 0.01)" "${scratch[@]}" ;;
-  scratch_perceptual) rates=$of_starts treatment "$loss" "$(term 0 0 1)" "${scratch[@]}" ;;
+  scratch_l1) rates=1.5e-3,4.5e-3 outer=5e-4,1.35e-2 treatment "$loss" "$(term 0 1 0)" "${scratch[@]}" ;;
+  scratch_p01) rates=1.5e-3,4.5e-3 outer=5e-4,1.35e-2 treatment "$loss" "$(term 0 1 0.01)" "${scratch[@]}" ;;
+  scratch_perceptual) rates=1.5e-3,4.5e-3 outer=5e-4,1.35e-2 treatment "$loss" "$(term 0 0 1)" "${scratch[@]}" ;;
   esac
 done
 network=bicubic train "$into/bicubic" 'rows' "experiment=findings_$condition" "${data[@]}" "$metrics" # and the ceiling:

@@ -13,7 +13,7 @@ import torch
 
 from vsr_lightning.findings import main
 from vsr_lightning.reporting.findings import claim, context_of, filled, readme_tables, rendered, wrapped, write_findings
-from vsr_lightning.reporting.study import best, read_study, read_tuning
+from vsr_lightning.reporting.study import best, next_rate, read_study, read_tuning
 from vsr_lightning.reporting.study_figures import picture_figure, pictures
 from vsr_lightning.runs.frames import read_frames, units, write_frames
 from vsr_lightning.runs.record import read_runs
@@ -117,6 +117,18 @@ def test_each_loss_of_the_study_has_the_rate_that_tuning_chose():
     tuned = trained.keys() & rates.keys()
     assert len(tuned) > 15
     assert {key: trained[key] for key in tuned} == {key: {rates[key]} for key in tuned}
+    untried = {key: next_rate(KEPT, *key, [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]) for key in tuned}
+    assert set(untried.values()) == {None}, untried
+
+
+def test_runs_of_a_seed_went_on_from_the_same_weights():
+    starts = {}
+    for name, arm in read_study(KEPT).items():
+        for (_, network), condition in arm.conditions.items():
+            for record in (it.record for it in condition.results if it.record.get("init_from")):
+                starts.setdefault((name, network, record["seed"]), set()).add(record["init_from"]["checksum"])
+    assert len(starts) > 9
+    assert {len(checksums) for checksums in starts.values()} == {1}
 
 
 def test_no_result_is_written_into_the_template_by_hand():
@@ -134,6 +146,7 @@ def test_a_sentence_that_the_runs_do_not_bear_out_stops_the_page(study, page, tm
     with pytest.raises(ValueError, match="the runs do not bear out the page's sentence: it is better"):
         write_findings(study, page, tmp_path / "readme.md", tmp_path / "kept")
     assert not page.exists()
+    assert not (tmp_path / "kept").exists()
     assert (tmp_path / "readme.md").read_text() == before
     assert claim(True, "it holds") == ""
 
@@ -174,6 +187,10 @@ def test_the_best_rate_of_a_tuning_is_printed(study, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [*words, "p1", "residual_fusion_small"])
     main()
     assert capsys.readouterr().out == "2.0\n"
+    for others, printed in (("1,4", "1.0"), ("4", "4.0"), ("0.5,2", "0.5"), ("2", "")):
+        monkeypatch.setattr(sys, "argv", [*words, "p1", "residual_fusion_small", "--next", others])
+        main()
+        assert capsys.readouterr().out == f"{printed}\n"
     monkeypatch.setattr(sys, "argv", [*words, "p01", "residual_fusion_small"])
     with pytest.raises(
         SystemExit, match="has no tuning of p01 of residual_fusion_small in digits_x4: train that first"
@@ -191,8 +208,9 @@ def test_the_script_trains_the_study_and_goes_on_where_it_was_cut_off(tmp_path):
     words = ["bash", str(DOCS / "findings" / "train.sh"), "digits_x2", *TINY]
     there = {
         "LOSSES": "adv",
-        "SEEDS": "0,1",
+        "SEEDS": "0",
         "RATES": "1e-3",
+        "OUTER": "3e-3",
         "PYTHON": sys.executable,
         "PYTHONPATH": str(ROOT),
     }
@@ -202,14 +220,14 @@ def test_the_script_trains_the_study_and_goes_on_where_it_was_cut_off(tmp_path):
     context = context_of(study)
     assert {name for name, _ in context["digits_x2"].conditions} == {"start", "adv", "bicubic", "truth"}
     assert {it["loss"] for _, it in read_runs(study / "digits_x2" / "adv")} == {"mixed + adversarial"}
-    assert [len(it) for it in context["tuning"].values()] == [1]
+    assert [[trial.rate for trial in it] for it in context["tuning"].values()] == [[1e-3, 3e-3]]
     times = {path: path.stat().st_mtime_ns for path in study.rglob("last.ckpt")}
-    shutil.rmtree(study / "digits_x2" / "adv" / "residual_fusion_small_seed1")
+    shutil.rmtree(study / "digits_x2" / "adv" / "residual_fusion_small_seed0")
     subprocess.run(words, cwd=tmp_path, env=os.environ | there, capture_output=True, check=True)
     again = {path: path.stat().st_mtime_ns for path in study.rglob("last.ckpt")}
     assert again.keys() == times.keys()
     assert [path.parts[-4:-2] for path in times if times[path] != again[path]] == [
-        ("adv", "residual_fusion_small_seed1")
+        ("adv", "residual_fusion_small_seed0")
     ]
 
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
 from textwrap import fill
 from typing import Any
 
@@ -54,27 +56,35 @@ def write_findings(study: Path | None, page: Path, readme: Path, kept: Path) -> 
     template = page.with_name(f"{page.name}.jinja")
     if missing := [path for path in (template, readme) if not path.is_file()]:
         raise FileNotFoundError(f"{missing[0]} is missing: give another --page or --readme")
-    done = []
-    if study:
-        runs = runs_of_study(study)
-        for place, result in runs.items():
-            keep(result, kept / place, scores_of_videos=not is_trial(place))
-            if place.parts[1] == START:
-                keep_weights(study / place, kept / place)
-        done.append(f"kept: {len(runs)} runs in {kept}")
-    context = context_of(kept)
-    texts = {
-        page: rendered(template.read_text(encoding="utf-8"), context),
-        readme: filled(readme.read_text(encoding="utf-8"), readme_tables(context["arms"])),
-    }
-    figures = figures_of(context["arms"]) | (figures_of_weights(study) if study else {})
-    drawn = {page.with_suffix("") / f"{name}.png": png(figure) for name, figure in figures.items()}
-    for path, text in texts.items():  # all is made by now, so nothing is written of a page that can't be made
+    with TemporaryDirectory() as folder:  # since nothing is kept of a study whose page can't be made
+        there = _with_study(study, kept, Path(folder)) if study else kept
+        context = context_of(there)
+        texts = {
+            page: rendered(template.read_text(encoding="utf-8"), context),
+            readme: filled(readme.read_text(encoding="utf-8"), readme_tables(context["arms"])),
+        }
+        figures = figures_of(context["arms"]) | (figures_of_weights(study) if study else {})
+        drawn = {page.with_suffix("") / f"{name}.png": png(figure) for name, figure in figures.items()}
+        if study:
+            copytree(there, kept, dirs_exist_ok=True)
+    done = [f"kept: {len(runs_of_study(kept))} runs in {kept}"] if study else []
+    for path, text in texts.items():
         write_text(path, text)
     for path, picture in drawn.items():
         path.parent.mkdir(exist_ok=True)
         write_bytes(path, picture)
     return [*done, *(f"page: {path}" for path in texts), *(f"figure: {path}" for path in drawn)]
+
+
+def _with_study(study: Path, kept: Path, folder: Path) -> Path:
+    """Fill a folder with what is kept already, and what is to be kept of a study's runs; return it."""
+    if kept.is_dir():
+        copytree(kept, folder, dirs_exist_ok=True)
+    for place, result in runs_of_study(study).items():
+        keep(result, folder / place, scores_of_videos=not is_trial(place))
+        if place.parts[1] == START:
+            keep_weights(study / place, folder / place)
+    return folder
 
 
 def context_of(kept: Path) -> dict[str, Any]:

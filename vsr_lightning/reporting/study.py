@@ -229,6 +229,19 @@ def best_rate(folder: Path, condition: str, treatment: str, network: str) -> flo
     return best(trials).rate
 
 
+def next_rate(folder: Path, condition: str, treatment: str, network: str, grid: Iterable[float]) -> float | None:
+    """Return a neighbor in the grid of the rate that did best, which was not tried yet; None where both were.
+
+    Raises:
+        ValueError: none was tried, or none trained to an end.
+    """
+    chosen = best_rate(folder, condition, treatment, network)
+    tried = {trial.rate for trial in read_tuning(folder)[condition, treatment, network]}
+    rates = sorted({*grid, *tried})
+    place = rates.index(chosen)
+    return next((rate for rate in rates[max(place - 1, 0) : place + 2] if rate not in tried), None)
+
+
 def best(trials: Sequence[Trial]) -> Trial:
     """Return the trial with the lowest score; of those that are as good within :data:`AS_GOOD`, the smallest rate."""
     lowest = min(trial.score for trial in trials)
