@@ -104,13 +104,27 @@ def test_a_table_of_changes_has_better_ones_bold_and_worse_ones_in_italics(arm):
     arm.runs("l1").results[0].record["device"] = "a GPU"
     assert "1 min 01 s (a GPU, n = 1); 1 min 01 s (cpu, n = 4)" in tables.budget([arm], ["l1"])
     assert re.fullmatch(
-        r"\| GMSD \| -?\d\.\d\d \(.* to .*\) +\|", tables.agreement(arm, ["psnr", "gmsd"]).splitlines()[2]
+        r"\| GMSD \| [+-]\d\.\d\d \(.* to .*\) +\|", tables.agreement(arm, ["psnr", "gmsd"]).splitlines()[2]
     )
 
 
 def test_a_metric_without_a_direction_is_not_marked(arm):
     (row,) = tables.changes(arm, ["p01"], ["psnr", "gmsd"], unmarked=["gmsd"]).splitlines()[2:]
     assert row.count("*") == 2
+
+
+def test_a_table_of_variants_says_what_the_perceptual_loss_looks_through(arm):
+    for name, layers in (("p01", ["relu5_4", "conv5_4"]), ("adv", "all")):
+        record = arm.runs(name).results[0].record
+        record["config"]["loss"]["losses"] = {"perceptual": {"layers": layers, "difference": "squared"}}
+        record["features"] = {"name": "bundled"}
+    rows = tables.variants(arm, ["p01", "adv"], ["psnr"]).splitlines()[2:]
+    cells = [[cell.strip() for cell in row.split("|")[2:-1]] for row in rows]
+    assert [row[:-1] for row in cells] == [
+        ["bundled", "relu5_4, conv5_4", "squared", "5"],
+        ["bundled", "all", "squared", "5"],
+    ]
+    assert cells[0][-1] == f"*{with_interval(*arm.change('p01', 'psnr').over())}*"
 
 
 def test_a_table_of_clips_has_the_change_on_each(arm):

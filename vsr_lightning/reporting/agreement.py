@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from math import isnan
 
 import numpy as np
 from scipy.stats import rankdata
@@ -11,6 +12,7 @@ from vsr_lightning.metrics import Metric
 from vsr_lightning.reporting.intervals import Interval
 from vsr_lightning.reporting.results import Condition, Group, Result
 from vsr_lightning.reporting.statistics import by_unit
+from vsr_lightning.utils.formatting import Rows
 
 RESAMPLES = 999
 FEWEST = 4  # runs, or videos, that say anything of an order
@@ -51,6 +53,18 @@ def over_videos(group: Group, names: Sequence[str]) -> Agreement:
     videos = rng.integers(len(tables[0]), size=(RESAMPLES, len(tables[0])))
     drawn = np.mean([[_correlations(of_run[some]) for some in videos] for of_run in ranks], axis=0)
     return _agreement(names, np.mean([_correlations(of_run) for of_run in ranks], axis=0), drawn)
+
+
+def as_rows(found: Agreement, metrics: Mapping[str, Metric], names: Sequence[str]) -> Rows:
+    """Return the lower triangle of a table, ``+0.93 (+0.71 to +0.98)`` or ``-`` without order; [] of no agreement."""
+    rows: Rows = []
+    for place, one in enumerate(names[1:] if found else (), start=1):
+        cells = {metrics[other].title: found[other, one] for other in names[:place]}
+        shown = {
+            title: "-" if isnan(it.mean) else "{:+.2f} ({:+.2f} to {:+.2f})".format(*it) for title, it in cells.items()
+        }
+        rows.append({"": metrics[one].title, **shown})
+    return rows
 
 
 def rank_correlations(table: np.ndarray) -> np.ndarray:

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import isnan
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from vsr_lightning.reporting import figures
-from vsr_lightning.reporting.agreement import over_runs, over_videos
+from vsr_lightning.reporting.agreement import as_rows, over_runs, over_videos
 from vsr_lightning.reporting.notes import metric_notes
 from vsr_lightning.reporting.predictions import GroupPredictions
 from vsr_lightning.reporting.results import Group, Result
@@ -151,15 +150,11 @@ def agreement(group: Group) -> list[Section]:
     ]
     sections = []
     for over, names, found, what in ways:
-        rows, numbers = [], []
-        for one in names[1:] if found else ():
-            row = {"": group.metrics[one].title}
-            for other in names[: names.index(one)]:
-                cell = "{:+.2f} ({:+.2f} to {:+.2f})".format(*found[other, one])
-                row[group.metrics[other].title] = "-" if isnan(found[other, one].mean) else cell
-                values = {key: f"{value:.7g}" for key, value in found[other, one]._asdict().items()}
-                numbers.append({"one": other, "other": one, **values})
-            rows.append(row)
+        rows = as_rows(found, group.metrics, names)
+        numbers = [
+            {"one": one, "other": other} | {key: f"{value:.7g}" for key, value in it._asdict().items()}
+            for (one, other), it in found.items()
+        ]
         text = f"Spearman's correlation of each two metrics, better being higher in all, over {what}."
         if rows:
             sections.append(Section(f"agreement_{over}", f"Do the metrics agree over {over}?", [text], rows, numbers))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from vsr_lightning.reporting.agreement import over_runs
+from vsr_lightning.reporting.agreement import as_rows, over_runs
 from vsr_lightning.reporting.results import Condition
 from vsr_lightning.reporting.statistics import score_cells
 from vsr_lightning.reporting.study import CONTROL, NETWORK_FREE, WINDOW_NETWORK, Arm, Change, Trial, best
@@ -58,6 +58,28 @@ def changes(
             change = arm.change(treatment, name, network, control)
             cells[column(arm, name)] = change_cell(change, name, marked=name not in unmarked)
         rows.append({f"instead of {NAMES[control]}": label(arm.runs(treatment, network)), **cells})
+    return markdown(rows)
+
+
+def variants(
+    arm: Arm, treatments: Sequence[str], metrics: Sequence[str], network: str = WINDOW_NETWORK, control: str = CONTROL
+) -> str:
+    """Return a row per treatment as :func:`changes` does, with what its perceptual loss looks through, and how."""
+    rows: Rows = []
+    for treatment in treatments:
+        condition = arm.runs(treatment, network)
+        record = condition.results[0].record
+        own = record["config"]["loss"]["losses"]["perceptual"]
+        layers = own["layers"] if isinstance(own["layers"], str) else ", ".join(own["layers"])
+        about = {
+            f"instead of {NAMES[control]}": label(condition),
+            "features": record["features"]["name"],
+            "layers": layers,
+            "difference": own["difference"],
+            "n": str(len(condition.results)),
+        }
+        cells = {column(arm, it): change_cell(arm.change(treatment, it, network, control), it) for it in metrics}
+        rows.append(about | cells)
     return markdown(rows)
 
 
@@ -120,13 +142,7 @@ def agreement(arm: Arm, metrics: Sequence[str], network: str = WINDOW_NETWORK) -
     """Return Spearman's correlations of metrics over all runs of a network that went on from a start."""
     conditions = [it for (_, model), it in arm.conditions.items() if model == network]
     went_on = [it for it in conditions if it.results[0].record.get("init_from")]
-    found = over_runs(went_on, arm.metrics, metrics)
-    rows = [
-        {"": arm.metrics[row].title}
-        | {arm.metrics[it].title: _correlation(found[it, row]) if (it, row) in found else "" for it in metrics[:-1]}
-        for row in metrics[1:]
-    ]
-    return markdown(rows)
+    return markdown(as_rows(over_runs(went_on, arm.metrics, metrics), arm.metrics, metrics))
 
 
 def budget(arms: Sequence[Arm], treatments: Sequence[str], network: str = WINDOW_NETWORK) -> str:
@@ -147,7 +163,3 @@ def _times(condition: Condition) -> list[str]:
     for result in condition.results:
         by_device.setdefault(result.record["device"], []).append(result.record["wall_time_s"])
     return [f"{duration(sum(it) / len(it))} ({device}, n = {len(it)})" for device, it in by_device.items()]
-
-
-def _correlation(found: tuple[float, float, float]) -> str:
-    return f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})"
