@@ -1,7 +1,7 @@
 """Runs as results: which of them repeat one another, and which may be compared at all."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -146,10 +146,16 @@ def _as_typed(swept: Sequence[str], keys: Sequence[str], results: Sequence[Resul
     common = {key: word for key, word in words[0].items() if all(word == others.get(key) for others in words)}
     groups = {key: word for key, word in common.items() if key in chosen}
     shown = [it for it in swept if it.split(".")[0] not in groups or it.partition("=")[0] in common]
-    typed = [it for it in shown if it.partition("=")[0] in common]
+    typed = [it for it in shown if _is_in(it.partition("=")[0], common)]
     if several and typed != shown and "experiment" in common:
         return [common["experiment"], *groups.values(), *typed]
     return [*groups.values(), *shown]
+
+
+def _is_in(key: str, typed: Mapping[str, str]) -> bool:
+    """Return whether a key was typed, alone or in a dictionary, as ``loss.terms={l1: 1}``; a choice says no key."""
+    parents = [key[:place] for place, letter in enumerate(key) if letter == "."]
+    return key in typed or any("{" in typed.get(parent, "") for parent in parents)
 
 
 def read_results(folders: Iterable[Path]) -> list[Result]:
