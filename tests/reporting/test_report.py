@@ -148,6 +148,18 @@ def test_runs_that_cannot_be_compared_are_grouped_apart_with_the_reason(sweep, c
     assert "1" in [row["n"] for row in _table(sweep / "report", "table_1_b")]
 
 
+def test_a_metric_with_other_parameters_is_another_one(tmp_path):
+    for number, patch in enumerate((7, 7, 5, None)):
+        function = {"_target_": "here.Wasserstein", "patch": patch, "of": {"levels": 2}}
+        metrics = {"likeness": {"title": "likeness", "function": function}} if patch else {}
+        _run(tmp_path, str(number), seed=number, config={"module": {"metrics": metrics}})
+    one, other = comparable(read_results([tmp_path]))
+    assert [result.path.name for result in one.results] == ["0", "1", "3"]
+    assert [result.path.name for result in other.results] == ["2", "3"]  # what was not scored by it joins both
+    parameters = ["Wasserstein(patch=5, of.levels=2)", "Wasserstein(patch=7, of.levels=2)"]
+    assert other.reason == "metric likeness {} instead of {}".format(*parameters)
+
+
 def test_what_was_swept_beside_the_loss_tells_conditions_apart(tmp_path):
     for number, batch in enumerate((20, 100)):
         for seed in (0, 1):
@@ -193,6 +205,20 @@ def test_an_experiment_stands_for_all_that_it_sets(tmp_path):
     _run(tmp_path, "tuned", config=config, overrides=["experiment=large", "optimizer.lr=7"])
     (group,) = comparable(read_results([tmp_path]))
     assert group.conditions[-1].label == "mse experiment=large optimizer.lr=7"
+
+
+def test_weights_that_were_typed_at_once_name_their_runs(tmp_path):
+    _run(tmp_path, "start", "l1", config={"optimizer": {"lr": 2e-3}}, overrides=["experiment=start"])
+    for name, terms in (("one", {"mse": 1, "l1": 0}), ("other", {"mse": 0, "l1": 1})):
+        config = {"optimizer": {"lr": 1e-3}, "loss": {"terms": terms, "losses": {}}}
+        weights = ",".join(f"{loss}:{weight}" for loss, weight in terms.items())
+        _run(tmp_path, name, "mixed", config=config, overrides=["experiment=on", f"loss.terms={{{weights}}}"])
+    (group,) = comparable(read_results([tmp_path]))
+    assert [condition.label for condition in group.conditions] == [
+        "mixed experiment=on loss.terms.mse=1 loss.terms.l1=0",
+        "mixed experiment=on loss.terms.mse=0 loss.terms.l1=1",
+        "l1 experiment=start",
+    ]
 
 
 def test_an_experiment_that_all_runs_share_stands_for_nothing(tmp_path):

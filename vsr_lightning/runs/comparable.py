@@ -130,7 +130,18 @@ def test_key(record: Mapping[str, Any]) -> dict[str, str]:
         "degradation": f"x{degradation.get('scale')} {degradation.get('interpolation')}, {blur}",
         "PSNR and SSIM of": scored_part(record),
         "metric features": str((record.get("metric_features") or {}).get("checksum"))[:12],
+        **_functions((config.get("module") or {}).get("metrics") or {}),
     }
+
+
+def _functions(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return what computes each further metric, in words: ``SlicedWasserstein(patch=7, scales=2)``."""
+    own = {name: metric["function"] for name, metric in metrics.items() if metric.get("function")}
+    found = {}
+    for name, function in own.items():
+        given = [f"{key}={value}" for key, value in leaves(function) if key not in ("_target_", "_partial_")]
+        found[f"metric {name}"] = f"{function['_target_'].rpartition('.')[2]}({', '.join(given)})"
+    return found
 
 
 def trained(record: Mapping[str, Any]) -> bool:
