@@ -19,9 +19,12 @@ def main(cfg: DictConfig) -> None:
     from vsr_lightning.inference.predict_video import predict_video  # here, so that --help and --cfg need no PyTorch
 
     try:
-        print("\n".join(predict_video(cfg, tuple(HydraConfig.get().overrides.task))))
+        lines, wrong = predict_video(cfg, tuple(HydraConfig.get().overrides.task))
     except Exception as error:  # no error.txt: this command has no folder of its own
         raise SystemExit("error: " + one_line(error, "predict", "output", "tile or clip_frames")) from error
+    print("\n".join(lines))
+    if wrong:
+        raise SystemExit("\n".join(f"error: {line}" for line in wrong))
 
 
 if __name__ == "__main__":

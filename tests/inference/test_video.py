@@ -95,7 +95,8 @@ def test_an_mp4_of_a_phone_held_upright_is_turned(tmp_path):
     content[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 32 << 16, 0, 1 << 30)
     (tmp_path / "clip.mp4").write_bytes(content)
     back = read_video(tmp_path / "clip.mp4")
-    assert open_video(tmp_path / "clip.mp4").shape == back.shape[1:] == (64, 32)
+    assert open_video(tmp_path / "clip.mp4").shape == (64, 32, 1)
+    assert back.shape[1:] == (64, 32)
     assert back[0, 8, 24] > 250  # what was at the top left
     assert back[0, 8, 8] < 5
 
@@ -107,7 +108,7 @@ def test_a_video_that_begins_in_black_is_in_colour(tmp_path, name):
     write_video(tmp_path / name, frames, 10)
     video = open_video(tmp_path / name)
     assert video.shape == (64, 64, 3)
-    assert next(iter(video)).shape == (64, 64, 3)
+    assert next(iter(video)).pixels.shape == (64, 64, 3)
 
 
 def test_grey_png_frames_among_coloured_ones_become_coloured(tmp_path):
@@ -118,14 +119,16 @@ def test_grey_png_frames_among_coloured_ones_become_coloured(tmp_path):
 
 def test_a_palette_of_greys_is_grey(tmp_path):
     Image.fromarray(_digits(1)[0]).convert("P").save(tmp_path / "1.png")
-    assert open_video(tmp_path).shape == (64, 64)
+    assert open_video(tmp_path).shape == (64, 64, 1)
 
 
 @pytest.mark.parametrize("fps", [10, 12.5, 30, 30000 / 1001])
 @pytest.mark.parametrize(("name", "exact"), [("clip.gif", 0.02), ("clip.mp4", 1e-6)])
 def test_frames_a_second_are_known(tmp_path, name, exact, fps):
     write_video(tmp_path / name, _digits(), fps)
-    assert open_video(tmp_path / name).fps == pytest.approx(fps, rel=exact)  # a GIF counts hundredths of a second
+    assert open_video(tmp_path / name).format.fps == pytest.approx(
+        fps, rel=exact
+    )  # a GIF counts hundredths of a second
 
 
 @pytest.mark.parametrize("name", ["clip.npy", "frames", "clip.gif", "clip.mp4"])
@@ -140,15 +143,9 @@ def test_float_frames_are_read_as_they_are(tmp_path):
     assert np.array_equal(read_video(tmp_path / "clip.npy"), frames)
 
 
-def test_sixteen_bit_frames_are_refused_not_cut_off(tmp_path):
-    Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match="frames of more than 8 bits: convert them to 8 bits first"):
-        read_video(tmp_path)
-
-
 def test_frames_that_are_no_pictures_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"frames of \(64, 64, 2\) can't be written: give \(H, W\), gray, or"):
-        write_video(tmp_path / "made" / "clip.gif", _digits()[..., None].repeat(2, 3), 10)
+    with pytest.raises(ValueError, match=r"frames of \(64, 64, 5\) can't be written: give \(H, W\), gray, or"):
+        write_video(tmp_path / "made" / "clip.gif", _digits()[..., None].repeat(5, 3), 10)
     assert not list(tmp_path.iterdir())
 
 
@@ -168,7 +165,7 @@ def test_a_file_that_is_cut_off_is_one_clear_line(tmp_path, name):
     write_video(tmp_path / name, _colours(), 10)
     whole = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"can't be read: it is damaged, or not what its name says"):
+    with pytest.raises(ValueError, match=r"can't be read: it is damaged, or not what|is cut off"):
         read_video(tmp_path / name)
 
 
@@ -176,7 +173,7 @@ def test_a_file_that_is_cut_off_is_one_clear_line(tmp_path, name):
     ("name", "content", "message"),
     [
         ("gone.npy", None, r"input=.*gone\.npy is missing"),
-        ("clip.avi", b"", r"is of no known kind: give \.npy, \.gif, \.mp4 or a folder of PNG frames"),
+        ("clip.wmv", b"", r"is of no known kind: give \.npy, \.mp4, .*, \.y4m or a folder of pictures"),
         ("clip.npy", b"no", r"clip\.npy can't be read"),
         ("clip.gif", b"no", r"clip\.gif can't be read: it is damaged, or not what its name says"),
         ("clip.mp4", b"no", r"clip\.mp4 can't be read: it is damaged, or not what its name says"),
@@ -184,7 +181,7 @@ def test_a_file_that_is_cut_off_is_one_clear_line(tmp_path, name):
         (
             "flat.npy",
             np.zeros((3, 4), np.uint8),
-            r"is \(3, 4\) of uint8; expected \(T, H, W\) or \(T, H, W, 3\) of uint8",
+            r"is \(3, 4\) of uint8; expected \(T, H, W\), or \(T, H, W, C\) with 1 to 4 channels",
         ),
         ("whole.npy", np.zeros((3, 4, 4), np.int64), r"of int64; expected"),
         ("none.npy", np.zeros((0, 4, 4), np.uint8), r"holds no frame"),
@@ -200,7 +197,7 @@ def test_a_file_that_cannot_be_used_is_one_clear_line(tmp_path, name, content, m
 
 
 def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path):
-    with pytest.raises(ValueError, match="holds no frame: put PNG frames there"):
+    with pytest.raises(ValueError, match=r"holds no frame: put pictures there \(\.png, \.jpg"):
         read_video(tmp_path)
     for size in (4, 5):
         Image.new("L", (size, size)).save(tmp_path / f"{size}.png")

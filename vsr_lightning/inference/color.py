@@ -13,13 +13,16 @@ def predict_any_color(predict: Callable[[Tensor], Tensor], frames: Tensor, chann
     """Let a network of gray frames serve RGB, or the other way round; return (T', C, H, W), not bounded.
 
     In color videos a gray network super-resolves luminance, and chroma is upsampled bicubically, as the field does. An
-    RGB network is given a gray frame three times, and its prediction is turned to gray.
+    RGB network is given a gray frame three times, and its prediction is turned to gray. Alpha is a gray video.
 
     Args:
         predict: (T, ``channels``, h, w) -> (T', ``channels``, H, W), the T' frames that it predicts.
-        frames: (T, C, h, w) in [0, 1], with C = 1 or 3.
+        frames: (T, C, h, w) in [0, 1], with C = 1 or 3, and one more where alpha comes last.
         channels: 1, 3, or None for a network that takes both.
     """
+    if frames.shape[1] in (2, 4):
+        parts = (predict_any_color(predict, part, channels) for part in (frames[:, :-1], frames[:, -1:]))
+        return torch.cat([*parts], dim=1)
     if channels in (None, frames.shape[1]):
         return predict(frames)
     if frames.shape[1] == 1:

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import partial
+from itertools import count
+from operator import sub
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +16,14 @@ from torch import Tensor
 
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.images import side_by_side, strip, to_uint8
-from vsr_lightning.inference import Video, check_output, open_video, write_video
+from vsr_lightning.inference import Encoding, Sound, Video, check_output, open_video, output_format, write_video
+from vsr_lightning.inference.ahead import ahead
+from vsr_lightning.inference.media_reader import MEDIA
+from vsr_lightning.inference.media_writer import CODECS, DEFAULT_FPS
+from vsr_lightning.inference.picture_reader import pictures_in
 from vsr_lightning.inference.super_resolve import Finish, in_unit_range, super_resolve
+from vsr_lightning.inference.transparency import filled
+from vsr_lightning.inference.video_writer import FILES
 from vsr_lightning.metrics import frame_scores
 from vsr_lightning.models import Network
 from vsr_lightning.runs.trained import load_run
@@ -22,42 +31,130 @@ from vsr_lightning.utils.config import overridden
 from vsr_lightning.utils.formatting import counted
 from vsr_lightning.utils.precision import DTYPES, FULL, fast_precision
 
-FPS = Fraction(10)  # where neither the user nor the input says
+READ_AHEAD, MADE_AHEAD = 8, 4  # frames that wait for the network, and for the file
 
 
-def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> list[str]:
-    """Super-resolve ``cfg.input`` to ``cfg.output``, of ``conf/predict.yaml`` as composed; return what to print.
+class Outcome(NamedTuple):
+    """What was written, and what is wrong with it: lines to print."""
 
-    ``overrides`` are those of the command line: what a run decides is refused. OSError where a file is missing or would
-    be overwritten, ValueError where a value is out of range or the video does not fit the network.
+    lines: list[str]
+    wrong: list[str]
+
+
+def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> Outcome:
+    """Super-resolve ``cfg.input`` to ``cfg.output``, of ``conf/predict.yaml`` as composed.
+
+    A folder of video files becomes one of larger ones, in which those that can't be read are missing.
+
+    Args:
+        cfg: the whole config.
+        overrides: those of the command line: what a run decides is refused.
+
+    Raises:
+        OSError: a file is missing, or would be overwritten.
+        ValueError: a value is out of range, or the video does not fit the network.
     """
     for key in ("input", "output"):
         if cfg[key] is None:
-            raise ValueError(f"{key}= is missing: give a .npy, .gif or .mp4 file, or a folder of PNG frames")
-    fps = None if cfg.fps is None else frame_rate(cfg.fps)
+            raise ValueError(f"{key}= is missing: give a video file, a .npy file, or a folder of pictures")
+    cfg.fps = None if cfg.fps is None else str(frame_rate(cfg.fps))
     cfg.precision = _precision(cfg)
-    output = Path(cfg.output)
-    comparison = output.with_name(f"{output.stem}_side_by_side{'.mp4' if output.suffix.lower() == '.mp4' else '.gif'}")
-    for path in (output, comparison) if cfg.degrade else (output,):
-        check_output(path)
+    source, output = Path(cfg.input), Path(cfg.output)
+    check_output(output)
     model = _model(cfg, overrides)
-    video = open_video(Path(cfg.input))
-    fps = fps or video.fps or FPS
+    if not (films := films_in(source)):
+        return _one(cfg, model, source, output)
+    lines, wrong = [], []
+    for film in films:
+        kind = film.suffix if film.suffix.lower() in FILES else ".mp4"
+        try:
+            done = _one(cfg, model, film, output / f"{film.stem}{kind}")
+            lines += done.lines
+            wrong += [f"{film.name}: {line}" for line in done.wrong]
+        except (OSError, ValueError) as error:
+            wrong.append(str(error))
+    return Outcome(lines, wrong)
+
+
+def films_in(folder: Path) -> list[Path]:
+    """Return the video files of a folder without pictures; none of a file."""
+    if not folder.is_dir() or pictures_in(folder):
+        return []
+    return sorted(it for it in folder.iterdir() if it.suffix.lower() in MEDIA and not it.name.startswith("."))
+
+
+def _one(cfg: DictConfig, model: "_Model", source: Path, output: Path) -> Outcome:
+    """Super-resolve one video."""
+    check_output(output)
+    video = open_video(source, cfg.deinterlace)
+    kept, lost = output_format(output, video.format), _lost(cfg, video, output)
     if cfg.degrade:
-        return _degraded(cfg, model, video, fps, output, comparison)
-    predicted = _predicted(cfg, model, map(as_tensor, video), video.shape[:2], video.length, to_uint8)
-    shape = write_video(output, map(as_array, predicted), fps, _first(cfg, model))
-    return [_summary(shape, model, output, cfg.precision)]
+        return _degraded(cfg, model, video, output)
+    first, times = _first(cfg, model), video.times
+    begin = times[first] if times and first < len(times) else Fraction(0)
+    begin = begin if first else Fraction(0)
+    sound = Sound(
+        None if cfg.fps or output.suffix.lower() not in CODECS else video.format.sound,
+        begin if first else None,
+        times[-first] if first and times else None,
+    )
+    shown: list[Fraction] = []
+
+    def given() -> Iterator[Tensor]:
+        for frame in video:
+            if cfg.strict and video.bad:
+                raise ValueError(f"input={source} is damaged, {video.bad[0]}: strict=false writes all others")
+            if frame.time is not None:
+                shown.append(frame.time - begin)
+            yield as_tensor(frame.pixels, video.format.white)
+
+    finish = partial(to_integers, white=kept.white)
+    predicted = _predicted(cfg, model, ahead(given(), READ_AHEAD), video.shape[:2], video.length, finish)
+    images = map(partial(as_array, deep=kept.white > 255), ahead(predicted, MADE_AHEAD))
+    moments = (shown[number] for number in count(first)) if times else None
+    shape = write_video(
+        output, images, cfg.fps and Fraction(cfg.fps), first,
+        kept=kept, times=moments, encoding=Encoding(cfg.codec, cfg.crf), sound=sound,
+    )  # fmt: skip
+    lines = [f"{source}: {note}" for note in (*video.notes, *lost, *sound.left_out)]
+    wrong = [f"{line} can't be decoded" for line in video.bad]
+    return Outcome([*lines, _summary(shape, model, output, cfg.precision)], wrong)
 
 
-def as_tensor(frame: np.ndarray) -> Tensor:
-    """(H, W) or (H, W, 3), as a video has it -> (1, H, W) or (3, H, W)."""
-    return torch.from_numpy(np.atleast_3d(np.ascontiguousarray(frame))).permute(2, 0, 1)
+def _lost(cfg: DictConfig, video: Video, output: Path) -> list[str]:
+    """Return what the output will not have of the input, a sentence each."""
+    kept, kind = video.format, output.suffix.lower()
+    lost = []
+    if kept.sound and kind not in CODECS:
+        lost.append(f"its sound is left out, since {kind or 'a folder of pictures'} holds none")
+    elif kept.sound and cfg.fps:
+        lost.append("its sound is left out, since fps= changes how fast the video is")
+    if kept.aspect != 1 and kind not in CODECS:
+        lost.append(f"its pixels are shown {kept.aspect} times as wide as high, which is not kept")
+    if kind in (*FILES[:1], "") and video.times and len({*map(sub, video.times[1:], video.times)}) > 1:
+        lost.append("its frames are shown for different times, which is not kept")
+    if kept.white > 255 and kind == ".gif":
+        lost.append("its depth is cut to 8 bits")
+    return lost
 
 
-def as_array(image: Tensor) -> np.ndarray:
-    """Undo :func:`as_tensor`."""
-    return image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy()
+def as_tensor(pixels: np.ndarray, white: int = 255) -> Tensor:
+    """(H, W, C) of 0 to ``white`` -> (C, H, W), of uint8 as it is, and else in [0, 1]; hidden colors are replaced."""
+    image = torch.from_numpy(np.ascontiguousarray(pixels if pixels.dtype == np.uint8 else pixels / np.float32(white)))
+    image = image.movedim(-1, 0)
+    return filled(to_unit_range(image)) if len(image) in (2, 4) else image
+
+
+def to_integers(images: Tensor, white: int) -> Tensor:
+    """Return images in [0, 1] as they are saved: rounded to 0..``white``."""
+    whole = (images.detach().float().clamp(0, 1) * white).round()
+    return whole.to(torch.uint8 if white == 255 else torch.int32).cpu()
+
+
+def as_array(image: Tensor, deep: bool = False) -> np.ndarray:
+    """(C, H, W) -> (H, W, C) of uint8, or of uint16."""
+    pixels = image.movedim(0, -1).numpy()
+    return pixels.astype(np.uint16) if deep else pixels
 
 
 def frame_rate(value: object) -> Fraction:
@@ -125,14 +222,19 @@ def _first(cfg: DictConfig, model: _Model) -> int:
     return model.frames // 2 if cropped else 0
 
 
-def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, output: Path, comparison: Path) -> list[str]:
+def _degraded(cfg: DictConfig, model: _Model, video: Video, output: Path) -> Outcome:
     """Degrade a sharp video, predict it, show and score the prediction and bicubic upsampling beside the truth."""
+    comparison = output.with_name(f"{output.stem}_side_by_side{'.mp4' if output.suffix.lower() == '.mp4' else '.gif'}")
+    check_output(comparison)
+    if video.shape[2] in (2, 4):
+        raise ValueError(f"input={video.path} is transparent, which degrade=true does not take: give an opaque video")
+    fps = Fraction(cfg.fps) if cfg.fps else video.format.fps or DEFAULT_FPS
     if not 0 <= cfg.blur_level <= 1:
         raise ValueError(f"blur_level={cfg.blur_level} is out of range: choose 0, the lowest sigma, to 1, the highest")
     if "degradation" not in model.data:
         raise ValueError("the run's data have no key degradation: give a low-res video, without degrade=true")
     degradation = instantiate(model.data.degradation)
-    given = to_unit_range(torch.stack([*map(as_tensor, video)])).float()
+    given = torch.stack([to_unit_range(as_tensor(frame.pixels, video.format.white)) for frame in video]).float()
     whole_height, whole_width = given.shape[-2:]
     height, width = (size - size % degradation.scale for size in (whole_height, whole_width))
     sharp = given[..., :height, :width]
@@ -144,14 +246,14 @@ def _degraded(cfg: DictConfig, model: _Model, video: Video, fps: Fraction, outpu
     clip = strip(columns).repeat_interleave(2, -1).repeat_interleave(2, -2)
     shape = write_video(output, map(as_array, to_uint8(prediction)), fps, first)
     write_video(comparison, map(as_array, to_uint8(clip)), fps)
-    lines = [_summary(shape, model, output, cfg.precision)]
+    lines = [*video.notes, _summary(shape, model, output, cfg.precision)]
     if sharp.shape != given.shape:
         sizes = f"{whole_width}x{whole_height} to {width}x{height}"
         lines.append(f"cropped from {sizes}, which scale {degradation.scale} divides")
     for kind in ("bicubic", "prediction"):
         scores = frame_scores(columns[kind], sharp[kept])
         lines.append(f"{kind}: psnr {scores['psnr'].mean():.2f} dB, ssim {scores['ssim'].mean():.3f}")
-    return [*lines, f"{', '.join(columns)} side by side: {comparison}"]
+    return Outcome([*lines, f"{', '.join(columns)} side by side: {comparison}"], [])
 
 
 def _summary(shape: tuple[int, ...], model: _Model, output: Path, precision: str) -> str:

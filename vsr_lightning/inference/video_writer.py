@@ -1,133 +1,122 @@
-"""Videos that are written while they are made: ``.npy``, a folder of PNG frames, GIF and MP4."""
+"""Videos that are written while they are made, of any kind: films, GIFs, folders of PNG pictures, ``.npy``."""
 
-import math
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
-from PIL import Image
 
-from vsr_lightning.inference.video_reader import kind
+from vsr_lightning.inference.array_file import array
+from vsr_lightning.inference.media_reader import MEDIA
+from vsr_lightning.inference.media_writer import CODECS, DEFAULT_FPS, Encoding, film, gif
+from vsr_lightning.inference.picture_reader import PICTURES
+from vsr_lightning.inference.picture_writer import pictures
+from vsr_lightning.inference.sound import Sound
+from vsr_lightning.inference.video import DEEP, Format
 
-Write = Callable[[np.ndarray], object]
-Rate = Fraction | float
+FILES = (".npy", ".gif", *CODECS)
+PLAIN, USUAL, SILENCE = Format(), Encoding(), Sound(None)
+MOST_FPS = 100  # of a GIF, which counts hundredths of a second
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: Rate, first: int = 0) -> tuple[int, ...]:
-    """Write frames as they come, by the name's suffix, and return the video's shape, (T, H, W) or (T, H, W, 3).
+def output_format(path: Path, kept: Format) -> Format:
+    """Return what of a video's format a file of that name can hold, in which its frames are to be given.
 
-    Without a suffix it is a folder of PNG frames. ``.npy`` and PNG are exact, GIF is where the frames are gray: in
-    color each frame has a palette of 256. The file or folder is whole or not there.
-    FileExistsError where there is something of that name, ValueError for another suffix or other frames.
+    Raises:
+        ValueError: the frames would mean something else there.
+    """
+    deep = kept.white > 255
+    kind = path.suffix.lower()
+    if kept.colors and kept.colors.hdr and kind not in (".npy", *CODECS):
+        raise ValueError(f"output={path} can't say that its colors are HDR: give {', '.join(CODECS)}, or .npy")
+    return replace(kept, white=DEEP if deep and kind != ".gif" else 255)
+
+
+def write_video(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    fps: Fraction | float | None = None,
+    first: int = 0,
+    *,
+    kept: Format = PLAIN,
+    times: Iterable[Fraction] | None = None,
+    encoding: Encoding = USUAL,
+    sound: Sound = SILENCE,
+) -> tuple[int, ...]:
+    """Write frames as they come, by the name's suffix, and return the video's shape, (T, H, W) or (T, H, W, C).
+
+    Without a suffix of a video it is a folder of PNG pictures. ``.npy`` and PNG are exact, GIF is where the frames are
+    gray: in color each frame has a palette of 256. The file or folder is whole or not there.
 
     Args:
         path: where.
-        frames: (H, W) gray or (H, W, 3) color each, uint8.
-        fps: frames per second of a ``.gif`` or ``.mp4``.
-        first: number of the first PNG frame.
+        frames: (H, W) gray or (H, W, C) each, alpha last, of integers from 0 to ``kept.white``.
+        fps: frames per second, instead of ``kept.fps``.
+        first: number of the first PNG picture.
+        kept: what the video has beside its frames, as :func:`output_format` returns it.
+        times: when each frame is shown, in seconds from the first; None is evenly.
+        encoding: how a film is compressed.
+        sound: what is copied into a film.
+
+    Raises:
+        FileExistsError: there is something of that name.
+        ValueError: another suffix, or frames that this kind can't hold.
     """
     check_output(path)
-    frames = iter(frames)
+    kept = replace(kept, fps=Fraction(fps).limit_denominator(1001), time_base=None, last=None) if fps else kept
+    rate = kept.fps or DEFAULT_FPS
+    frames = map(_with_channels, frames)
     begin = next(frames)  # before anything is made: what can't be computed leaves no folder behind
     shape = begin.shape
-    if len(shape) != 2 and shape[2:] != (3,):
-        raise ValueError(f"frames of {shape} can't be written: give (H, W), gray, or (H, W, 3), color")
+    if len(shape) != 3 or shape[2] > 4:
+        raise ValueError(f"frames of {shape} can't be written: give (H, W), gray, or (H, W, C), color, alpha last")
+    moments = (number / rate for number in count()) if times is None or fps else iter(times)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     length = 0
     try:
-        writer = _WRITERS[path.suffix.lower()](part, shape, fps) if path.suffix else _folder(part, first)
-        with writer as write:
+        with _writer(path, part, shape, kept, first, encoding, sound) as write:
             for frame in chain([begin], frames):
-                write(frame)
+                write(frame, next(moments))
                 length += 1
         os.replace(part, path)
     finally:
+        sound.close()
         shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
-    return (length, *shape)
+    return (length, *(shape[:2] if shape[2] == 1 else shape))
 
 
 def check_output(path: Path) -> None:
     """Refuse a name that can't be written; see :func:`write_video`."""
-    if path.suffix:
-        kind(path, "output")
+    kind = path.suffix.lower()
+    if kind in (*MEDIA, *PICTURES, ".wmv", ".flv", ".avif") and kind not in FILES:
+        raise ValueError(f"output={path} is of no known kind: give {', '.join(FILES)} or a folder, for PNG frames")
     if path.exists():
         raise FileExistsError(f"output={path} exists: choose another name")
 
 
-@contextmanager
-def _npy(path: Path, shape: tuple[int, ...], fps: Rate) -> Iterator[Write]:
-    header = {"descr": "|u1", "fortran_order": False}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header | {"shape": (0, *shape)})
-        begin = file.tell()
-        yield lambda frame: file.write(np.ascontiguousarray(frame, np.uint8).data)
-        length = (file.tell() - begin) // math.prod(shape)
-        file.seek(0)  # the header has room for the first axis to grow
-        np.lib.format.write_array_header_1_0(file, header | {"shape": (length, *shape)})
+def _with_channels(frame: np.ndarray) -> np.ndarray:
+    return frame[..., None] if frame.ndim == 2 else frame
 
 
-@contextmanager
-def _folder(path: Path, first: int) -> Iterator[Write]:
-    path.mkdir()
-    numbers = count(first)
-    yield lambda frame: Image.fromarray(frame).save(path / f"{next(numbers):04d}.png")
-
-
-@contextmanager
-def _gif(path: Path, shape: tuple[int, ...], fps: Rate) -> Iterator[Write]:
-    with av.open(path, "w") as file:  # Pillow's writer would drop frames that equal the one before
-        stream = _stream(file, "gif", shape, fps, "gray" if len(shape) == 2 else "pal8")
-        yield lambda frame: file.mux(stream.encode(_gray(frame) if frame.ndim == 2 else _with_palette(frame)))
-        file.mux(stream.encode())
-
-
-@contextmanager
-def _mp4(path: Path, shape: tuple[int, ...], fps: Rate) -> Iterator[Write]:
-    even = [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)][: len(shape)]  # as the codec needs it
-    with av.open(path, "w") as file:
-        stream = _stream(file, "libx264", [size + more for size, (_, more) in zip(shape, even, strict=True)], fps)
-        context = stream.codec_context
-        context.options = {"crf": "12"}
-        context.colorspace = context.color_primaries = context.color_trc = Colorspace.ITU709  # what players take HD for
-        context.color_range = ColorRange.MPEG
-        convert = _gray if len(shape) == 2 else _as_hd
-        yield lambda frame: file.mux(stream.encode(convert(np.pad(frame, even, mode="edge"))))
-        file.mux(stream.encode())
-
-
-def _stream(file: Any, codec: str, shape: Sequence[int], fps: Rate, pixels: str = "yuv420p") -> Any:
-    stream = file.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))  # 30000/1001 is a common rate
-    stream.height, stream.width = shape[:2]
-    stream.pix_fmt = pixels
-    return stream
-
-
-def _gray(frame: np.ndarray) -> av.VideoFrame:
-    return av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="gray")
-
-
-def _as_hd(frame: np.ndarray) -> av.VideoFrame:
-    rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-    return rgb.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
-
-
-def _with_palette(frame: np.ndarray) -> av.VideoFrame:
-    image = Image.fromarray(frame).quantize(256)
-    colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    palette = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
-    palette[: len(colors), 1:] = colors
-    indexed: Any = (np.array(image), palette)  # PyAV's types know of arrays only
-    return av.VideoFrame.from_ndarray(indexed, format="pal8")
-
-
-_Writer = Callable[[Path, tuple[int, ...], Rate], AbstractContextManager[Write]]
-_WRITERS: dict[str, _Writer] = {".npy": _npy, ".gif": _gif, ".mp4": _mp4}
+def _writer(
+    path: Path, part: Path, shape: tuple[int, ...], kept: Format, first: int, encoding: Encoding, sound: Sound
+) -> AbstractContextManager[Callable[[np.ndarray, Fraction], object]]:
+    kind = path.suffix.lower()
+    if kind == ".npy":
+        return array(part, shape, kept.white > 255)
+    if kind == ".gif":
+        if kept.fps and kept.fps > MOST_FPS:
+            most = f"{float(kept.fps):g} frames a second, for it counts hundredths"
+            raise ValueError(f"output={path} can't show {most}: give fps=50, or another kind")
+        return gif(part, shape, kept)
+    if kind not in CODECS:
+        return pictures(part, first)
+    if shape[2] in (2, 4):
+        raise ValueError(f"output={path} can't be transparent: give .gif, or a folder for PNG frames")
+    return film(part, kind, shape, kept, encoding, sound)

@@ -13,21 +13,24 @@ from typing import NamedTuple
 import av
 import numpy as np
 import torch
+from av.video.reformatter import VideoReformatter
 
 from vsr_lightning.data.real_video.clips import Box, Clip, Parts
 from vsr_lightning.data.videos import changed, file_state
-from vsr_lightning.inference.video_reader import upright_pixels
+from vsr_lightning.inference.orientation import Orientation, orientation_of
+from vsr_lightning.inference.pixels import UNKNOWN, matrix_of
 from vsr_lightning.utils.formatting import counted
 
 CHECKED = 16  # frames whose times are held against those of the packets
 
 
 class Listed(NamedTuple):
-    """A video file: when each of its frames is shown, in the stream's time base, and (height, width)."""
+    """A video file: when each of its frames is shown, in the stream's time base, (height, width), and how it lies."""
 
     times: tuple[int, ...] | None  # None where the file does not tell these rightly
     length: int
     size: tuple[int, int]
+    orientation: Orientation
 
 
 @dataclass(frozen=True)
@@ -140,21 +143,36 @@ def list_frames(path: Path, state: tuple[int, int]) -> Listed:
         times = sorted(packet.pts for packet in file.demux(video=0) if packet.size and packet.pts is not None)
     with _readable(path), av.open(path) as file:
         begin = [*islice(file.decode(video=0), CHECKED)]
-        size = upright_pixels(begin[0], gray=True).shape
+        orientation = orientation_of(begin[0])
+        size = upright_pixels(begin[0], True, orientation).shape
         told = [frame.pts for frame in begin] == times[: len(begin)] and len({*times}) == len(times)
         length = len(times) if told else len(begin) + sum(1 for _ in file.decode(video=0))
-    return Listed(tuple(times) if told else None, length, (size[0], size[1]))
+    return Listed(tuple(times) if told else None, length, (size[0], size[1]), orientation)
+
+
+def upright_pixels(frame: av.VideoFrame, gray: bool, orientation: Orientation) -> np.ndarray:
+    """Return a frame as it is shown, (H, W) luminance or (H, W, 3) RGB, uint8.
+
+    By FFmpeg's fast conversion, up to two levels darker than by that of :mod:`vsr_lightning.inference.pixels`: what is
+    low-res is made of the same frames, and all kept runs on video files have seen these.
+    """
+    if frame.colorspace == UNKNOWN and not frame.format.is_rgb:
+        frame.colorspace = matrix_of(frame)
+    # a reformatter of our own ends here: a frame's would end whenever it likes, in a forked process for ever
+    shown = VideoReformatter().reformat(frame, format="gray" if gray else "rgb24")
+    return orientation.upright(shown.to_ndarray())
 
 
 def _decoded(path: Path, wanted: range, gray: bool, state: tuple[int, int]) -> Iterator[np.ndarray]:
     """Yield some consecutive frames: from the key frame before where the file leads there, else from its beginning."""
-    times, missing = list_frames(path, state).times, wanted.start
+    listed = list_frames(path, state)
+    times, missing = listed.times, wanted.start
     for known in (times, None) if times else (None,):
         for number, frame in _numbered(path, known, missing):
             if number > missing:  # the file has led too far, or no longer tells the times
                 break
             if number == missing:
-                yield upright_pixels(frame, gray)
+                yield upright_pixels(frame, gray, listed.orientation)
                 missing += 1
             if missing == wanted.stop:
                 return

@@ -1,0 +1,325 @@
+"""What belongs to a video file beside its pixels, in and out, against FFmpeg's own reading of both."""
+
+import io
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from vsr_lightning.inference import Encoding, Format, Sound, open_video, output_format, read_video, write_video
+from vsr_lightning.inference.pixels import KNOWN_MATRICES
+
+RATE = 48_000
+
+
+def _frames(number=12, height=48, width=64):
+    """Orange on the left, blue on the right, dark above, a little brighter with each frame."""
+    frames = np.full((number, height, width, 3), (40, 60, 200), np.uint8)
+    frames[:, :, : width // 2] = (220, 120, 40)
+    frames[:, : height // 4] //= 2
+    return frames + np.arange(number, dtype=np.uint8)[:, None, None, None]
+
+
+def encode(path, frames, codec="libx264", kind="yuv420p", rate=25, times=None, sound=None, **settings):
+    """Write a file by FFmpeg alone; times are in units of 1/rate."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=rate)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], kind
+        stream.codec_context.time_base = Fraction(1, rate)
+        stream.codec_context.options = settings.pop("options", {"crf": "1"} if codec == "libx264" else {})
+        for name, value in settings.items():
+            setattr(stream.codec_context, name, value)
+        voice = file.add_stream(sound, rate=RATE, layout="stereo") if sound else None
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = times[number] if times else number, Fraction(1, rate)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+        for start in range(0, RATE * len(frames) // rate if voice else 0, 1024):
+            wave = np.sin((start + np.arange(1024)) / 20).astype(np.float32)[None].repeat(2, 0) / 2
+            heard = av.AudioFrame.from_ndarray(wave, format="fltp", layout="stereo")
+            heard.sample_rate, heard.pts, heard.time_base = RATE, start, Fraction(1, RATE)
+            file.mux(voice.encode(heard))
+        if voice:
+            file.mux(voice.encode())
+    return path
+
+
+def probe(path):
+    """Return what FFmpeg says of a file, beside its pixels."""
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        context, aspect = stream.codec_context, stream.sample_aspect_ratio or 1
+        found = {"aspect": aspect, "kind": context.pix_fmt, "codec": context.name}
+        times = [frame.pts * frame.time_base for frame in file.decode(stream)]
+        found |= {"times": times, "matrix": context.colorspace}
+        found |= {"colors": (context.color_primaries, context.color_trc), "duration": stream.duration}
+        found["length"] = file.duration
+    with av.open(str(path)) as file:
+        heard = [frame.to_ndarray() for frame in file.decode(audio=0)] if file.streams.audio else []
+        found["sound"] = np.concatenate(heard, -1) if heard else None
+    return found
+
+
+def larger(source, output, **options):
+    """Write every pixel of a video twice, in both directions, with all that it has beside them."""
+    video = open_video(Path(source))
+    frames = [frame.pixels.repeat(2, 0).repeat(2, 1) for frame in video]
+    sound = Sound(video.format.sound)
+    kept = output_format(Path(output), video.format)
+    write_video(Path(output), frames, kept=kept, times=video.times and iter(video.times), sound=sound, **options)
+    return video, sound
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "sound"),
+    [
+        ("mp4", "libx264", "aac"),
+        ("mov", "libx264", "aac"),
+        ("mkv", "libx264", "aac"),
+        ("webm", "libvpx-vp9", "libopus"),
+    ],
+)
+def test_sound_times_and_shape_come_out_as_they_went_in(tmp_path, suffix, codec, sound):
+    aspect = Fraction(1 if suffix == "webm" else "32/27")
+    source = encode(tmp_path / f"in.{suffix}", _frames(), codec, sound=sound, sample_aspect_ratio=aspect)
+    larger(source, tmp_path / f"out.{suffix}")
+    before, after = probe(source), probe(tmp_path / f"out.{suffix}")
+    assert after["times"] == before["times"]
+    assert after["aspect"] == before["aspect"] == aspect
+    assert np.array_equal(after["sound"], before["sound"])
+    assert after["sound"].shape[1] > RATE // 3
+    assert abs(after["length"] - before["length"]) <= 1000  # microseconds
+
+
+def test_pixels_that_are_not_square_are_refused_where_a_codec_cannot_tell(tmp_path):
+    source = encode(tmp_path / "in.mp4", _frames(), sample_aspect_ratio=Fraction(32, 27))
+    with pytest.raises(ValueError, match="libvpx-vp9 can't keep pixels that are 32/27 times as wide as high: give"):
+        larger(source, tmp_path / "out.webm")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_sound_that_the_kind_of_file_cannot_hold_is_told(tmp_path):
+    source = encode(tmp_path / "in.mp4", _frames(), sound="aac")
+    _, sound = larger(source, tmp_path / "out.webm")
+    assert sound.left_out == ["its sound by aac is left out, since .webm can't hold it"]
+    assert probe(tmp_path / "out.webm")["sound"] is None
+
+
+def test_sound_is_cut_to_the_frames_that_are_left(tmp_path):
+    source = encode(tmp_path / "in.mp4", _frames(40), sound="aac")
+    video = open_video(source)
+    frames = [frame.pixels for frame in video][5:-5]
+    sound = Sound(source, video.times[5], video.times[-5])
+    times = [time - video.times[5] for time in video.times[5:-5]]
+    write_video(tmp_path / "out.mp4", frames, kept=video.format, times=iter(times), sound=sound)
+    found = probe(tmp_path / "out.mp4")
+    assert found["times"] == times
+    heard, all_of_it = found["sound"], probe(source)["sound"]
+    assert abs(heard.shape[1] / RATE - 30 / 25) < 2 * 1024 / RATE
+    begin = heard[0, 4096:8192]  # of AAC the first frames lean on what came before
+    places = [np.abs(all_of_it[0, at : at + 4096] - begin).max() for at in range(0, 20_000)]
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        late = file.streams.audio[0].start_time or 0
+    assert abs(int(np.argmin(places)) - (RATE // 5 + 4096 + late)) <= 48  # a millisecond
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "mov"])
+def test_frames_are_shown_when_they_were(tmp_path, suffix):
+    times = [0, 1, 2, 3, 4, 5, 6, 12, 18, 24, 30, 36]
+    source = encode(tmp_path / "in.mp4", _frames(), rate=30, times=times)
+    larger(source, tmp_path / f"out.{suffix}")
+    found = probe(tmp_path / f"out.{suffix}")["times"]
+    exact = 0 if suffix in ("mp4", "mov") else 0.0006  # Matroska counts milliseconds
+    assert [float(time) for time in found] == pytest.approx([time / 30 for time in times], abs=exact)
+
+
+def test_a_gif_keeps_its_pauses(tmp_path):
+    times = [0, 5, 10, 15, 115, 120, 125, 130, 135, 140, 145, 150]
+    moments = (Fraction(time, 100) for time in times)
+    write_video(tmp_path / "in.gif", _frames(), kept=Format(time_base=Fraction(1, 100)), times=moments)
+    for suffix in ("gif", "mp4"):
+        larger(tmp_path / "in.gif", tmp_path / f"out.{suffix}")
+        assert probe(tmp_path / f"out.{suffix}")["times"] == [Fraction(time, 100) for time in times]
+
+
+def test_ten_bits_keep_their_depth(tmp_path):
+    ramp = np.linspace(0.1, 0.9, 64)[None, None, :, None].repeat(3, 0).repeat(48, 1).repeat(3, 3)
+    source = tmp_path / "in.mkv"
+    write_video(source, (ramp * 65535).astype(np.uint16), 25, kept=Format(white=65535))
+    assert probe(source)["kind"] == "yuv420p10le"
+    assert np.abs(read_video(source) / 65535 - ramp[..., 0]).max() < 3 / 1023
+    larger(source, tmp_path / "out.mp4")
+    assert probe(tmp_path / "out.mp4")["kind"] == "yuv420p10le"
+    assert len(np.unique(read_video(tmp_path / "out.mp4")[1])) > 55
+    larger(source, tmp_path / "out")
+    assert read_video(tmp_path / "out").dtype == np.uint16
+
+
+@pytest.mark.skipif(9 not in KNOWN_MATRICES, reason="PyAV knows BT.2020 from 18 on")
+@pytest.mark.parametrize("transfer", [16, 18])  # PQ and HLG
+def test_hdr_stays_hdr(tmp_path, transfer):
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": transfer, "color_range": 1}
+    quiet = {"x265-params": "log-level=none"}
+    source = encode(tmp_path / "in.mp4", _frames(), "libx265", "yuv420p10le", options=quiet, **tags)
+    larger(source, tmp_path / "out.mp4")
+    before, after = probe(source), probe(tmp_path / "out.mp4")
+    for key in ("kind", "matrix", "colors"):
+        assert after[key] == before[key]
+    small, large = (read_video(tmp_path / name)[3].astype(float) / 65535 for name in ("in.mp4", "out.mp4"))
+    assert np.abs(large[::2, ::2] - small)[16:40, 8:24].max() < 4 / 255
+    for name in ("out.gif", "out"):
+        with pytest.raises(ValueError, match=rf"output={name} can't say that its colors are HDR: give \.mp4"):
+            output_format(Path(name), open_video(source).format)
+
+
+@pytest.mark.parametrize(("rows", "matrix"), [(48, 5), (720, 1)])
+def test_colors_that_a_file_does_not_name_are_taken_as_players_do_and_named(tmp_path, rows, matrix):
+    source = encode(tmp_path / "in.mp4", _frames(3, rows, 64))
+    assert probe(source)["matrix"] == 2
+    larger(source, tmp_path / "out.mp4")
+    assert probe(tmp_path / "out.mp4")["matrix"] in ((5, 6) if matrix == 5 else (1,))
+    before, after = read_video(source)[1], read_video(tmp_path / "out.mp4")[1]
+    assert np.abs(after[::2, ::2].astype(int) - before)[rows // 2 : rows - 8, 8:24].max() <= 3
+
+
+def test_interlaced_video_is_made_whole_and_said_so(tmp_path):
+    moving = np.zeros((12, 48, 64, 3), np.uint8)
+    for number in range(12):  # every other row is of half a frame later
+        moving[number, ::2, 4 * number : 4 * number + 8] = 255
+        moving[number, 1::2, 4 * number + 2 : 4 * number + 10] = 255
+    options = {"crf": "1", "x264-params": "interlaced=1:tff=1"}
+    source = encode(tmp_path / "in.mp4", moving, options=options)
+    with av.open(str(source)) as file:
+        assert next(file.decode(video=0)).interlaced_frame
+    video = open_video(source)
+    assert video.notes[0].startswith("it is interlaced: bwdif makes whole frames of it")
+    whole, combed = (np.stack([it.pixels for it in open_video(source, on)])[..., 0].astype(int) for on in (True, False))
+    assert whole.shape == combed.shape == (12, 48, 64)
+    comb = [np.abs(2 * it[2:9, 2:-2] - it[2:9, :-4] - it[2:9, 4:]).mean() for it in (whole, combed)]
+    rows = [np.abs(it[3:9, 2:-3] - it[3:9, 1:-4]).mean() for it in (whole, combed)]
+    assert rows[0] < 0.5 * rows[1], comb
+    assert [frame.time for frame in video] == list(video.times)
+
+
+def _atom(name, body):
+    return struct.pack(">I", 8 + len(body)) + name + body
+
+
+def test_a_cover_is_not_taken_for_the_film(tmp_path):
+    path, picture = encode(tmp_path / "in.mp4", _frames()), io.BytesIO()
+    Image.new("RGB", (300, 300)).save(picture, "JPEG")
+    cover = _atom(b"covr", _atom(b"data", struct.pack(">II", 13, 0) + picture.getvalue()))
+    handler = _atom(b"hdlr", b"\0" * 8 + b"mdirappl" + b"\0" * 9)
+    user_data = _atom(b"udta", _atom(b"meta", b"\0" * 4 + handler + _atom(b"ilst", cover)))
+    content = path.read_bytes()
+    begin = content.find(b"moov") - 4
+    end = begin + struct.unpack(">I", content[begin : begin + 4])[0]
+    header = begin + 8 + struct.unpack(">I", content[begin + 8 : begin + 12])[0]
+    body = content[begin + 8 : header] + user_data + content[header:end]
+    path.write_bytes(content[:begin] + _atom(b"moov", body) + content[end:])
+    with av.open(str(path)) as file:
+        assert file.streams.video[0].codec_context.name == "mjpeg"
+    video = open_video(path)
+    assert (video.shape, video.length, video.notes) == ((48, 64, 3), 12, ())
+    assert read_video(path).shape == (12, 48, 64, 3)
+
+
+def test_of_several_films_the_best_is_taken_and_told(tmp_path):
+    path, small, large = tmp_path / "both.mkv", _frames(6, 24, 32), _frames(6)
+    with av.open(str(path), "w") as file:
+        streams = []
+        for frames in (small, large):
+            stream = file.add_stream("libx264", rate=25)
+            stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+            streams.append((stream, frames))
+        for number in range(6):
+            for stream, frames in streams:
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(frames[number], format="rgb24")))
+        for stream, _ in streams:
+            file.mux(stream.encode())
+    video = open_video(path)
+    assert video.shape == (48, 64, 3)
+    assert video.notes == ("of its films of 32x24, 64x48, that of 64x48 is taken, number 1",)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_one_bad_packet_loses_its_frame_only_and_is_told(tmp_path, suffix):
+    source = encode(tmp_path / f"in.{suffix}", _frames(40), options={"crf": "10", "g": "5", "bf": "0"})
+    with av.open(str(source)) as file:
+        packets = [(it.pos, it.size) for it in file.demux(video=0) if it.size]
+        bytes_of = [bytes(it) for it in av.open(str(source)).demux(video=0) if it.size]
+    content = bytearray(source.read_bytes())
+    at = content.index(bytes_of[7])
+    content[at : at + packets[7][1]] = bytes(packets[7][1])
+    source.write_bytes(content)
+    video = open_video(source)
+    assert len([*video]) == 39
+    assert video.bad == ["frame 7 at 0.28 s"]
+    assert len([*video]) == 39  # and again
+    assert len(video.bad) == 1
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi", "gif", "mov"])
+def test_half_a_download_is_refused(tmp_path, suffix):
+    codec = {"webm": "libvpx-vp9", "gif": "gif"}.get(suffix, "libx264")
+    if suffix == "gif":
+        write_video(tmp_path / "in.gif", _frames(40), 25)
+    else:
+        encode(tmp_path / f"in.{suffix}", np.random.default_rng(0).integers(0, 256, (60, 48, 64, 3), np.uint8), codec)
+    content = (tmp_path / f"in.{suffix}").read_bytes()
+    (tmp_path / f"in.{suffix}").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"is cut off: .*; fetch it again|can't be read: it is damaged"):
+        open_video(tmp_path / f"in.{suffix}")
+
+
+def test_a_film_that_can_be_played_before_it_is_whole_is_refused_when_it_is_cut_off(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), np.uint8)
+    with av.open(str(tmp_path / "in.mp4"), "w", options={"movflags": "faststart"}) as file:
+        stream = file.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for pixels in frames:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        file.mux(stream.encode())
+    content = (tmp_path / "in.mp4").read_bytes()
+    (tmp_path / "in.mp4").write_bytes(content[: len(content) * 6 // 10])
+    with pytest.raises(ValueError, match=r"is cut off: .* of its 40 frames are missing; fetch it again"):
+        open_video(tmp_path / "in.mp4")
+
+
+def test_a_file_without_pictures_is_told(tmp_path):
+    with av.open(str(tmp_path / "in.mp4"), "w") as file:
+        voice = file.add_stream("aac", rate=RATE, layout="mono")
+        heard = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        heard.sample_rate = RATE
+        file.mux(voice.encode(heard))
+        file.mux(voice.encode())
+    with pytest.raises(ValueError, match=r"in\.mp4 has no pictures: give a file with a film"):
+        open_video(tmp_path / "in.mp4")
+
+
+@pytest.mark.parametrize(("crf", "codec"), [(1, None), (40, None), (None, "libx265")])
+def test_quality_and_codec_can_be_chosen(tmp_path, crf, codec):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 48, 64, 3), np.uint8)
+    write_video(tmp_path / "usual.mp4", noise, 25)
+    write_video(tmp_path / "chosen.mp4", noise, 25, encoding=Encoding(codec, crf))
+    usual, chosen = ((tmp_path / f"{name}.mp4").stat().st_size for name in ("usual", "chosen"))
+    assert codec or (chosen > usual if crf == 1 else chosen < usual)
+    assert probe(tmp_path / "chosen.mp4")["codec"] == ("hevc" if codec else "h264")
+
+
+@pytest.mark.parametrize("codec", ["libx999", "libvpx"])
+def test_a_codec_that_is_not_there_or_not_of_this_kind_is_one_clear_line(tmp_path, codec):
+    with pytest.raises(ValueError, match=rf"codec={codec} can't be used"):
+        write_video(tmp_path / "out.mp4", _frames(), 25, encoding=Encoding(codec))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_gif_of_240_frames_a_second_is_one_clear_line(tmp_path):
+    with pytest.raises(ValueError, match="can't show 240 frames a second, for it counts hundredths: give fps=50, or"):
+        write_video(tmp_path / "out.gif", _frames(), 240)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,238 @@
+"""Video files of any kind that FFmpeg decodes, GIFs among them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.error import BlockingIOError, EOFError, InvalidDataError
+from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
+
+from vsr_lightning.inference.orientation import Orientation, orientation_of
+from vsr_lightning.inference.pixels import KNOWN_MATRICES, RGB, UNKNOWN, has_alpha, is_deep, matrix_of, pixels_of
+from vsr_lightning.inference.video import DEEP, Colors, Format, Frame, Video
+from vsr_lightning.utils.formatting import counted
+
+MEDIA = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".y4m")
+LOOKED_AT = 10  # first frames that tell whether a video is interlaced
+GIF_END = b";"
+MISSING = Fraction(1, 2)  # seconds that a file may be shorter than it says
+
+
+@dataclass(frozen=True)
+class Film:
+    """The stream of a file that is read, and how its frames become pictures.
+
+    Attributes:
+        index: of the stream.
+        times: of its packets, in the stream's time base, in order.
+        orientation: how its frames are to be turned.
+        interlaced: whether they have to be deinterlaced first.
+        channels: of pixels that are given: 1, 2 (gray with alpha), 3, or 4.
+    """
+
+    path: Path
+    index: int
+    times: tuple[int, ...]
+    orientation: Orientation
+    interlaced: bool
+    channels: int
+
+    def frames(self, bad: list[str]) -> Iterator[Frame]:
+        """Decode the frames; what can't be decoded is left out, and said in ``bad``."""
+        with av.open(self.path) as file:
+            stream = file.streams[self.index]
+            decoded = _decoded(file, stream, self.times, bad)
+            for frame in _deinterlaced(decoded, stream) if self.interlaced else decoded:
+                pixels = self.orientation.upright(_channels(pixels_of(frame), self.channels))
+                yield Frame(pixels, _time(frame))
+
+
+def _time(frame: av.VideoFrame) -> Fraction | None:
+    return None if frame.pts is None or frame.time_base is None else frame.pts * Fraction(frame.time_base)
+
+
+def open_media(path: Path, deinterlace: bool = True) -> Video:
+    """Look at a video file: its packets are counted and its first frames decoded, of a gray one all.
+
+    Args:
+        path: of a kind that FFmpeg knows.
+        deinterlace: whether interlaced frames are made whole ones.
+
+    Raises:
+        ValueError: it has no film, is cut off, or means by its numbers what is not known here.
+        av.FFmpegError: it is damaged.
+    """
+    with av.open(path) as file:  # a stream's numbers are gone with its file
+        stream, notes = _film(path, file)
+        index, base = stream.index, Fraction(stream.time_base)
+        packets = sorted((it.pts, it.duration or 0) for it in file.demux(stream) if it.size and it.pts is not None)
+        if not packets:
+            raise ValueError(f"input={path} holds no frame")
+        times = tuple(time for time, _ in packets)
+        last = _shown_last(stream, *packets[-1]) * base
+        _check_whole(path, stream, len(times), times[-1] * base + last)
+        sound = path if file.streams.audio else None
+        fps = _rate(stream, times, base, last)
+        aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+    with av.open(path) as file:
+        decoded = _decoded(file, file.streams[index], times, [])
+        first = list(islice(decoded, LOOKED_AT))
+        if not first:
+            raise ValueError(f"input={path} can't be read: none of its {counted(len(times), 'frame')} can be decoded")
+        colors = _colors(path, first[0], file.streams[index].codec_context)
+        color, alpha = _colored_and_transparent(first, decoded)
+    one = first[0]
+    interlaced = deinterlace and any(frame.interlaced_frame for frame in first)
+    if interlaced:
+        notes.append("it is interlaced: bwdif makes whole frames of it; deinterlace=false leaves that out")
+    film = Film(path, index, times, orientation_of(one), interlaced, (3 if color else 1) + alpha)
+    height, width = (one.width, one.height) if film.orientation.lies else (one.height, one.width)
+    kept = Format(
+        fps, base, DEEP if is_deep(one) else 255, 1 / aspect if film.orientation.lies else aspect,
+        colors, last or (1 / fps if fps else None), sound,
+    )  # fmt: skip
+    seconds = tuple(time * base for time in times)
+    return Video(path, (height, width, film.channels), len(times), kept, film.frames, seconds, tuple(notes))
+
+
+def _film(path: Path, file: Any) -> tuple[Any, list[str]]:
+    """Return the stream to read, and what to say of that choice."""
+    films = [it for it in file.streams.video if not it.disposition & Disposition.attached_pic]
+    if not films:
+        what = "only a cover" if file.streams.video else "no pictures"
+        raise ValueError(f"input={path} has {what}: give a file with a film")
+    if len(films) == 1:
+        return films[0], []
+    best = max(films, key=lambda it: it.width * it.height)
+    sizes = ", ".join(f"{it.width}x{it.height}" for it in films)
+    return best, [f"of its films of {sizes}, that of {best.width}x{best.height} is taken, number {best.index}"]
+
+
+def _shown_last(stream: Any, time: int, duration: int) -> int:
+    """Return how long the last frame is shown, in the stream's time base: of a packet, it is how long it is decoded."""
+    end = (stream.start_time or 0) + (stream.duration or 0)
+    return end - time if end > time else duration
+
+
+def _check_whole(path: Path, stream: Any, packets: int, end: Fraction) -> None:
+    """Refuse a file that holds less than it says that it does, as a download that broke off."""
+    if path.suffix.lower() == ".gif" and not path.read_bytes().rstrip(b"\0").endswith(GIF_END):
+        raise ValueError(f"input={path} is cut off: the mark of its end is missing; fetch it again")
+    told = Fraction(stream.duration * stream.time_base) if stream.duration else _tagged(stream)
+    missing = stream.frames - packets if stream.frames else 0
+    begin = Fraction((stream.start_time or 0) * stream.time_base)
+    if missing > 0:
+        raise ValueError(
+            f"input={path} is cut off: {missing} of its {stream.frames} frames are missing; fetch it again"
+        )
+    if told and told - (end - begin) > MISSING:
+        there = f"{float(end - begin):.2f} of its {float(told):.2f} seconds"
+        raise ValueError(f"input={path} is cut off: {there} are there; fetch it again")
+
+
+def _tagged(stream: Any) -> Fraction | None:
+    """Return the duration that Matroska keeps as a tag, ``00:00:01.600000000``."""
+    text = stream.metadata.get("DURATION", "")
+    if text.count(":") != 2:
+        return None
+    hours, minutes, seconds = map(Fraction, text.split(":"))
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _decoded(file: Any, stream: Any, times: tuple[int, ...], bad: list[str]) -> Iterator[av.VideoFrame]:
+    """Decode a stream's frames in the order in which they are shown, without those that can't be."""
+    for packet in file.demux(stream):
+        try:
+            frames = packet.decode()
+        except InvalidDataError:
+            bad.append(_where(stream, times, packet.pts))
+            continue
+        for frame in frames:
+            if frame.is_corrupt:
+                bad.append(f"{_where(stream, times, frame.pts)}, of which a part is guessed")
+            yield frame
+
+
+def _where(stream: Any, times: tuple[int, ...], time: int | None) -> str:
+    if time is None or time not in times:
+        return "a frame at an unknown time"
+    return f"frame {times.index(time)} at {float(time * stream.time_base):.2f} s"
+
+
+def _deinterlaced(frames: Iterator[av.VideoFrame], stream: Any) -> Iterator[av.VideoFrame]:
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add_buffer(template=stream), graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+        graph.add("buffersink"),
+    ).configure()  # fmt: skip
+    for frame in frames:
+        graph.vpush(frame)
+        yield from _pulled(graph)
+    graph.vpush(None)
+    yield from _pulled(graph)
+
+
+def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            yield graph.vpull()
+        except (BlockingIOError, EOFError):
+            return
+
+
+def _colored_and_transparent(first: list[av.VideoFrame], others: Iterator[av.VideoFrame]) -> tuple[bool, bool]:
+    """Return whether any frame is in color, and whether any is transparent; both end the search where they may be."""
+    transparent_ones = has_alpha(first[0])
+    color = alpha = False
+    for frame in chain(first, others):
+        color = color or _colored(frame)
+        alpha = alpha or (transparent_ones and bool((pixels_of(frame)[..., 3] < _white(frame)).any()))
+        if color and (alpha or not transparent_ones):
+            break
+    return color, alpha
+
+
+def _white(frame: av.VideoFrame) -> int:
+    return DEEP if is_deep(frame) else 255
+
+
+def _colored(frame: av.VideoFrame) -> bool:
+    """Return whether a frame has color, by more than one level of 8 bits."""
+    if len(frame.format.components) < 3:
+        return False
+    if frame.format.is_rgb:
+        rgb = pixels_of(frame)[..., :3]
+        return bool((rgb != rgb[..., :1]).any())
+    chroma = VideoReformatter().reformat(frame, format="yuv444p").to_ndarray()[1:].astype(np.int16) - 128
+    return bool((abs(chroma) > 1).any())
+
+
+def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """(H, W, 3 or 4) -> (H, W, channels): gray is any of the colors, alpha comes last."""
+    if channels == pixels.shape[-1]:
+        return pixels
+    kept = {1: [0], 2: [0, 3], 3: [0, 1, 2]}[channels]
+    return pixels[..., kept]
+
+
+def _rate(stream: Any, times: tuple[int, ...], base: Fraction, last: Fraction) -> Fraction | None:
+    if last and len(times) > 1 and stream.codec_context.name == "gif":
+        return len(times) / ((times[-1] - times[0]) * base + last)
+    return Fraction(stream.average_rate) if stream.average_rate else None
+
+
+def _colors(path: Path, frame: av.VideoFrame, told: Any) -> Colors | None:
+    """Return what a frame's numbers mean, by what its codec told; None of RGB. ValueError of an unknown matrix."""
+    if frame.format.is_rgb or frame.colorspace == RGB:
+        return None
+    if frame.colorspace not in KNOWN_MATRICES:
+        how = f"ITU-T H.273, which PyAV {av.__version__} does not know: update it, or convert the video first"
+        raise ValueError(f"input={path} has colors by matrix {frame.colorspace} of {how}")
+    primaries, transfer = (code if code else UNKNOWN for code in (told.color_primaries, told.color_trc))
+    return Colors(int(primaries), int(transfer), matrix_of(frame))

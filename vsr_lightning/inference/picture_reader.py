@@ -1,0 +1,131 @@
+"""Folders of pictures, one for each frame."""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from PIL import Image, ImageOps
+
+from vsr_lightning.inference.video import DEEP, Format, Frame, Video, different_sizes
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+GRAY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I")
+ORIENTATION, BITS_PER_SAMPLE = 274, 258  # tags of Exif and TIFF
+
+
+class Picture(NamedTuple):
+    """What the frames of a video must have in common, of one of them."""
+
+    size: tuple[int, int]  # height, width
+    color: bool
+    transparent: bool
+    deep: bool
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures of a folder by the numbers in their names, without what systems hide there."""
+    files = (it for it in folder.iterdir() if it.suffix.lower() in PICTURES and not it.name.startswith("."))
+    return sorted(files, key=lambda file: (_numbers(file), file.name))
+
+
+def open_pictures(path: Path) -> Video:
+    """Look at a folder of :data:`PICTURES`, in gray or color, of 8 or 16 bits, transparent or not.
+
+    Raises:
+        ValueError: there are none, or of different sizes.
+        OSError: one is damaged.
+    """
+    files = pictures_in(path)
+    if not files:
+        raise ValueError(f"input={path} holds no frame: put pictures there ({', '.join(PICTURES)})")
+    looked_at = [_look(file) for file in files]
+    if len(sizes := {picture.size for picture in looked_at}) > 1:
+        raise different_sizes(path, {*sizes})
+    color = any(picture.color for picture in looked_at)
+    transparent = any(picture.transparent for picture in looked_at)
+    deep = any(picture.deep for picture in looked_at)
+    channels = (3 if color else 1) + transparent
+    kept = Format(white=DEEP if deep else 255)
+    frames = partial(_frames, files, channels, deep)
+    return Video(path, (*looked_at[0].size, channels), len(files), kept, frames, notes=tuple(_gaps(files)))
+
+
+def _frames(files: list[Path], channels: int, deep: bool, bad: list[str]) -> Iterator[Frame]:
+    for file in files:
+        yield Frame(_pixels(file, channels, deep))
+
+
+def _numbers(file: Path) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", file.stem)]
+
+
+def _gaps(files: list[Path]) -> list[str]:
+    """Return what to say of numbers that are missing."""
+    numbers = [found[-1] for file in files if (found := _numbers(file))]
+    missing = sorted({*range(min(numbers), max(numbers) + 1)} - {*numbers}) if len(numbers) == len(files) > 1 else []
+    if not missing:
+        return []
+    shown = ", ".join(map(str, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    return [
+        f"of the numbers {min(numbers)} to {max(numbers)} there is no picture {shown}: the others follow each other"
+    ]
+
+
+def _look(file: Path) -> Picture:
+    with Image.open(file) as image:
+        upright = image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+        size = (upright.height, upright.width)
+        color = image.mode not in GRAY_MODES and (image.mode != "P" or _colored(image)) and not _is_gray_png(file)
+        could = "A" in image.getbands() or "transparency" in image.info
+        transparent = could and bool((np.asarray(image.convert("RGBA"))[..., 3] < 255).any())
+        return Picture(size, color, transparent, _is_deep(file, image))
+
+
+def _is_gray_png(file: Path) -> bool:
+    """Return whether it is a PNG of gray, with alpha or not: Pillow gives 16 bits of both as RGB with alpha."""
+    return file.suffix.lower() == ".png" and _png_header(file)[1] in (0, 4)
+
+
+def _png_header(file: Path) -> tuple[int, int]:
+    """Return the bits of a channel, and the code of what channels there are."""
+    with file.open("rb") as content:
+        *_, bits, channels = content.read(26)
+    return bits, channels
+
+
+def _is_deep(file: Path, image: Image.Image) -> bool:
+    """Return whether a picture has 16 bits: Pillow does not say so of a PNG in color, of which it drops 8."""
+    if file.suffix.lower() == ".png":
+        return _png_header(file)[0] == 16
+    bits = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (8,))
+    return image.mode.startswith("I") or max(bits if isinstance(bits, tuple) else (bits,)) > 8
+
+
+def _pixels(file: Path, channels: int, deep: bool) -> np.ndarray:
+    """(H, W, channels), of 8 bits, or of 16 where another picture has these."""
+    with Image.open(file) as image:
+        if _is_deep(file, image):
+            return _deep_pixels(file, channels)
+        kind = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
+        upright = ImageOps.exif_transpose(image)
+        whole = upright.convert("RGBA") if "transparency" in image.info else upright
+        pixels = np.array(whole.convert(kind))
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    return pixels.astype(np.uint16) * 257 if deep else pixels
+
+
+def _deep_pixels(file: Path, channels: int) -> np.ndarray:
+    with av.open(file) as container:
+        (frame,) = container.decode(video=0)
+        pixels = VideoReformatter().reformat(frame, format="rgba64le").to_ndarray()
+    return pixels[..., {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[channels]]
+
+
+def _colored(image: Image.Image) -> bool:
+    rgb = np.asarray(image.convert("RGBA"))[..., :3]
+    return bool((rgb != rgb[..., :1]).any())
