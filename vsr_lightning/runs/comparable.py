@@ -140,7 +140,7 @@ def _functions(metrics: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     for name, function in own.items():
         given = [f"{key}={value}" for key, value in leaves(function) if key not in ("_target_", "_partial_")]
-        found[f"metric {name}"] = f"{function['_target_'].rpartition('.')[2]}({', '.join(given)})"
+        found[f"metric {name}"] = f"{str(function.get('_target_')).rpartition('.')[2]}({', '.join(given)})"
     return found
 
 
