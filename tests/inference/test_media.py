@@ -138,6 +138,29 @@ def test_frames_are_shown_when_they_were(tmp_path, suffix):
     assert [float(time) for time in found] == pytest.approx([time / 30 for time in times], abs=exact)
 
 
+def test_a_broadcast_that_begins_at_no_round_time_begins_at_once(tmp_path):
+    source = encode(tmp_path / "in.ts", _frames(40), sound="aac")
+    before = probe(source)["times"]
+    assert before[0] > 0
+    video = open_video(source)
+    assert 0 <= video.times[0] - video.format.start < Fraction(1, 10)
+    assert [frame.time for frame in video] == before
+
+
+def test_subtitles_are_told_to_be_left_out(tmp_path):
+    source, path = encode(tmp_path / "film.mkv", _frames()), tmp_path / "in.mkv"
+    lines = tmp_path / "lines.srt"
+    lines.write_text("1\n00:00:00,000 --> 00:00:00,200\nHello\n\n")
+    with av.open(str(source)) as film, av.open(str(lines)) as text, av.open(str(path), "w") as file:
+        streams = {it: file.add_stream_from_template(it.streams[0]) for it in (film, text)}
+        for container in (film, text):
+            for packet in container.demux():
+                if packet.size:
+                    packet.stream = streams[container]
+                    file.mux(packet)
+    assert open_video(path).notes == ("its subtitles are left out",)
+
+
 def test_a_gif_keeps_its_pauses(tmp_path):
     times = [0, 5, 10, 15, 115, 120, 125, 130, 135, 140, 145, 150]
     moments = (Fraction(time, 100) for time in times)

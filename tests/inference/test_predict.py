@@ -336,6 +336,16 @@ def test_a_frame_rate_that_is_given_makes_times_even_and_leaves_the_sound_out(pr
     assert "in.mp4: its sound is left out, since fps= changes how fast the video is\n" in capsys.readouterr().out
 
 
+def test_a_broadcast_keeps_sound_and_picture_together(predict, tmp_path):
+    source = encode(tmp_path / "in.ts", _colours(40, 24, 32), sound="aac")
+    predict("input=in.ts", "output=out.mp4", "temporal_padding=replicate")
+    before, after = probe(source), probe(tmp_path / "out.mp4")
+    begin = open_video(source).format.start
+    expected = [float(time - begin) for time in before["times"]]
+    assert [float(time) for time in after["times"]] == pytest.approx(expected, abs=0.001)
+    assert np.array_equal(after["sound"][:, -20_000:], before["sound"][:, -20_000:])
+
+
 def _with_a_bad_packet(path):
     encode(path, _colours(30, 24, 32), options={"crf": "10", "g": "5", "bf": "0"})
     with av.open(str(path)) as file:

@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 from av.error import BlockingIOError, EOFError, InvalidDataError
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
@@ -20,6 +21,7 @@ from vsr_lightning.utils.formatting import counted
 
 MEDIA = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".y4m")
 LOOKED_AT = 10  # first frames that tell whether a video is interlaced
+SAID_OF_HDR = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL)
 GIF_END = b";"
 MISSING = Fraction(1, 2)  # seconds that a file may be shorter than it says
 
@@ -78,6 +80,9 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
         last = _shown_last(stream, *packets[-1]) * base
         _check_whole(path, stream, len(times), times[-1] * base + last)
         sound = path if file.streams.audio else None
+        begins = [it.start_time * Fraction(it.time_base) for it in (stream, *file.streams.audio) if it.start_time]
+        start = max(min(begins), Fraction(0)) if len(begins) == 1 + len(file.streams.audio) else Fraction(0)
+        notes += _left_out(file)
         fps = _rate(stream, times, base, last)
         aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
     with av.open(path) as file:
@@ -88,6 +93,9 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
         colors = _colors(path, first[0], file.streams[index].codec_context)
         color, alpha = _colored_and_transparent(first, decoded)
     one = first[0]
+    found: Any = one.side_data  # whose types know of names only
+    if any(found.get(kind) for kind in SAID_OF_HDR):
+        notes.append("what it says of the display that it was made on is left out")
     interlaced = deinterlace and any(frame.interlaced_frame for frame in first)
     if interlaced:
         notes.append("it is interlaced: bwdif makes whole frames of it; deinterlace=false leaves that out")
@@ -95,7 +103,7 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
     height, width = (one.width, one.height) if film.orientation.lies else (one.height, one.width)
     kept = Format(
         fps, base, DEEP if is_deep(one) else 255, 1 / aspect if film.orientation.lies else aspect,
-        colors, last or (1 / fps if fps else None), sound,
+        colors, start, last or (1 / fps if fps else None), sound,
     )  # fmt: skip
     seconds = tuple(time * base for time in times)
     return Video(path, (height, width, film.channels), len(times), kept, film.frames, seconds, tuple(notes))
@@ -112,6 +120,12 @@ def _film(path: Path, file: Any) -> tuple[Any, list[str]]:
     best = max(films, key=lambda it: it.width * it.height)
     sizes = ", ".join(f"{it.width}x{it.height}" for it in films)
     return best, [f"of its films of {sizes}, that of {best.width}x{best.height} is taken, number {best.index}"]
+
+
+def _left_out(file: Any) -> list[str]:
+    """Return what a file has beside film and sound, which nothing here copies."""
+    others = {"subtitles": file.streams.subtitles, "streams of data": file.streams.data}
+    return [f"its {what} are left out" for what, there in others.items() if there]
 
 
 def _shown_last(stream: Any, time: int, duration: int) -> int:

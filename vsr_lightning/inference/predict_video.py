@@ -92,10 +92,10 @@ def _one(cfg: DictConfig, model: "_Model", source: Path, output: Path) -> Outcom
         return _degraded(cfg, model, video, output)
     first, times = _first(cfg, model), video.times
     begin = times[first] if times and first < len(times) else Fraction(0)
-    begin = begin if first else Fraction(0)
+    begin = begin if first else video.format.start
     sound = Sound(
         None if cfg.fps or output.suffix.lower() not in CODECS else video.format.sound,
-        begin if first else None,
+        begin or None,
         times[-first] if first and times else None,
     )
     shown: list[Fraction] = []

@@ -48,6 +48,7 @@ class Format:
         white: the largest number of a pixel; 1 of floats.
         aspect: how wide a pixel is shown, by how high.
         colors: what the pixels mean; None where that is sRGB, as in pictures.
+        start: when the file begins, in seconds, in which its streams of television do not begin at 0.
         last: how long the last frame is shown, in seconds.
         sound: the file that has the sound; None where there is none.
     """
@@ -57,6 +58,7 @@ class Format:
     white: int = 255
     aspect: Fraction = Fraction(1)
     colors: Colors | None = None
+    start: Fraction = Fraction(0)
     last: Fraction | None = None
     sound: Path | None = None
 
