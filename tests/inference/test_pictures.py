@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from vsr_lightning.inference import Format, open_video, read_video, write_video
 from vsr_lightning.inference.picture_writer import deep_png
@@ -40,6 +40,18 @@ def test_numbers_without_a_picture_are_told(tmp_path):
     for number in range(1, 21):
         Image.new("L", (4, 4)).save(tmp_path / f"frame_{number:03}.png")
     assert open_video(tmp_path).notes == ()
+
+
+def test_numbers_that_count_nothing_are_not_told(tmp_path):
+    for number in (1403636579763555584, 1403636579813555456, 1403636579863555584):  # nanoseconds
+        Image.new("L", (4, 4)).save(tmp_path / f"{number}.png")
+    assert open_video(tmp_path).notes == ()
+
+
+def test_a_color_profile_is_told_to_be_left_out(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (4, 4)).save(tmp_path / "0.png", icc_profile=profile)
+    assert open_video(tmp_path).notes == ("its color profiles are left out: what comes out is taken for sRGB",)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -93,13 +105,13 @@ UPRIGHT = {  # what Exif's numbers mean
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_pictures_of_phones_are_upright(tmp_path, orientation, suffix):
-    pixels, exif = _noise(16, 32, 3), Image.Exif()
+@pytest.mark.parametrize(("suffix", "deep"), [("png", False), ("tif", False), ("png", True), ("tif", True)])
+def test_pictures_of_phones_are_upright(tmp_path, orientation, suffix, deep):
+    pixels, exif = _noise(16, 32, dtype=np.uint16) if deep else _noise(16, 32, 3), Image.Exif()
     exif[274] = orientation
     Image.fromarray(pixels).save(tmp_path / f"0.{suffix}", exif=exif)
     expected = UPRIGHT[orientation](pixels)
-    assert open_video(tmp_path).shape == expected.shape
+    assert open_video(tmp_path).shape[:2] == expected.shape[:2]
     assert np.array_equal(read_video(tmp_path)[0], expected)
 
 

@@ -363,14 +363,40 @@ def test_what_decodes_of_a_damaged_film_is_written_and_the_rest_told(predict, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
 
 
+def test_the_last_frame_may_be_the_bad_one(predict, tmp_path):
+    source = encode(tmp_path / "in.mp4", _colours(30, 24, 32), options={"crf": "10", "g": "5", "bf": "0"})
+    with av.open(str(source)) as file:
+        *_, last = [bytes(packet) for packet in file.demux(video=0) if packet.size]
+    source.write_bytes(source.read_bytes().replace(last, bytes(len(last))))
+    for more in ((), ("degrade=true",)):
+        with pytest.raises(
+            SystemExit, match=r"in\.mp4 is damaged, frame 29 at 1\.16 s: strict=false writes all others"
+        ):
+            predict("input=in.mp4", "output=out.mp4", "strict=true", *more)
+        assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+    with pytest.raises(SystemExit, match=r"frame 29 at 1\.16 s can't be decoded"):
+        predict("input=in.mp4", "output=out.mp4", "degrade=true")
+
+
+def test_a_film_of_one_frame_has_too_few(predict, tmp_path):
+    write_video(tmp_path / "in.gif", _colours(1), 10)
+    with pytest.raises(SystemExit, match="the video has 1 frames, a window 5: give more, or temporal_padding"):
+        predict("input=in.gif", "output=out.gif")
+    predict("input=in.gif", "output=out.gif", "temporal_padding=replicate")
+    assert read_video(tmp_path / "out.gif").shape == (1, 42, 60, 3)
+
+
 def test_a_folder_of_films_becomes_one_of_larger_films(predict, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     encode(tmp_path / "in" / "one.mkv", _colours(6, 24, 32))
+    write_video(tmp_path / "in" / "short.gif", _colours(1), 10)
     encode(tmp_path / "in" / "two.avi", _colours(6, 24, 32))
     write_video(tmp_path / "in" / "three.gif", _colours(6, 24, 32), 10)
     (tmp_path / "in" / "broken.mp4").write_bytes(b"no")
     (tmp_path / "in" / "._one.mkv").write_bytes(b"no")
-    with pytest.raises(SystemExit, match=r"^error: input=in.broken\.mp4 can't be read: it is damaged"):
+    with pytest.raises(
+        SystemExit, match=r"^error: input=in.broken\.mp4 can't be read: it is damaged.*\nerror: .* has 1 f"
+    ):
         predict("input=in", "output=out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.mkv", "three.gif", "two.mp4"]
     assert capsys.readouterr().out.count("2 frames of 64x48 by bicubic") == 3

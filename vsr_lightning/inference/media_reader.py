@@ -22,6 +22,7 @@ from vsr_lightning.utils.formatting import counted
 MEDIA = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".y4m")
 LOOKED_AT = 10  # first frames that tell whether a video is interlaced
 SAID_OF_HDR = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL)
+ISO = (".mp4", ".mov", ".m4v")  # whose parts say how long they are
 GIF_END = b";"
 MISSING = Fraction(1, 2)  # seconds that a file may be shorter than it says
 
@@ -33,6 +34,7 @@ class Film:
     Attributes:
         index: of the stream.
         times: of its packets, in the stream's time base, in order.
+        told: whether the frames have these times, too; else they come in their order, as in AVI.
         orientation: how its frames are to be turned.
         interlaced: whether they have to be deinterlaced first.
         channels: of pixels that are given: 1, 2 (gray with alpha), 3, or 4.
@@ -41,18 +43,26 @@ class Film:
     path: Path
     index: int
     times: tuple[int, ...]
+    told: bool
     orientation: Orientation
     interlaced: bool
     channels: int
 
     def frames(self, bad: list[str]) -> Iterator[Frame]:
         """Decode the frames; what can't be decoded is left out, and said in ``bad``."""
-        with av.open(self.path) as file:
+        with av.open(self.path.absolute()) as file:
             stream = file.streams[self.index]
             decoded = _decoded(file, stream, self.times, bad)
+            if not self.told:
+                decoded = self._in_order(decoded)
             for frame in _deinterlaced(decoded, stream) if self.interlaced else decoded:
                 pixels = self.orientation.upright(_channels(pixels_of(frame), self.channels))
                 yield Frame(pixels, _time(frame))
+
+    def _in_order(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        for frame, time in zip(frames, self.times, strict=False):
+            frame.pts = time
+            yield frame
 
 
 def _time(frame: av.VideoFrame) -> Fraction | None:
@@ -70,22 +80,32 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
         ValueError: it has no film, is cut off, or means by its numbers what is not known here.
         av.FFmpegError: it is damaged.
     """
-    with av.open(path) as file:  # a stream's numbers are gone with its file
+    with av.open(path.absolute()) as file:  # a stream's numbers are gone with its file
         stream, notes = _film(path, file)
         index, base = stream.index, Fraction(stream.time_base)
-        packets = sorted((it.pts, it.duration or 0) for it in file.demux(stream) if it.size and it.pts is not None)
+        count, packets = 0, list[tuple[int, int]]()
+        for packet in file.demux(stream):
+            count += (
+                packet.pts is not None or packet.dts is not None
+            )  # AVI counts empty ones, the last one is no packet
+            if packet.size and packet.pts is not None and not packet.is_discard:
+                packets.append((packet.pts, packet.duration or 0))
+        packets.sort()
         if not packets:
             raise ValueError(f"input={path} holds no frame")
         times = tuple(time for time, _ in packets)
         last = _shown_last(stream, *packets[-1]) * base
-        _check_whole(path, stream, len(times), times[-1] * base + last)
+        _check_whole(path, stream, count, (times[-1] + packets[-1][1]) * base)
+        if len({*times}) < len(times):
+            how = "write it anew first, ffmpeg -i INPUT -c copy OUTPUT, or each part by itself"
+            raise ValueError(f"input={path} shows several frames at the same time, as files that were joined do: {how}")
         sound = path if file.streams.audio else None
         begins = [it.start_time * Fraction(it.time_base) for it in (stream, *file.streams.audio) if it.start_time]
         start = max(min(begins), Fraction(0)) if len(begins) == 1 + len(file.streams.audio) else Fraction(0)
         notes += _left_out(file)
         fps = _rate(stream, times, base, last)
         aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
-    with av.open(path) as file:
+    with av.open(path.absolute()) as file:
         decoded = _decoded(file, file.streams[index], times, [])
         first = list(islice(decoded, LOOKED_AT))
         if not first:
@@ -93,13 +113,15 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
         colors = _colors(path, first[0], file.streams[index].codec_context)
         color, alpha = _colored_and_transparent(first, decoded)
     one = first[0]
-    found: Any = one.side_data  # whose types know of names only
-    if any(found.get(kind) for kind in SAID_OF_HDR):
+    beside: Any = one.side_data  # whose types know of names only
+    if any(beside.get(kind) for kind in SAID_OF_HDR):
         notes.append("what it says of the display that it was made on is left out")
     interlaced = deinterlace and any(frame.interlaced_frame for frame in first)
     if interlaced:
         notes.append("it is interlaced: bwdif makes whole frames of it; deinterlace=false leaves that out")
-    film = Film(path, index, times, orientation_of(one), interlaced, (3 if color else 1) + alpha)
+    shown = [frame.pts for frame in first]
+    told = shown == sorted(time for time in {*shown} & {*times} if time is not None)
+    film = Film(path, index, times, told, orientation_of(one), interlaced, (3 if color else 1) + alpha)
     height, width = (one.width, one.height) if film.orientation.lies else (one.height, one.width)
     kept = Format(
         fps, base, DEEP if is_deep(one) else 255, 1 / aspect if film.orientation.lies else aspect,
@@ -112,6 +134,11 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
 def _film(path: Path, file: Any) -> tuple[Any, list[str]]:
     """Return the stream to read, and what to say of that choice."""
     films = [it for it in file.streams.video if not it.disposition & Disposition.attached_pic]
+    if any(it.codec_context is None for it in films):
+        raise ValueError(f"input={path} has a film by a codec that is not known here: convert it first")
+    if any(value == "1" for it in films for key, value in it.metadata.items() if key.lower() == "alpha_mode"):
+        how = "ffmpeg -c:v libvpx-vp9 -i INPUT frames/%04d.png"
+        raise ValueError(f"input={path} is transparent by a second film: make pictures of it first, {how}")
     if not films:
         what = "only a cover" if file.streams.video else "no pictures"
         raise ValueError(f"input={path} has {what}: give a file with a film")
@@ -136,18 +163,33 @@ def _shown_last(stream: Any, time: int, duration: int) -> int:
 
 def _check_whole(path: Path, stream: Any, packets: int, end: Fraction) -> None:
     """Refuse a file that holds less than it says that it does, as a download that broke off."""
-    if path.suffix.lower() == ".gif" and not path.read_bytes().rstrip(b"\0").endswith(GIF_END):
-        raise ValueError(f"input={path} is cut off: the mark of its end is missing; fetch it again")
-    told = Fraction(stream.duration * stream.time_base) if stream.duration else _tagged(stream)
-    missing = stream.frames - packets if stream.frames else 0
-    begin = Fraction((stream.start_time or 0) * stream.time_base)
-    if missing > 0:
-        raise ValueError(
-            f"input={path} is cut off: {missing} of its {stream.frames} frames are missing; fetch it again"
-        )
-    if told and told - (end - begin) > MISSING:
-        there = f"{float(end - begin):.2f} of its {float(told):.2f} seconds"
-        raise ValueError(f"input={path} is cut off: {there} are there; fetch it again")
+    told, there = _tagged(stream), ""
+    if path.suffix.lower() == ".gif" and not path.read_bytes().rstrip(b"\0\r\n ").endswith(GIF_END):
+        there = "the mark of its end is missing"
+    elif path.suffix.lower() in ISO:
+        there = "its last part is missing" if not _has_all_boxes(path) else ""
+    elif stream.frames > packets:
+        there = f"{stream.frames - packets} of its {stream.frames} frames are missing"
+    elif told and told - end > MISSING:
+        there = f"{float(end):.2f} of its {float(told):.2f} seconds are there"
+    if there:
+        raise ValueError(f"input={path} is cut off: {there}; fetch it again")
+
+
+def _has_all_boxes(path: Path) -> bool:
+    """Return whether the boxes of an ISO/IEC 14496-12 file, each of which begins with its size, end with the file."""
+    length, at = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while at < length:
+            file.seek(at)
+            header = file.read(16)
+            size = int.from_bytes(header[:4], "big")
+            if size == 1:  # the size is longer, and follows
+                size = int.from_bytes(header[8:], "big")
+            if size == 0:  # to the end
+                return True
+            at += max(size, 8)
+    return at == length
 
 
 def _tagged(stream: Any) -> Fraction | None:
@@ -169,7 +211,7 @@ def _decoded(file: Any, stream: Any, times: tuple[int, ...], bad: list[str]) -> 
             continue
         for frame in frames:
             if frame.is_corrupt:
-                bad.append(f"{_where(stream, times, frame.pts)}, of which a part is guessed")
+                bad.append(f"{_where(stream, times, frame.pts)}, whose damaged part is guessed and written,")
             yield frame
 
 
@@ -218,11 +260,11 @@ def _white(frame: av.VideoFrame) -> int:
 
 def _colored(frame: av.VideoFrame) -> bool:
     """Return whether a frame has color, by more than one level of 8 bits."""
-    if len(frame.format.components) < 3:
-        return False
-    if frame.format.is_rgb:
+    if frame.format.is_rgb or frame.format.name == "pal8":
         rgb = pixels_of(frame)[..., :3]
         return bool((rgb != rgb[..., :1]).any())
+    if len(frame.format.components) < 3:
+        return False
     chroma = VideoReformatter().reformat(frame, format="yuv444p").to_ndarray()[1:].astype(np.int16) - 128
     return bool((abs(chroma) > 1).any())
 

@@ -64,7 +64,7 @@ def film(
     even = [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)]  # as the codecs need it
     height, width = shape[0] + even[0][1], shape[1] + even[1][1]
     colors = kept.colors or Colors(BT709, BT709, BT709)
-    with av.open(path, "w", format=_MUXERS[kind]) as file:
+    with av.open(path.absolute(), "w", format=_MUXERS[kind]) as file:
         stream = _stream(file, name, kept)
         stream.height, stream.width = height, width
         stream.pix_fmt = "yuv420p10le" if deep else "yuv420p"
@@ -73,6 +73,8 @@ def film(
         context.color_primaries, context.color_trc, context.colorspace = colors
         context.color_range = ColorRange.MPEG
         context.options = _options(name, encoding)
+        if name == "libx265" and _MUXERS[kind] in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # as Apple's players want it
         sound.join(file, kind)
 
         def write(pixels: np.ndarray, time: Fraction) -> None:
@@ -92,7 +94,7 @@ def gif(path: Path, shape: tuple[int, ...], kept: Format) -> Iterator[Write]:
     Pillow's writer would drop frames that equal the one before.
     """
     last = round(kept.last * GIF_TICKS) if kept.last else -1
-    with av.open(path, "w", format="gif", options={"final_delay": str(last)}) as file:
+    with av.open(path.absolute(), "w", format="gif", options={"final_delay": str(last)}) as file:
         stream = _stream(file, "gif", kept)
         stream.height, stream.width = shape[:2]
         stream.pix_fmt = "gray" if shape[2] == 1 else "pal8"

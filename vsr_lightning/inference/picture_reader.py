@@ -11,11 +11,14 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
+from vsr_lightning.inference.orientation import UPRIGHT, Orientation
 from vsr_lightning.inference.video import DEEP, Format, Frame, Video, different_sizes
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 GRAY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I")
-ORIENTATION, BITS_PER_SAMPLE = 274, 258  # tags of Exif and TIFF
+WIDTH, HEIGHT, BITS_PER_SAMPLE, ORIENTATION = 256, 257, 258, 274  # tags of TIFF and Exif
+EXIF = {number: Orientation(*it) for number, it in enumerate([(True, 0), (False, 2), (True, 2), (True, 1), (False, 3),
+                                                              (True, 3), (False, 1)], start=2)}  # fmt: skip
 
 
 class Picture(NamedTuple):
@@ -25,6 +28,7 @@ class Picture(NamedTuple):
     color: bool
     transparent: bool
     deep: bool
+    profile: bool  # of colors
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -50,9 +54,12 @@ def open_pictures(path: Path) -> Video:
     transparent = any(picture.transparent for picture in looked_at)
     deep = any(picture.deep for picture in looked_at)
     channels = (3 if color else 1) + transparent
+    notes = _gaps(files)
+    if any(picture.profile for picture in looked_at):
+        notes.append("its color profiles are left out: what comes out is taken for sRGB")
     kept = Format(white=DEEP if deep else 255)
     frames = partial(_frames, files, channels, deep)
-    return Video(path, (*looked_at[0].size, channels), len(files), kept, frames, notes=tuple(_gaps(files)))
+    return Video(path, (*looked_at[0].size, channels), len(files), kept, frames, notes=tuple(notes))
 
 
 def _frames(files: list[Path], channels: int, deep: bool, bad: list[str]) -> Iterator[Frame]:
@@ -67,7 +74,9 @@ def _numbers(file: Path) -> list[int]:
 def _gaps(files: list[Path]) -> list[str]:
     """Return what to say of numbers that are missing."""
     numbers = [found[-1] for file in files if (found := _numbers(file))]
-    missing = sorted({*range(min(numbers), max(numbers) + 1)} - {*numbers}) if len(numbers) == len(files) > 1 else []
+    if len({*numbers}) < len(files) or max(numbers) - min(numbers) > 100 * len(files):  # of something else
+        return []
+    missing = sorted({*range(min(numbers), max(numbers) + 1)} - {*numbers})
     if not missing:
         return []
     shown = ", ".join(map(str, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
@@ -78,12 +87,19 @@ def _gaps(files: list[Path]) -> list[str]:
 
 def _look(file: Path) -> Picture:
     with Image.open(file) as image:
-        upright = image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
-        size = (upright.height, upright.width)
+        tags = getattr(image, "tag_v2", {})  # of a TIFF, whose size Pillow gives as it is shown, or not
+        width, height = (tags.get(tag, side) for tag, side in zip((WIDTH, HEIGHT), image.size, strict=True))
+        size = (width, height) if _orientation(image).lies else (height, width)
         color = image.mode not in GRAY_MODES and (image.mode != "P" or _colored(image)) and not _is_gray_png(file)
         could = "A" in image.getbands() or "transparency" in image.info
         transparent = could and bool((np.asarray(image.convert("RGBA"))[..., 3] < 255).any())
-        return Picture(size, color, transparent, _is_deep(file, image))
+        return Picture(size, color, transparent, _is_deep(file, image), "icc_profile" in image.info)
+
+
+def _orientation(image: Image.Image) -> Orientation:
+    """Return how a picture that was not loaded yet is to be turned."""
+    tags = getattr(image, "tag_v2", None) or image.getexif()
+    return EXIF.get(tags.get(ORIENTATION, 1), UPRIGHT)
 
 
 def _is_gray_png(file: Path) -> bool:
@@ -110,7 +126,7 @@ def _pixels(file: Path, channels: int, deep: bool) -> np.ndarray:
     """(H, W, channels), of 8 bits, or of 16 where another picture has these."""
     with Image.open(file) as image:
         if _is_deep(file, image):
-            return _deep_pixels(file, channels)
+            return _orientation(image).upright(_deep_pixels(file, channels))
         kind = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
         upright = ImageOps.exif_transpose(image)
         whole = upright.convert("RGBA") if "transparency" in image.info else upright

@@ -39,7 +39,19 @@ def pixels_of(frame: av.VideoFrame) -> np.ndarray:
     kind = KINDS[has_alpha(frame), is_deep(frame)]
     # a reformatter of our own ends here: a frame's would end whenever it likes, in a forked process for ever
     pixels = VideoReformatter().reformat(frame, format=kind, interpolation=EXACT).to_ndarray()
-    return _scaled(pixels, _whites(frame)[: pixels.shape[-1]], DEEP) if is_deep(frame) else pixels
+    if is_deep(frame):
+        pixels = _scaled(pixels, _whites(frame)[: pixels.shape[-1]], DEEP)
+    if len(frame.format.components) < 3 and frame.color_range == ColorRange.MPEG:  # which swscale overlooks in gray
+        pixels[..., :3] = _stretched(pixels[..., :3], frame)
+    return pixels
+
+
+def _stretched(gray: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """Return gray of limited range, 16 to 235, in full range."""
+    bits, white = max(component.bits for component in frame.format.components), DEEP if is_deep(frame) else 255
+    codes = gray / np.float32(white) * ((2**bits - 1) / 2 ** (bits - 8))
+    stretched: np.ndarray = np.rint(((codes - 16) / 219).clip(0, 1) * white)
+    return stretched.astype(gray.dtype)
 
 
 def _whites(frame: av.VideoFrame) -> list[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from operator import sub
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.images import side_by_side, strip, to_uint8
-from vsr_lightning.inference import Encoding, Sound, Video, check_output, open_video, output_format, write_video
+from vsr_lightning.inference import Encoding, Frame, Sound, Video, check_output, open_video, output_format, write_video
 from vsr_lightning.inference.ahead import ahead
 from vsr_lightning.inference.media_reader import MEDIA
 from vsr_lightning.inference.media_writer import CODECS, DEFAULT_FPS
@@ -28,6 +28,7 @@ from vsr_lightning.metrics import frame_scores
 from vsr_lightning.models import Network
 from vsr_lightning.runs.trained import load_run
 from vsr_lightning.utils.config import overridden
+from vsr_lightning.utils.errors import one_line
 from vsr_lightning.utils.formatting import counted
 from vsr_lightning.utils.precision import DTYPES, FULL, fast_precision
 
@@ -71,8 +72,8 @@ def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> Outcome:
             done = _one(cfg, model, film, output / f"{film.stem}{kind}")
             lines += done.lines
             wrong += [f"{film.name}: {line}" for line in done.wrong]
-        except (OSError, ValueError) as error:
-            wrong.append(str(error))
+        except Exception as error:  # of one, the others go on
+            wrong.append(one_line(error, "predict", "output", "tile or clip_frames"))
     return Outcome(lines, wrong)
 
 
@@ -96,14 +97,12 @@ def _one(cfg: DictConfig, model: "_Model", source: Path, output: Path) -> Outcom
     sound = Sound(
         None if cfg.fps or output.suffix.lower() not in CODECS else video.format.sound,
         begin or None,
-        times[-first] if first and times else None,
+        times[-first] if first and times and len(times) > first else None,
     )
     shown: list[Fraction] = []
 
     def given() -> Iterator[Tensor]:
-        for frame in video:
-            if cfg.strict and video.bad:
-                raise ValueError(f"input={source} is damaged, {video.bad[0]}: strict=false writes all others")
+        for frame in _strictly(cfg, video):
             if frame.time is not None:
                 shown.append(frame.time - begin)
             yield as_tensor(frame.pixels, video.format.white)
@@ -117,8 +116,20 @@ def _one(cfg: DictConfig, model: "_Model", source: Path, output: Path) -> Outcom
         kept=kept, times=moments, encoding=Encoding(cfg.codec, cfg.crf), sound=sound,
     )  # fmt: skip
     lines = [f"{source}: {note}" for note in (*video.notes, *lost, *sound.left_out)]
-    wrong = [f"{line} can't be decoded" for line in video.bad]
-    return Outcome([*lines, _summary(shape, model, output, cfg.precision)], wrong)
+    return Outcome([*lines, _summary(shape, model, output, cfg.precision)], _wrong(video))
+
+
+def _wrong(video: Video) -> list[str]:
+    return [f"{line} can't be decoded" for line in video.bad]
+
+
+def _strictly(cfg: DictConfig, video: Video) -> Iterator[Frame]:
+    """Go through the frames; ValueError where one can't be decoded and ``cfg.strict`` is set."""
+    for frame in chain(video, [None]):
+        if cfg.strict and video.bad:
+            raise ValueError(f"input={video.path} is damaged, {video.bad[0]}: strict=false writes all others")
+        if frame is not None:
+            yield frame
 
 
 def _lost(cfg: DictConfig, video: Video, output: Path) -> list[str]:
@@ -234,7 +245,9 @@ def _degraded(cfg: DictConfig, model: _Model, video: Video, output: Path) -> Out
     if "degradation" not in model.data:
         raise ValueError("the run's data have no key degradation: give a low-res video, without degrade=true")
     degradation = instantiate(model.data.degradation)
-    given = torch.stack([to_unit_range(as_tensor(frame.pixels, video.format.white)) for frame in video]).float()
+    given = torch.stack(
+        [to_unit_range(as_tensor(frame.pixels, video.format.white)) for frame in _strictly(cfg, video)]
+    ).float()
     whole_height, whole_width = given.shape[-2:]
     height, width = (size - size % degradation.scale for size in (whole_height, whole_width))
     sharp = given[..., :height, :width]
@@ -253,7 +266,9 @@ def _degraded(cfg: DictConfig, model: _Model, video: Video, output: Path) -> Out
     for kind in ("bicubic", "prediction"):
         scores = frame_scores(columns[kind], sharp[kept])
         lines.append(f"{kind}: psnr {scores['psnr'].mean():.2f} dB, ssim {scores['ssim'].mean():.3f}")
-    return Outcome([*lines, f"{', '.join(columns)} side by side: {comparison}"], [])
+    return Outcome(
+        [*lines, f"{', '.join(columns)} side by side: {comparison}"], [f"{line} can't be decoded" for line in video.bad]
+    )
 
 
 def _summary(shape: tuple[int, ...], model: _Model, output: Path, precision: str) -> str:

@@ -30,10 +30,13 @@ class Sound:
         """Add the streams to a container of that kind that is being written, before its first frame."""
         if self.source is None:
             return
-        self._output, self._container = output, av.open(self.source)
+        self._output, self._container = output, av.open(self.source.absolute())
         for stream in self._container.streams.audio:
-            if stream.codec_context.name in output.supported_codecs:
+            if stream.codec_context is None:
+                self.left_out.append("its sound by a codec that is not known here is left out")
+            elif stream.codec_context.name in output.supported_codecs:
                 self._streams[stream.index] = output.add_stream_from_template(stream)
+                self._streams[stream.index].metadata.update(stream.metadata)  # its language
             else:
                 self.left_out.append(
                     f"its sound by {stream.codec_context.name} is left out, since {kind} can't hold it"

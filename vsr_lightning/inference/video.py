@@ -32,9 +32,9 @@ class Colors(NamedTuple):
     matrix: int
 
     @property
-    def hdr(self) -> bool:
-        """Whether the transfer is that of HDR10 (PQ) or of HLG."""
-        return self.transfer in (16, 18)
+    def beyond_srgb(self) -> bool:
+        """Whether pictures would show them wrongly: the transfer of HDR10 (PQ) or HLG, or BT.2020's or P3's colors."""
+        return self.transfer in (16, 18) or self.primaries in (9, 11, 12)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from vsr_lightning.inference.video import DEEP, Format
 
 FILES = (".npy", ".gif", *CODECS)
 PLAIN, USUAL, SILENCE = Format(), Encoding(), Sound(None)
-MOST_FPS = 100  # of a GIF, which counts hundredths of a second
+MOST_FPS = 50  # of a GIF: browsers show what is shorter for a tenth of a second
 
 
 def output_format(path: Path, kept: Format) -> Format:
@@ -32,8 +33,10 @@ def output_format(path: Path, kept: Format) -> Format:
     """
     deep = kept.white > 255
     kind = path.suffix.lower()
-    if kept.colors and kept.colors.hdr and kind not in (".npy", *CODECS):
-        raise ValueError(f"output={path} can't say that its colors are HDR: give {', '.join(CODECS)}, or .npy")
+    if kept.colors and kept.colors.beyond_srgb and kind not in (".npy", *CODECS):
+        raise ValueError(
+            f"output={path} can't say that its colors are HDR or of a wide gamut: give {', '.join(CODECS)}, or .npy"
+        )
     return replace(kept, white=DEEP if deep and kind != ".gif" else 255)
 
 
@@ -77,7 +80,8 @@ def write_video(
         raise ValueError(f"frames of {shape} can't be written: give (H, W), gray, or (H, W, C), color, alpha last")
     moments = (number / rate for number in count()) if times is None or fps else iter(times)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    place = Path(tempfile.mkdtemp(prefix=".part_", dir=path.parent))
+    part = place / path.name
     length = 0
     try:
         with _writer(path, part, shape, kept, first, encoding, sound) as write:
@@ -87,7 +91,7 @@ def write_video(
         os.replace(part, path)
     finally:
         sound.close()
-        shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
     return (length, *(shape[:2] if shape[2] == 1 else shape))
 
 
@@ -112,8 +116,8 @@ def _writer(
         return array(part, shape, kept.white > 255)
     if kind == ".gif":
         if kept.fps and kept.fps > MOST_FPS:
-            most = f"{float(kept.fps):g} frames a second, for it counts hundredths"
-            raise ValueError(f"output={path} can't show {most}: give fps=50, or another kind")
+            most = f"{float(kept.fps):g} frames a second: browsers know at most {MOST_FPS}"
+            raise ValueError(f"output={path} can't show {most}; give fps={MOST_FPS}, or another kind")
         return gif(part, shape, kept)
     if kind not in CODECS:
         return pictures(part, first)
