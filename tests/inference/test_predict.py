@@ -483,3 +483,10 @@ def test_bad_input_ends_in_one_clear_line_and_leaves_nothing(finished, predict, 
     with pytest.raises(SystemExit, match=message):
         predict(*(arg.format(run=finished) for arg in args))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.npy", "short.npy"]
+
+
+@pytest.mark.parametrize(("times", "said"), [([0, 33, 67, 100, 133, 167], False), ([0, 33, 67, 400, 433, 467], True)])
+def test_a_folder_of_pictures_is_told_to_keep_no_times_where_they_are_uneven(predict, tmp_path, capsys, times, said):
+    encode(tmp_path / "in.mkv", _colours(6, 24, 32), rate=1000, times=times)
+    predict("input=in.mkv", "output=my.frames", "temporal_padding=replicate")
+    assert ("its frames are shown for different times, which is not kept" in capsys.readouterr().out) == said

@@ -91,14 +91,10 @@ def _one(cfg: DictConfig, model: "_Model", source: Path, output: Path) -> Outcom
     kept, lost = output_format(output, video.format), _lost(cfg, video, output)
     if cfg.degrade:
         return _degraded(cfg, model, video, output)
-    first, times = _first(cfg, model), video.times
-    begin = times[first] if times and first < len(times) else Fraction(0)
-    begin = begin if first else video.format.start
-    sound = Sound(
-        None if cfg.fps or output.suffix.lower() not in CODECS else video.format.sound,
-        begin or None,
-        times[-first] if first and times and len(times) > first else None,
-    )
+    first = _first(cfg, model)
+    begin, end = _span(video, first)
+    heard = None if cfg.fps or output.suffix.lower() not in CODECS else video.format.sound
+    sound = Sound(heard, begin or None, end)
     shown: list[Fraction] = []
 
     def given() -> Iterator[Tensor]:
@@ -110,13 +106,24 @@ def _one(cfg: DictConfig, model: "_Model", source: Path, output: Path) -> Outcom
     finish = partial(to_integers, white=kept.white)
     predicted = _predicted(cfg, model, ahead(given(), READ_AHEAD), video.shape[:2], video.length, finish)
     images = map(partial(as_array, deep=kept.white > 255), ahead(predicted, MADE_AHEAD))
-    moments = (shown[number] for number in count(first)) if times else None
+    moments = (shown[number] for number in count(first)) if video.times else None
     shape = write_video(
         output, images, cfg.fps and Fraction(cfg.fps), first,
         kept=kept, times=moments, encoding=Encoding(cfg.codec, cfg.crf), sound=sound,
     )  # fmt: skip
     lines = [f"{source}: {note}" for note in (*video.notes, *lost, *sound.left_out)]
     return Outcome([*lines, _summary(shape, model, output, cfg.precision)], _wrong(video))
+
+
+def _span(video: Video, first: int) -> tuple[Fraction, Fraction | None]:
+    """Return from when to when, in seconds, a video is left without its ``first`` frames and as many last ones.
+
+    None is its end.
+    """
+    times = video.times or ()
+    if first and len(times) > 2 * first:
+        return times[first], times[-first]
+    return video.format.start, None
 
 
 def _wrong(video: Video) -> list[str]:
@@ -137,12 +144,13 @@ def _lost(cfg: DictConfig, video: Video, output: Path) -> list[str]:
     kept, kind = video.format, output.suffix.lower()
     lost = []
     if kept.sound and kind not in CODECS:
-        lost.append(f"its sound is left out, since {kind or 'a folder of pictures'} holds none")
+        lost.append(f"its sound is left out, since {kind if kind in FILES else 'a folder of pictures'} holds none")
     elif kept.sound and cfg.fps:
         lost.append("its sound is left out, since fps= changes how fast the video is")
     if kept.aspect != 1 and kind not in CODECS:
         lost.append(f"its pixels are shown {kept.aspect} times as wide as high, which is not kept")
-    if kind in (*FILES[:1], "") and video.times and len({*map(sub, video.times[1:], video.times)}) > 1:
+    gaps = [*map(sub, (video.times or ())[1:], video.times or ())]
+    if kind not in (".gif", *CODECS) and gaps and max(gaps) - min(gaps) > (kept.time_base or 0):  # more than a rounding
         lost.append("its frames are shown for different times, which is not kept")
     if kept.white > 255 and kind == ".gif":
         lost.append("its depth is cut to 8 bits")
