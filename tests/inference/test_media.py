@@ -161,6 +161,28 @@ def test_subtitles_are_told_to_be_left_out(tmp_path):
     assert open_video(path).notes == ("its subtitles are left out",)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+def test_title_date_and_languages_are_kept(tmp_path, suffix):
+    source = encode(tmp_path / "film.mp4", _frames(), sound="aac")
+    path = tmp_path / f"in.{suffix}"
+    with av.open(str(source)) as film, av.open(str(path), "w") as file:
+        file.metadata.update(title="A walk", creation_time="2024-05-01T12:30:05.000000Z")
+        streams = {it.index: file.add_stream_from_template(it) for it in film.streams}
+        streams[1].metadata["language"] = "deu"
+        for packet in film.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                file.mux(packet)
+    larger(path, tmp_path / f"out.{suffix}")
+    languages = []
+    for name in ("in", "out"):
+        with av.open(str(tmp_path / f"{name}.{suffix}")) as file:
+            told = {key.lower(): value for key, value in file.metadata.items()}
+            assert (told["title"], told["creation_time"][:19]) == ("A walk", "2024-05-01T12:30:05")
+            languages.append(file.streams.audio[0].metadata.get("language"))
+    assert languages == ["deu" if suffix != "mov" else None] * 2  # QuickTime's own codes have no such one
+
+
 def test_a_gif_keeps_its_pauses(tmp_path):
     times = [0, 5, 10, 15, 115, 120, 125, 130, 135, 140, 145, 150]
     moments = (Fraction(time, 100) for time in times)

@@ -7,6 +7,7 @@ from threading import Event, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
+PATIENCE = 1.0  # seconds that a loop which is left waits for the thread to end
 POLL = 0.1  # seconds after which a thread that waits looks whether anybody still wants its items
 
 
@@ -53,4 +54,4 @@ def ahead(items: Iterable[T], most: int) -> Generator[T, None, None]:
             yield item[0]
     finally:
         unwanted.set()
-        thread.join()
+        thread.join(PATIENCE)  # what it works on may take minutes, after Ctrl-C too

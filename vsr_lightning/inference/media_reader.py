@@ -21,7 +21,16 @@ from vsr_lightning.utils.formatting import counted
 
 MEDIA = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".y4m")
 LOOKED_AT = 10  # first frames that tell whether a video is interlaced
-SAID_OF_HDR = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL)
+NOT_KEPT = {  # of what frames say of themselves
+    "what it says of the display that it was made on": (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL),
+    "what it says to displays of each scene (HDR10+, Dolby Vision)": (
+        Type.DYNAMIC_HDR_PLUS, Type.DOVI_METADATA, Type.DOVI_RPU_BUFFER
+    ),
+    "that it is of all directions, or for both eyes,": (Type.SPHERICAL, Type.STEREO3D),
+    "its film grain, which players add,": (Type.FILM_GRAIN_PARAMS,),
+    "its captions": (Type.A53_CC,),
+}  # fmt: skip
+OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")  # what is said of its kind
 ISO = (".mp4", ".mov", ".m4v")  # whose parts say how long they are
 GIF_END = b";"
 MISSING = Fraction(1, 2)  # seconds that a file may be shorter than it says
@@ -103,6 +112,7 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
         begins = [it.start_time * Fraction(it.time_base) for it in (stream, *file.streams.audio) if it.start_time]
         start = max(min(begins), Fraction(0)) if len(begins) == 1 + len(file.streams.audio) else Fraction(0)
         notes += _left_out(file)
+        about = {key: value for key, value in file.metadata.items() if key.lower() not in OF_THE_FILE}
         fps = _rate(stream, times, base, last)
         aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
     with av.open(path.absolute()) as file:
@@ -114,8 +124,7 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
         color, alpha = _colored_and_transparent(first, decoded)
     one = first[0]
     beside: Any = one.side_data  # whose types know of names only
-    if any(beside.get(kind) for kind in SAID_OF_HDR):
-        notes.append("what it says of the display that it was made on is left out")
+    notes += [f"{what} is left out" for what, kinds in NOT_KEPT.items() if any(beside.get(kind) for kind in kinds)]
     interlaced = deinterlace and any(frame.interlaced_frame for frame in first)
     if interlaced:
         notes.append("it is interlaced: bwdif makes whole frames of it; deinterlace=false leaves that out")
@@ -125,7 +134,7 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
     height, width = (one.width, one.height) if film.orientation.lies else (one.height, one.width)
     kept = Format(
         fps, base, DEEP if is_deep(one) else 255, 1 / aspect if film.orientation.lies else aspect,
-        colors, start, last or (1 / fps if fps else None), sound,
+        colors, start, last or (1 / fps if fps else None), sound, about,
     )  # fmt: skip
     seconds = tuple(time * base for time in times)
     return Video(path, (height, width, film.channels), len(times), kept, film.frames, seconds, tuple(notes))
@@ -151,7 +160,8 @@ def _film(path: Path, file: Any) -> tuple[Any, list[str]]:
 
 def _left_out(file: Any) -> list[str]:
     """Return what a file has beside film and sound, which nothing here copies."""
-    others = {"subtitles": file.streams.subtitles, "streams of data": file.streams.data}
+    others = {"subtitles": file.streams.subtitles, "streams of data": file.streams.data, "chapters": file.chapters()}
+    others["attachments"] = [it for it in file.streams if it.type == "attachment"]
     return [f"its {what} are left out" for what, there in others.items() if there]
 
 

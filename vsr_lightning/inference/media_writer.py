@@ -65,6 +65,7 @@ def film(
     height, width = shape[0] + even[0][1], shape[1] + even[1][1]
     colors = kept.colors or Colors(BT709, BT709, BT709)
     with av.open(path.absolute(), "w", format=_MUXERS[kind]) as file:
+        file.metadata.update(kept.about)
         stream = _stream(file, name, kept)
         stream.height, stream.width = height, width
         stream.pix_fmt = "yuv420p10le" if deep else "yuv420p"

@@ -1,6 +1,6 @@
 """What a video is, wherever its frames lie, and all of it that belongs to its file beside the pixels."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -51,6 +51,7 @@ class Format:
         start: when the file begins, in seconds, in which its streams of television do not begin at 0.
         last: how long the last frame is shown, in seconds.
         sound: the file that has the sound; None where there is none.
+        about: what the file says of itself, such as title, date and place.
     """
 
     fps: Fraction | None = None
@@ -61,6 +62,7 @@ class Format:
     start: Fraction = Fraction(0)
     last: Fraction | None = None
     sound: Path | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
