@@ -42,6 +42,14 @@ def test_numbers_without_a_picture_are_told(tmp_path):
     assert open_video(tmp_path).notes == ()
 
 
+@pytest.mark.parametrize("suffix", ["webp", "tif"])
+def test_a_picture_of_several_frames_is_refused(tmp_path, suffix):
+    first, *others = (Image.fromarray(_noise(8, 8, 3)) for _ in range(3))
+    first.save(tmp_path / f"0.{suffix}", save_all=True, append_images=others)
+    with pytest.raises(ValueError, match=rf"has 0\.{suffix}, which is of several frames: give one picture of each"):
+        open_video(tmp_path)
+
+
 def test_numbers_that_count_nothing_are_not_told(tmp_path):
     for number in (1403636579763555584, 1403636579813555456, 1403636579863555584):  # nanoseconds
         Image.new("L", (4, 4)).save(tmp_path / f"{number}.png")

@@ -404,6 +404,16 @@ def test_a_folder_of_films_becomes_one_of_larger_films(predict, tmp_path, capsys
         predict("input=in", "output=out")
 
 
+def test_films_and_pictures_in_one_folder_are_refused(predict, tmp_path):
+    write_video(tmp_path / "in", _colours(6, 24, 32), 10)
+    encode(tmp_path / "in" / "film.mkv", _colours(6, 24, 32))
+    with pytest.raises(
+        SystemExit, match=r"input=in has films and pictures, film\.mkv beside 0000\.png: put either into"
+    ):
+        predict("input=in", "output=out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("gray", [True, False])
 def test_hidden_colors_never_shine_through(predict, trained, tmp_path, channels, gray):

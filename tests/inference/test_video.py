@@ -173,7 +173,7 @@ def test_a_file_that_is_cut_off_is_one_clear_line(tmp_path, name):
     ("name", "content", "message"),
     [
         ("gone.npy", None, r"input=.*gone\.npy is missing"),
-        ("clip.wmv", b"", r"is of no known kind: give \.npy, \.mp4, .*, \.y4m or a folder of pictures"),
+        ("clip.doc", b"", r"is of no known kind: give \.npy, \.mp4, .*, \.y4m or a folder of pictures"),
         ("clip.npy", b"no", r"clip\.npy can't be read"),
         ("clip.gif", b"no", r"clip\.gif can't be read: it is damaged, or not what its name says"),
         ("clip.mp4", b"no", r"clip\.mp4 can't be read: it is damaged, or not what its name says"),

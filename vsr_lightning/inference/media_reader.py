@@ -19,7 +19,9 @@ from vsr_lightning.inference.pixels import KNOWN_MATRICES, RGB, UNKNOWN, has_alp
 from vsr_lightning.inference.video import DEEP, Colors, Format, Frame, Video
 from vsr_lightning.utils.formatting import counted
 
-MEDIA = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".y4m")
+ISO = (".mp4", ".mov", ".m4v", ".3gp")  # whose parts say how long they are
+TELEVISION = (".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".mxf")
+MEDIA = (*ISO, ".mkv", ".webm", ".avi", ".gif", ".wmv", ".flv", ".ogv", *TELEVISION, ".y4m")
 LOOKED_AT = 10  # first frames that tell whether a video is interlaced
 NOT_KEPT = {  # of what frames say of themselves
     "what it says of the display that it was made on": (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL),
@@ -31,7 +33,6 @@ NOT_KEPT = {  # of what frames say of themselves
     "its captions": (Type.A53_CC,),
 }  # fmt: skip
 OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")  # what is said of its kind
-ISO = (".mp4", ".mov", ".m4v")  # whose parts say how long they are
 GIF_END = b";"
 MISSING = Fraction(1, 2)  # seconds that a file may be shorter than it says
 

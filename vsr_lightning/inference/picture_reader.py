@@ -87,6 +87,10 @@ def _gaps(files: list[Path]) -> list[str]:
 
 def _look(file: Path) -> Picture:
     with Image.open(file) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise ValueError(
+                f"input={file.parent} has {file.name}, which is of several frames: give one picture of each"
+            )
         tags = getattr(image, "tag_v2", {})  # of a TIFF, whose size Pillow gives as it is shown, or not
         width, height = (tags.get(tag, side) for tag, side in zip((WIDTH, HEIGHT), image.size, strict=True))
         size = (width, height) if _orientation(image).lies else (height, width)

@@ -78,10 +78,14 @@ def predict_video(cfg: DictConfig, overrides: tuple[str, ...] = ()) -> Outcome:
 
 
 def films_in(folder: Path) -> list[Path]:
-    """Return the video files of a folder without pictures; none of a file."""
-    if not folder.is_dir() or pictures_in(folder):
+    """Return the video files of a folder; none of a file. ValueError where pictures lie beside them."""
+    if not folder.is_dir():
         return []
-    return sorted(it for it in folder.iterdir() if it.suffix.lower() in MEDIA and not it.name.startswith("."))
+    films = sorted(it for it in folder.iterdir() if it.suffix.lower() in MEDIA and not it.name.startswith("."))
+    if films and (pictures := pictures_in(folder)):
+        which = f"{films[0].name} beside {pictures[0].name}"
+        raise ValueError(f"input={folder} has films and pictures, {which}: put either into a folder of its own")
+    return films
 
 
 def _one(cfg: DictConfig, model: "_Model", source: Path, output: Path) -> Outcome:

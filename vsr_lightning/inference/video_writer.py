@@ -98,7 +98,7 @@ def write_video(
 def check_output(path: Path) -> None:
     """Refuse a name that can't be written; see :func:`write_video`."""
     kind = path.suffix.lower()
-    if kind in (*MEDIA, *PICTURES, ".wmv", ".flv", ".avif") and kind not in FILES:
+    if kind in (*MEDIA, *PICTURES, ".avif") and kind not in FILES:
         raise ValueError(f"output={path} is of no known kind: give {', '.join(FILES)} or a folder, for PNG frames")
     if path.exists():
         raise FileExistsError(f"output={path} exists: choose another name")
