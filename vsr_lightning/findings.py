@@ -33,16 +33,14 @@ def main() -> None:
 
     from vsr_lightning.launch.cli import print_any_character  # here, so that --help needs neither Hydra nor PyTorch
     from vsr_lightning.reporting.findings import write_findings
-    from vsr_lightning.reporting.study import best_rate, next_rate
+    from vsr_lightning.reporting.study import best, next_rate, trials_of
     from vsr_lightning.utils.errors import one_line
 
     print_any_character()
     try:
         if arguments.rate:
-            folder, (condition, loss, network) = arguments.study or arguments.kept, arguments.rate
-            rate: float | None = best_rate(folder, condition, loss, network)
-            if arguments.next:
-                rate = next_rate(folder, condition, loss, network, arguments.next)
+            trials = trials_of(arguments.study or arguments.kept, *arguments.rate)
+            rate = next_rate(trials, arguments.next) if arguments.next else best(trials).rate
             print("" if rate is None else rate)
         else:
             print("\n".join(write_findings(arguments.study, arguments.page, arguments.readme, arguments.kept)))

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.inference.films import RATE, encode, probe
 from vsr_lightning.inference import Encoding, Format, Sound, open_video, output_format, read_video, write_video
+from vsr_lightning.inference.media_writer import CODECS
 from vsr_lightning.inference.pixels import KNOWN_MATRICES
-
-RATE = 48_000
+from vsr_lightning.inference.video import Colors
 
 
 def _frames(number=12, height=48, width=64):
@@ -22,47 +23,6 @@ def _frames(number=12, height=48, width=64):
     frames[:, :, : width // 2] = (220, 120, 40)
     frames[:, : height // 4] //= 2
     return frames + np.arange(number, dtype=np.uint8)[:, None, None, None]
-
-
-def encode(path, frames, codec="libx264", kind="yuv420p", rate=25, times=None, sound=None, **settings):
-    """Write a file by FFmpeg alone; times are in units of 1/rate."""
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream(codec, rate=rate)
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], kind
-        stream.codec_context.time_base = Fraction(1, rate)
-        stream.codec_context.options = settings.pop("options", {"crf": "1"} if codec == "libx264" else {})
-        for name, value in settings.items():
-            setattr(stream.codec_context, name, value)
-        voice = file.add_stream(sound, rate=RATE, layout="stereo") if sound else None
-        for number, pixels in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = times[number] if times else number, Fraction(1, rate)
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode())
-        for start in range(0, RATE * len(frames) // rate if voice else 0, 1024):
-            wave = np.sin((start + np.arange(1024)) / 20).astype(np.float32)[None].repeat(2, 0) / 2
-            heard = av.AudioFrame.from_ndarray(wave, format="fltp", layout="stereo")
-            heard.sample_rate, heard.pts, heard.time_base = RATE, start, Fraction(1, RATE)
-            file.mux(voice.encode(heard))
-        if voice:
-            file.mux(voice.encode())
-    return path
-
-
-def probe(path):
-    """Return what FFmpeg says of a file, beside its pixels."""
-    with av.open(str(path)) as file:
-        stream = file.streams.video[0]
-        context, aspect = stream.codec_context, stream.sample_aspect_ratio or 1
-        found = {"aspect": aspect, "kind": context.pix_fmt, "codec": context.name}
-        times = [frame.pts * frame.time_base for frame in file.decode(stream)]
-        found |= {"times": times, "matrix": context.colorspace}
-        found |= {"colors": (context.color_primaries, context.color_trc), "duration": stream.duration}
-        found["length"] = file.duration
-    with av.open(str(path)) as file:
-        heard = [frame.to_ndarray() for frame in file.decode(audio=0)] if file.streams.audio else []
-        found["sound"] = np.concatenate(heard, -1) if heard else None
-    return found
 
 
 def larger(source, output, **options):
@@ -198,19 +158,27 @@ def test_ten_bits_keep_their_depth(tmp_path):
     write_video(source, (ramp * 65535).astype(np.uint16), 25, kept=Format(white=65535))
     assert probe(source)["kind"] == "yuv420p10le"
     assert np.abs(read_video(source) / 65535 - ramp[..., 0]).max() < 3 / 1023
-    larger(source, tmp_path / "out.mp4")
-    assert probe(tmp_path / "out.mp4")["kind"] == "yuv420p10le"
-    assert len(np.unique(read_video(tmp_path / "out.mp4")[1])) > 55
-    larger(source, tmp_path / "out")
-    assert read_video(tmp_path / "out").dtype == np.uint16
+    for suffix in CODECS:
+        larger(source, tmp_path / f"out{suffix}")
+        assert probe(tmp_path / f"out{suffix}")["kind"] == "yuv420p10le"
+        assert len(np.unique(read_video(tmp_path / f"out{suffix}")[1])) > 55
+    for name in ("out", "out.npy"):
+        larger(source, tmp_path / name)
+        back = read_video(tmp_path / name)
+        assert back.dtype == np.uint16
+        assert np.array_equal(back[:, ::2, ::2].reshape(3, 48, 64, -1)[..., 0], read_video(source))
+    with pytest.raises(ValueError, match="codec=libvpx-vp9 can't be used for this video: it does not know yuv420p10le"):
+        larger(source, tmp_path / "vp9.webm", encoding=Encoding("libvpx-vp9"))
 
 
 @pytest.mark.skipif(9 not in KNOWN_MATRICES, reason="PyAV knows BT.2020 from 18 on")
 @pytest.mark.parametrize("transfer", [16, 18])  # PQ and HLG
 def test_hdr_stays_hdr(tmp_path, transfer):
     tags = {"colorspace": 9, "color_primaries": 9, "color_trc": transfer, "color_range": 1}
-    quiet = {"x265-params": "log-level=none"}
-    source = encode(tmp_path / "in.mp4", _frames(), "libx265", "yuv420p10le", options=quiet, **tags)
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    options = {"x265-params": f"log-level=none:master-display={display}:max-cll=1000,400"}
+    source = encode(tmp_path / "in.mp4", _frames(), "libx265", "yuv420p10le", options=options, **tags)
+    assert open_video(source).notes == ("what it says of the display that it was made on is left out",)
     larger(source, tmp_path / "out.mp4")
     before, after = probe(source), probe(tmp_path / "out.mp4")
     for key in ("kind", "matrix", "colors"):
@@ -220,6 +188,14 @@ def test_hdr_stays_hdr(tmp_path, transfer):
     for name in ("out.gif", "out"):
         with pytest.raises(ValueError, match=rf"output={name} can't say that its colors are HDR or of a wide gamut"):
             output_format(Path(name), open_video(source).format)
+
+
+@pytest.mark.parametrize("primaries", [9, 11, 12])  # BT.2020's, and P3's two
+def test_a_wide_gamut_is_refused_where_a_picture_would_be_taken_for_srgb(primaries):
+    wide = Format(colors=Colors(primaries, 1, 1))
+    with pytest.raises(ValueError, match="can't say that its colors are HDR or of a wide gamut"):
+        output_format(Path("out"), wide)
+    assert output_format(Path("out.mkv"), wide) == wide
 
 
 @pytest.mark.parametrize(("rows", "matrix"), [(48, 5), (720, 1)])

@@ -108,7 +108,8 @@ def test_the_page_is_what_the_kept_runs_make_of_its_template():
 
 
 def test_each_loss_of_the_study_has_the_rate_that_tuning_chose():
-    rates = {key: best(trials).rate for key, trials in read_tuning(KEPT).items()}
+    tuning = read_tuning(KEPT)
+    rates = {key: best(trials).rate for key, trials in tuning.items()}
     trained = {
         (name, treatment, network): {float(it.record["config"]["optimizer"]["lr"]) for it in condition.results}
         for name, arm in read_study(KEPT).items()
@@ -117,7 +118,7 @@ def test_each_loss_of_the_study_has_the_rate_that_tuning_chose():
     tuned = trained.keys() & rates.keys()
     assert len(tuned) > 15
     assert {key: trained[key] for key in tuned} == {key: {rates[key]} for key in tuned}
-    untried = {key: next_rate(KEPT, *key, [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]) for key in tuned}
+    untried = {key: next_rate(tuning[key], [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]) for key in tuned}
     assert set(untried.values()) == {None}, untried
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from vsr_lightning.reporting import study_tables as tables
 from vsr_lightning.reporting.results import Condition, Result
-from vsr_lightning.reporting.study import WINDOW_NETWORK, Arm, Trial, best, best_rate, is_trial, read_study, read_tuning
+from vsr_lightning.reporting.study import WINDOW_NETWORK, Arm, Trial, best, is_trial, read_study, read_tuning, trials_of
 from vsr_lightning.reporting.study_figures import plane
 from vsr_lightning.utils.formatting import with_interval
 
@@ -186,9 +186,9 @@ def test_a_rate_is_chosen_by_the_own_loss_on_held_out_videos(monkeypatch, tmp_pa
     _keep(monkeypatch, tmp_path, {**runs, "c/l1/seed0": tested})
     (trials,) = read_tuning(tmp_path).values()
     assert trials == [(1e-3, 0.2), (3e-3, 0.1), (1e-2, np.inf)]
-    assert best(trials).rate == best_rate(tmp_path, "c", "l1", WINDOW_NETWORK) == 3e-3
+    assert best(trials).rate == best(trials_of(tmp_path, "c", "l1", WINDOW_NETWORK)).rate == 3e-3
     with pytest.raises(ValueError, match=r"has no tuning of p01 of residual_fusion_small in c: train that first"):
-        best_rate(tmp_path, "c", "p01", WINDOW_NETWORK)
+        trials_of(tmp_path, "c", "p01", WINDOW_NETWORK)
 
 
 def test_a_rate_that_was_tested_on_other_frames_than_the_study_is_chosen_by_all_of_them(monkeypatch, tmp_path):
@@ -196,10 +196,10 @@ def test_a_rate_that_was_tested_on_other_frames_than_the_study_is_chosen_by_all_
     for rate, validation, tested in ((1e-3, 0.1, 0.4), (3e-3, 0.2, 0.3)):
         runs[f"c/tune_l1/lr{rate}"] = _trial(tmp_path, rate, validation, {"loss": tested}, "other frames")
     _keep(monkeypatch, tmp_path, runs)
-    assert best_rate(tmp_path, "c", "l1", WINDOW_NETWORK) == 3e-3
+    assert best(trials_of(tmp_path, "c", "l1", WINDOW_NETWORK)).rate == 3e-3
     runs.pop("c/l1/seed0")  # what the study tests on is not known
     _keep(monkeypatch, tmp_path, runs)
-    assert best_rate(tmp_path, "c", "l1", WINDOW_NETWORK) == 1e-3
+    assert best(trials_of(tmp_path, "c", "l1", WINDOW_NETWORK)).rate == 1e-3
 
 
 def test_of_rates_that_are_as_good_the_smallest_is_taken():
@@ -211,7 +211,7 @@ def test_of_rates_that_are_as_good_the_smallest_is_taken():
 def test_no_rate_is_the_best_where_all_diverged(monkeypatch, tmp_path):
     _keep(monkeypatch, tmp_path, {"c/tune_l1/lr1": _trial(tmp_path, 1, float("nan"))})
     with pytest.raises(ValueError, match="has no tuning of l1"):
-        best_rate(tmp_path, "c", "l1", WINDOW_NETWORK)
+        trials_of(tmp_path, "c", "l1", WINDOW_NETWORK)
 
 
 def test_a_folder_that_is_no_studys_is_refused(monkeypatch, tmp_path):
@@ -229,7 +229,7 @@ def test_an_adversarial_rate_is_chosen_by_the_patch_distance_and_never_on_test_v
             tmp_path, rate, 0.1, {"patch_distance": held_out}, "test", loss, held_out=True
         )
     _keep(monkeypatch, tmp_path, runs)
-    assert best_rate(tmp_path, "c", "adv", WINDOW_NETWORK) == 3e-3
+    assert best(trials_of(tmp_path, "c", "adv", WINDOW_NETWORK)).rate == 3e-3
     text = tables.rates(read_tuning(tmp_path), ["c"], WINDOW_NETWORK, {"adv": "L1 + adversarial"})
     assert "| 0.001: 5, **0.003: 4** |" in text
 
@@ -237,7 +237,7 @@ def test_an_adversarial_rate_is_chosen_by_the_patch_distance_and_never_on_test_v
     for place, run in apart.items():
         run.record["data"]["checksum"] = "test" if place == "c/l1/seed0" else "of held-out frames"
     _keep(monkeypatch, tmp_path, apart)
-    assert best_rate(tmp_path, "c", "adv", WINDOW_NETWORK) == 1e-3
+    assert best(trials_of(tmp_path, "c", "adv", WINDOW_NETWORK)).rate == 1e-3
 
 
 def test_a_study_has_an_arm_per_condition_without_trials(monkeypatch, tmp_path):

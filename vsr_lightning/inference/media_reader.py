@@ -12,11 +12,21 @@ import numpy as np
 from av.error import BlockingIOError, EOFError, InvalidDataError
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
 
 from vsr_lightning.inference.orientation import Orientation, orientation_of
-from vsr_lightning.inference.pixels import KNOWN_MATRICES, RGB, UNKNOWN, has_alpha, is_deep, matrix_of, pixels_of
-from vsr_lightning.inference.video import DEEP, Colors, Format, Frame, Video
+from vsr_lightning.inference.pixels import (
+    KNOWN_MATRICES,
+    RGB,
+    UNKNOWN,
+    colored,
+    has_alpha,
+    matrix_of,
+    pixels_of,
+    reformatted,
+    white_of,
+    with_channels,
+)
+from vsr_lightning.inference.video import Colors, Format, Frame, Video
 from vsr_lightning.utils.formatting import counted
 
 ISO = (".mp4", ".mov", ".m4v", ".3gp")  # whose parts say how long they are
@@ -42,6 +52,7 @@ class Film:
     """The stream of a file that is read, and how its frames become pictures.
 
     Attributes:
+        path: of the file.
         index: of the stream.
         times: of its packets, in the stream's time base, in order.
         told: whether the frames have these times, too; else they come in their order, as in AVI.
@@ -66,7 +77,7 @@ class Film:
             if not self.told:
                 decoded = self._in_order(decoded)
             for frame in _deinterlaced(decoded, stream) if self.interlaced else decoded:
-                pixels = self.orientation.upright(_channels(pixels_of(frame), self.channels))
+                pixels = self.orientation.upright(with_channels(pixels_of(frame), self.channels))
                 yield Frame(pixels, _time(frame))
 
     def _in_order(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
@@ -95,9 +106,7 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
         index, base = stream.index, Fraction(stream.time_base)
         count, packets = 0, list[tuple[int, int]]()
         for packet in file.demux(stream):
-            count += (
-                packet.pts is not None or packet.dts is not None
-            )  # AVI counts empty ones, the last one is no packet
+            count += packet.pts is not None or packet.dts is not None  # empty ones, too, as AVI; the last is none
             if packet.size and packet.pts is not None and not packet.is_discard:
                 packets.append((packet.pts, packet.duration or 0))
         packets.sort()
@@ -134,7 +143,7 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
     film = Film(path, index, times, told, orientation_of(one), interlaced, (3 if color else 1) + alpha)
     height, width = (one.width, one.height) if film.orientation.lies else (one.height, one.width)
     kept = Format(
-        fps, base, DEEP if is_deep(one) else 255, 1 / aspect if film.orientation.lies else aspect,
+        fps, base, white_of(one), 1 / aspect if film.orientation.lies else aspect,
         colors, start, last or (1 / fps if fps else None), sound, about,
     )  # fmt: skip
     seconds = tuple(time * base for time in times)
@@ -259,33 +268,20 @@ def _colored_and_transparent(first: list[av.VideoFrame], others: Iterator[av.Vid
     color = alpha = False
     for frame in chain(first, others):
         color = color or _colored(frame)
-        alpha = alpha or (transparent_ones and bool((pixels_of(frame)[..., 3] < _white(frame)).any()))
+        alpha = alpha or (transparent_ones and bool((pixels_of(frame)[..., 3] < white_of(frame)).any()))
         if color and (alpha or not transparent_ones):
             break
     return color, alpha
 
 
-def _white(frame: av.VideoFrame) -> int:
-    return DEEP if is_deep(frame) else 255
-
-
 def _colored(frame: av.VideoFrame) -> bool:
     """Return whether a frame has color, by more than one level of 8 bits."""
     if frame.format.is_rgb or frame.format.name == "pal8":
-        rgb = pixels_of(frame)[..., :3]
-        return bool((rgb != rgb[..., :1]).any())
+        return colored(pixels_of(frame))
     if len(frame.format.components) < 3:
         return False
-    chroma = VideoReformatter().reformat(frame, format="yuv444p").to_ndarray()[1:].astype(np.int16) - 128
+    chroma = reformatted(frame, "yuv444p").to_ndarray()[1:].astype(np.int16) - 128
     return bool((abs(chroma) > 1).any())
-
-
-def _channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """(H, W, 3 or 4) -> (H, W, channels): gray is any of the colors, alpha comes last."""
-    if channels == pixels.shape[-1]:
-        return pixels
-    kept = {1: [0], 2: [0, 3], 3: [0, 1, 2]}[channels]
-    return pixels[..., kept]
 
 
 def _rate(stream: Any, times: tuple[int, ...], base: Fraction, last: Fraction) -> Fraction | None:

@@ -16,10 +16,9 @@ from vsr_lightning.inference.sound import Sound
 from vsr_lightning.inference.video import Colors, Format
 
 CODECS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
-DEEP_CODEC = "libx265"  # where the kind of file takes it: few players know 10 bits of H.264
+DEEP_CODECS = {**dict.fromkeys(CODECS, "libx265"), ".webm": "libsvtav1"}  # few players know 10 bits of H.264
 QUALITY = {"libx264": 12, "libx265": 14, "libvpx-vp9": 15, "libsvtav1": 15}  # crf of which eyes see no loss
 TELL_ASPECT = ("libx264", "libx265")  # in their own stream, since PyAV can't write it into a container
-TEN_BITS = ("libx265", "libvpx-vp9", "libsvtav1", "libx264", "libaom-av1")
 DEFAULT_FPS = Fraction(10)  # where neither the user nor the input says
 GIF_TICKS = 100  # of a second
 Write = Callable[[np.ndarray, Fraction], object]  # pixels (H, W, C), and seconds from the first frame
@@ -55,9 +54,9 @@ def film(
         ValueError: the codec is unknown, or not of this kind of file.
     """
     deep = kept.white > 255
-    name = encoding.codec or (DEEP_CODEC if deep and kind != ".webm" else CODECS[kind])
-    if deep and name not in TEN_BITS:
-        raise ValueError(f"codec={name} would cut 10 bits to 8: choose {', '.join(TEN_BITS)}")
+    name, layout = encoding.codec or (DEEP_CODECS if deep else CODECS)[kind], "yuv420p10le" if deep else "yuv420p"
+    if layout not in _layouts(name):
+        raise ValueError(f"codec={name} can't be used for this video: it does not know {layout}; choose another one")
     if kept.aspect != 1 and name not in TELL_ASPECT:
         how = "give .mp4 or .mkv, or make them square first, ffmpeg -i INPUT -vf scale=iw*sar:ih OUTPUT"
         raise ValueError(f"codec={name} can't keep pixels that are {kept.aspect} times as wide as high: {how}")
@@ -68,7 +67,7 @@ def film(
         file.metadata.update(kept.about)
         stream = _stream(file, name, kept)
         stream.height, stream.width = height, width
-        stream.pix_fmt = "yuv420p10le" if deep else "yuv420p"
+        stream.pix_fmt = layout
         context = stream.codec_context
         context.sample_aspect_ratio = kept.aspect
         context.color_primaries, context.color_trc, context.colorspace = colors
@@ -79,7 +78,7 @@ def film(
         sound.join(file, kind)
 
         def write(pixels: np.ndarray, time: Fraction) -> None:
-            frame = frame_of(np.pad(pixels, even, mode="edge"), kept.white, stream.pix_fmt, colors.matrix)
+            frame = frame_of(np.pad(pixels, even, mode="edge"), kept.white, layout, colors.matrix)
             _mux(file, stream, kept, frame, time)
             sound.copy(time)
 
@@ -103,14 +102,26 @@ def gif(path: Path, shape: tuple[int, ...], kept: Format) -> Iterator[Write]:
         _mux(file, stream, kept)
 
 
-def _stream(file: Any, codec: str, kept: Format) -> Any:
-    fps = kept.fps or DEFAULT_FPS
+def _layouts(codec: str) -> list[str]:
+    """Return the layouts of pixels that an encoder knows, by FFmpeg's names."""
     try:
-        stream = file.add_stream(codec, rate=fps.limit_denominator(1001))  # 30000/1001 is a common rate
+        return [known.name for known in av.codec.Codec(codec, "w").video_formats or ()]
+    except ValueError as error:
+        raise _unusable(codec, error) from error
+
+
+def _stream(file: Any, codec: str, kept: Format) -> Any:
+    fps = (kept.fps or DEFAULT_FPS).limit_denominator(1001)  # 30000/1001 is a common rate
+    try:
+        stream = file.add_stream(codec, rate=fps)
     except (ValueError, av.error.FFmpegError) as error:
-        raise ValueError(f"codec={codec} can't be used here ({error}): choose another one, or null") from error
-    stream.codec_context.time_base = kept.time_base or 1 / fps.limit_denominator(1001)
+        raise _unusable(codec, error) from error
+    stream.codec_context.time_base = kept.time_base or 1 / fps
     return stream
+
+
+def _unusable(codec: str, error: Exception) -> ValueError:
+    return ValueError(f"codec={codec} can't be used here ({error}): choose another one, or null")
 
 
 def _mux(

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
 from vsr_lightning.inference.orientation import UPRIGHT, Orientation
+from vsr_lightning.inference.pixels import colored, reformatted, with_channels
 from vsr_lightning.inference.video import DEEP, Format, Frame, Video, different_sizes
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -94,10 +94,11 @@ def _look(file: Path) -> Picture:
         tags = getattr(image, "tag_v2", {})  # of a TIFF, whose size Pillow gives as it is shown, or not
         width, height = (tags.get(tag, side) for tag, side in zip((WIDTH, HEIGHT), image.size, strict=True))
         size = (width, height) if _orientation(image).lies else (height, width)
-        color = image.mode not in GRAY_MODES and (image.mode != "P" or _colored(image)) and not _is_gray_png(file)
         could = "A" in image.getbands() or "transparency" in image.info
-        transparent = could and bool((np.asarray(image.convert("RGBA"))[..., 3] < 255).any())
-        return Picture(size, color, transparent, _is_deep(file, image), "icc_profile" in image.info)
+        rgba = np.asarray(image.convert("RGBA")) if could or image.mode == "P" else np.empty((0, 0, 4))
+        gray = image.mode in GRAY_MODES or _is_gray_png(file) or (image.mode == "P" and not colored(rgba))
+        transparent = could and bool((rgba[..., 3] < 255).any())
+        return Picture(size, not gray, transparent, _is_deep(file, image), "icc_profile" in image.info)
 
 
 def _orientation(image: Image.Image) -> Orientation:
@@ -140,12 +141,6 @@ def _pixels(file: Path, channels: int, deep: bool) -> np.ndarray:
 
 
 def _deep_pixels(file: Path, channels: int) -> np.ndarray:
-    with av.open(file) as container:
+    with av.open(file.absolute()) as container:
         (frame,) = container.decode(video=0)
-        pixels = VideoReformatter().reformat(frame, format="rgba64le").to_ndarray()
-    return pixels[..., {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[channels]]
-
-
-def _colored(image: Image.Image) -> bool:
-    rgb = np.asarray(image.convert("RGBA"))[..., :3]
-    return bool((rgb != rgb[..., :1]).any())
+        return with_channels(reformatted(frame, "rgba64le").to_ndarray(), channels)

@@ -1,5 +1,7 @@
 """Pixels of FFmpeg's frames, in and out, by swscale at its most exact: its defaults are up to two levels too dark."""
 
+from typing import Any
+
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
@@ -24,7 +26,7 @@ def matrix_of(frame: av.VideoFrame) -> int:
 
 def is_deep(frame: av.VideoFrame) -> bool:
     """Return whether a frame's pixels have more than 8 bits."""
-    return max(component.bits for component in frame.format.components) > 8
+    return bits_of(frame) > 8
 
 
 def has_alpha(frame: av.VideoFrame) -> bool:
@@ -32,13 +34,45 @@ def has_alpha(frame: av.VideoFrame) -> bool:
     return any(component.is_alpha for component in frame.format.components)
 
 
-def pixels_of(frame: av.VideoFrame) -> np.ndarray:
-    """Return a frame as RGB, with alpha where it has that, (H, W, 3 or 4): of 0 to 255, or to :data:`DEEP`."""
+def white_of(frame: av.VideoFrame) -> int:
+    """Return the number of white in :func:`pixels_of`."""
+    return DEEP if is_deep(frame) else 255
+
+
+def bits_of(frame: av.VideoFrame) -> int:
+    """Return the bits of a channel."""
+    return max(component.bits for component in frame.format.components)
+
+
+def name_matrix(frame: av.VideoFrame) -> None:
+    """Let a frame that does not name its matrix be converted by that of players."""
     if frame.colorspace == UNKNOWN and not frame.format.is_rgb:
         frame.colorspace = matrix_of(frame)
-    kind = KINDS[has_alpha(frame), is_deep(frame)]
-    # a reformatter of our own ends here: a frame's would end whenever it likes, in a forked process for ever
-    pixels = VideoReformatter().reformat(frame, format=kind, interpolation=EXACT).to_ndarray()
+
+
+def reformatted(frame: av.VideoFrame, kind: str, **how: Any) -> av.VideoFrame:
+    """Return a frame in another of FFmpeg's layouts, by a reformatter of our own, which ends here.
+
+    A frame's own would end whenever the garbage collector likes: in a forked process, which has none of its threads,
+    for ever.
+    """
+    return VideoReformatter().reformat(frame, format=kind, **how)
+
+
+def colored(pixels: np.ndarray) -> bool:
+    """Return whether (H, W, 3 or more), RGB first, has anything but gray."""
+    return bool((pixels[..., :3] != pixels[..., :1]).any())
+
+
+def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """(H, W, 3 or 4) -> (H, W, channels), 1 to 4: gray is any of the colors, alpha comes last."""
+    return pixels[..., {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[channels]]
+
+
+def pixels_of(frame: av.VideoFrame) -> np.ndarray:
+    """Return a frame as RGB, with alpha where it has that, (H, W, 3 or 4): of 0 to 255, or to :data:`DEEP`."""
+    name_matrix(frame)
+    pixels = reformatted(frame, KINDS[has_alpha(frame), is_deep(frame)], interpolation=EXACT).to_ndarray()
     if is_deep(frame):
         pixels = _scaled(pixels, _whites(frame)[: pixels.shape[-1]], DEEP)
     if len(frame.format.components) < 3 and frame.color_range == ColorRange.MPEG:  # which swscale overlooks in gray
@@ -48,7 +82,7 @@ def pixels_of(frame: av.VideoFrame) -> np.ndarray:
 
 def _stretched(gray: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """Return gray of limited range, 16 to 235, in full range."""
-    bits, white = max(component.bits for component in frame.format.components), DEEP if is_deep(frame) else 255
+    bits, white = bits_of(frame), white_of(frame)
     codes = gray / np.float32(white) * ((2**bits - 1) / 2 ** (bits - 8))
     stretched: np.ndarray = np.rint(((codes - 16) / 219).clip(0, 1) * white)
     return stretched.astype(gray.dtype)
@@ -58,7 +92,7 @@ def _whites(frame: av.VideoFrame) -> list[int]:
     """Return what swscale gives for white in RGB of 16 bits, and for opaque: it moves bits instead of scaling."""
     if frame.format.is_rgb:
         return [DEEP] * 4
-    bits = max(component.bits for component in frame.format.components)
+    bits = bits_of(frame)
     full = (2**bits - 1) << (16 - bits)
     limited = len(frame.format.components) > 2 and frame.color_range != ColorRange.JPEG
     return [SHIFTED if limited else full] * 3 + [full]
@@ -83,9 +117,9 @@ def frame_of(pixels: np.ndarray, white: int, kind: str, matrix: int) -> av.Video
     color = np.ascontiguousarray(pixels if pixels.shape[-1] == 3 else pixels.repeat(3, -1))
     deep = white == DEEP
     frame = av.VideoFrame.from_ndarray(_scaled(color, DEEP, SHIFTED) if deep else color, "rgb48le" if deep else "rgb24")
-    return VideoReformatter().reformat(
+    return reformatted(
         frame,
-        format=kind,
+        kind,
         interpolation=EXACT,
         dst_colorspace=Colorspace(BT601 if matrix == 6 else matrix),
         dst_color_range=ColorRange.MPEG,

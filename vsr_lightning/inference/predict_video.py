@@ -92,7 +92,7 @@ def _one(cfg: DictConfig, model: "_Model", source: Path, output: Path) -> Outcom
     """Super-resolve one video."""
     check_output(output)
     video = open_video(source, cfg.deinterlace)
-    kept, lost = output_format(output, video.format), _lost(cfg, video, output)
+    kept = output_format(output, video.format)
     if cfg.degrade:
         return _degraded(cfg, model, video, output)
     first = _first(cfg, model)
@@ -115,7 +115,7 @@ def _one(cfg: DictConfig, model: "_Model", source: Path, output: Path) -> Outcom
         output, images, cfg.fps and Fraction(cfg.fps), first,
         kept=kept, times=moments, encoding=Encoding(cfg.codec, cfg.crf), sound=sound,
     )  # fmt: skip
-    lines = [f"{source}: {note}" for note in (*video.notes, *lost, *sound.left_out)]
+    lines = [f"{source}: {note}" for note in (*video.notes, *_lost(cfg, video, output), *sound.left_out)]
     return Outcome([*lines, _summary(shape, model, output, cfg.precision)], _wrong(video))
 
 
@@ -271,16 +271,14 @@ def _degraded(cfg: DictConfig, model: _Model, video: Video, output: Path) -> Out
     clip = strip(columns).repeat_interleave(2, -1).repeat_interleave(2, -2)
     shape = write_video(output, map(as_array, to_uint8(prediction)), fps, first)
     write_video(comparison, map(as_array, to_uint8(clip)), fps)
-    lines = [*video.notes, _summary(shape, model, output, cfg.precision)]
+    lines = [*(f"{video.path}: {note}" for note in video.notes), _summary(shape, model, output, cfg.precision)]
     if sharp.shape != given.shape:
         sizes = f"{whole_width}x{whole_height} to {width}x{height}"
         lines.append(f"cropped from {sizes}, which scale {degradation.scale} divides")
     for kind in ("bicubic", "prediction"):
         scores = frame_scores(columns[kind], sharp[kept])
         lines.append(f"{kind}: psnr {scores['psnr'].mean():.2f} dB, ssim {scores['ssim'].mean():.3f}")
-    return Outcome(
-        [*lines, f"{', '.join(columns)} side by side: {comparison}"], [f"{line} can't be decoded" for line in video.bad]
-    )
+    return Outcome([*lines, f"{', '.join(columns)} side by side: {comparison}"], _wrong(video))
 
 
 def _summary(shape: tuple[int, ...], model: _Model, output: Path, precision: str) -> str:

@@ -221,24 +221,19 @@ def read_tuning(folder: Path) -> dict[tuple[str, str, str], list[Trial]]:
     return {key: [trials[rate] for rate in sorted(trials)] for key, trials in found.items()}
 
 
-def best_rate(folder: Path, condition: str, treatment: str, network: str) -> float:
-    """Return the rate that did best in a tuning; ValueError where none was tried, or none trained to an end."""
+def trials_of(folder: Path, condition: str, treatment: str, network: str) -> list[Trial]:
+    """Return the trials of one tuning by rate; ValueError where none was tried, or none trained to an end."""
     trials = read_tuning(folder).get((condition, treatment, network), [])
     if not any(math.isfinite(trial.score) for trial in trials):
         raise ValueError(f"{folder} has no tuning of {treatment} of {network} in {condition}: train that first")
-    return best(trials).rate
+    return trials
 
 
-def next_rate(folder: Path, condition: str, treatment: str, network: str, grid: Iterable[float]) -> float | None:
-    """Return a neighbor in the grid of the rate that did best, which was not tried yet; None where both were.
-
-    Raises:
-        ValueError: none was tried, or none trained to an end.
-    """
-    chosen = best_rate(folder, condition, treatment, network)
-    tried = {trial.rate for trial in read_tuning(folder)[condition, treatment, network]}
+def next_rate(trials: Sequence[Trial], grid: Iterable[float]) -> float | None:
+    """Return a neighbor in the grid of the rate that did best, which was not tried yet; None where both were."""
+    tried = {trial.rate for trial in trials}
     rates = sorted({*grid, *tried})
-    place = rates.index(chosen)
+    place = rates.index(best(trials).rate)
     return next((rate for rate in rates[max(place - 1, 0) : place + 2] if rate not in tried), None)
 
 

@@ -13,12 +13,11 @@ from typing import NamedTuple
 import av
 import numpy as np
 import torch
-from av.video.reformatter import VideoReformatter
 
 from vsr_lightning.data.real_video.clips import Box, Clip, Parts
 from vsr_lightning.data.videos import changed, file_state
 from vsr_lightning.inference.orientation import Orientation, orientation_of
-from vsr_lightning.inference.pixels import UNKNOWN, matrix_of
+from vsr_lightning.inference.pixels import name_matrix, reformatted
 from vsr_lightning.utils.formatting import counted
 
 CHECKED = 16  # frames whose times are held against those of the packets
@@ -156,11 +155,8 @@ def upright_pixels(frame: av.VideoFrame, gray: bool, orientation: Orientation) -
     By FFmpeg's fast conversion, up to two levels darker than by that of :mod:`vsr_lightning.inference.pixels`: what is
     low-res is made of the same frames, and all kept runs on video files have seen these.
     """
-    if frame.colorspace == UNKNOWN and not frame.format.is_rgb:
-        frame.colorspace = matrix_of(frame)
-    # a reformatter of our own ends here: a frame's would end whenever it likes, in a forked process for ever
-    shown = VideoReformatter().reformat(frame, format="gray" if gray else "rgb24")
-    return orientation.upright(shown.to_ndarray())
+    name_matrix(frame)
+    return orientation.upright(reformatted(frame, "gray" if gray else "rgb24").to_ndarray())
 
 
 def _decoded(path: Path, wanted: range, gray: bool, state: tuple[int, int]) -> Iterator[np.ndarray]:
