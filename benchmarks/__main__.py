@@ -1,4 +1,4 @@
-"""``python -m benchmarks [part ...]``: all parts unless told, 8 to 14 minutes on two CPU cores."""
+"""``python -m benchmarks [part ...]``: all parts unless told, 10 to 18 minutes on two CPU cores."""
 
 import argparse
 import logging
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import vsr_lightning
-from benchmarks import frames, gpu, perceptual, startup, steps, videos, windows
+from benchmarks import films, frames, gpu, perceptual, startup, steps, videos, windows
 from benchmarks.rows import Row, table
 from vsr_lightning.losses.vgg import VGG19Features, random_layers
 
@@ -32,6 +32,7 @@ def main() -> None:
         "data": windows.benchmark,
         "frames": frames.benchmark,
         "inference": videos.benchmark,
+        "films": films.benchmark,
         "loss": partial(perceptual.benchmark, features),
         "steps": partial(steps.benchmark, features),
         "extras": steps.extras,

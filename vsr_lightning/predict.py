@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.utils.config import CONF
 from vsr_lightning.utils.errors import one_line
+from vsr_lightning.utils.memory import return_large_blocks
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
@@ -18,6 +19,7 @@ def main(cfg: DictConfig) -> None:
     """Write the video and say where it is."""
     from vsr_lightning.inference.predict_video import predict_video  # here, so that --help and --cfg need no PyTorch
 
+    return_large_blocks()
     try:
         lines, wrong = predict_video(cfg, tuple(HydraConfig.get().overrides.task))
     except Exception as error:  # no error.txt: this command has no folder of its own

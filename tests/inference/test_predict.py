@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, files
@@ -85,11 +86,29 @@ def test_half_precision_gives_the_same_picture_and_is_named(predict, sharp, tmp_
     exact, half = _all(network, frames), _all(network, frames, dtype=torch.bfloat16)
     assert 0 < (exact - half).abs().max() < 2 / 255
     for precision, said in (("bf16-mixed", " in bf16-mixed: "), ("32-true", "by bicubic: ")):
-        monkeypatch.setattr("vsr_lightning.inference.predict_video.fast_precision", lambda device, it=precision: it)
+        monkeypatch.setattr("vsr_lightning.inference.predictor.fast_precision", lambda device, it=precision: it)
         predict("input=in.npy", f"output={precision}.npy")
         assert said in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"precision=half is unknown: choose auto, 32-true, bf16-mixed, 16-mixed"):
         predict("input=in.npy", "output=half.npy", "precision=half")
+
+
+def test_half_precision_is_not_chosen_where_a_video_has_more_bits(predict, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vsr_lightning.inference.predictor.fast_precision", lambda device: "bf16-mixed")
+    for bits, kind, said in ((8, np.uint8, " in bf16-mixed: "), (16, np.uint16, "by bicubic: ")):
+        pixels = np.random.default_rng(0).integers(0, 2**bits, (5, 16, 16), kind)
+        write_video(tmp_path / f"in{bits}", pixels, kept=Format(white=2**bits - 1))
+        predict(f"input=in{bits}", f"output=out{bits}")
+        assert said in capsys.readouterr().out
+    predict("input=in16", "output=asked", "precision=bf16-mixed")
+    assert " in bf16-mixed: " in capsys.readouterr().out
+
+
+def test_predicting_imports_none_of_what_training_needs():
+    heavy = "{'lightning', 'torchmetrics', 'torchvision', 'scipy', 'tensorboard'}"
+    code = f"import sys, vsr_lightning.inference.predict_video; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_a_sharp_video_is_degraded_first_and_shown_beside_what_came_of_it(

@@ -8,7 +8,7 @@ from torch import nn
 
 from vsr_lightning.inference.chunking import ClipChunks, WindowChunks
 from vsr_lightning.inference.super_resolve import super_resolve
-from vsr_lightning.inference.tiling import parts
+from vsr_lightning.inference.tiling import fitting_tiles, parts, tiles
 from vsr_lightning.models import Bicubic, FrameFusion, Network, ResidualFusion
 
 inference = importlib.import_module("vsr_lightning.inference.super_resolve")  # the module, to change its constants
@@ -134,8 +134,8 @@ def test_tiles_of_a_clip_leave_no_seam():
 
 
 def test_a_side_is_cut_in_parts_of_about_the_same_length():
-    assert parts(10, 4) == [(0, 3), (3, 6), (6, 10)]
-    assert parts(4, 4) == parts(4, 99) == [(0, 4)]
+    assert parts(10, 3) == [(0, 3), (3, 6), (6, 10)]
+    assert parts(4, 1) == [(0, 4)]
 
 
 @pytest.mark.parametrize("length", [1, 9, 10, 11, 13, 14, 15, 33])
@@ -209,3 +209,22 @@ def test_a_long_video_shows_its_progress(monkeypatch, capsys):
 def test_few_large_frames_are_long_too(capsys):
     _all(Bicubic(), torch.rand(2, 1, 1440, 1440), 1, tile=256, length=2)
     assert "super-resolving" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("height", "width"), [(540, 960), (1080, 1920), (144, 176), (3, 5000)])
+def test_tiles_are_as_large_as_fits_and_small_where_several_frames_are_in_work(height, width):
+    for network, most in ((ResidualFusion(width=8, blocks=1), 250_000), (Clip(), 2**16)):
+        made = fitting_tiles(network, height, width)
+        frame = torch.empty(1, height, width)
+        sizes = [tile.cut(frame).numel() for tile in made]
+        assert max(sizes) <= most
+        assert sum(tile.pixels for tile in made) == height * width
+        by_side = [tile.cut(frame).numel() for tile in tiles(height, width, int(most**0.5) - 32)]
+        assert sum(sizes) <= sum(by_side)
+        if height * width <= most:
+            assert len(made) == 1
+    assert len(fitting_tiles(ResidualFusion(width=8, blocks=1), 540, 960)) == 3
+
+
+def test_tiles_beyond_all_surroundings_are_as_small_as_gets():
+    assert len(fitting_tiles(ResidualFusion(width=8, blocks=1), 1080, 1920, overlap=400)) > 1

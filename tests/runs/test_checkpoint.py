@@ -3,7 +3,8 @@ import signal
 import pytest
 import torch
 
-from vsr_lightning.runs.checkpoint import PREVIOUS, AtomicCheckpointIO
+from vsr_lightning.runs.checkpoint import AtomicCheckpointIO
+from vsr_lightning.runs.load_checkpoint import PREVIOUS
 
 
 def test_a_save_that_breaks_leaves_the_last_checkpoint_whole(tmp_path):

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from tests.support import PROCESSES, TINY, train_in
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
-from vsr_lightning.runs.checkpoint import PREVIOUS
+from vsr_lightning.runs.load_checkpoint import PREVIOUS
 from vsr_lightning.runs.trained import load_run
 
 COMMAND = (

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
-from vsr_lightning.runs.checkpoint import LAST, PREVIOUS, load_checkpoint
+from vsr_lightning.runs.load_checkpoint import LAST, PREVIOUS, load_checkpoint
 from vsr_lightning.utils.errors import Interrupted
 
 log = logging.getLogger(__name__)

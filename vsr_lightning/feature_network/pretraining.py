@@ -15,8 +15,8 @@ from vsr_lightning.callbacks.last_checkpoint import seconds_before
 from vsr_lightning.experiment import make_trainer, score
 from vsr_lightning.feature_network.digit_frames import DigitFrames
 from vsr_lightning.feature_network.recognition import DigitNetwork, Recognition
-from vsr_lightning.runs.checkpoint import PREVIOUS, finished_epochs, load_checkpoint
 from vsr_lightning.runs.comparable import SCORING, first_difference
+from vsr_lightning.runs.load_checkpoint import PREVIOUS, finished_epochs, load_checkpoint
 from vsr_lightning.runs.record import device_name, in_checkpoint, recorded, write_record
 from vsr_lightning.utils.download import sha256
 from vsr_lightning.utils.files import write_bytes, write_text

@@ -19,6 +19,8 @@ CODECS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx
 DEEP_CODECS = {**dict.fromkeys(CODECS, "libx265"), ".webm": "libsvtav1"}  # few players know 10 bits of H.264
 QUALITY = {"libx264": 12, "libx265": 14, "libvpx-vp9": 15, "libsvtav1": 15}  # crf of which eyes see no loss
 TELL_ASPECT = ("libx264", "libx265")  # in their own stream, since PyAV can't write it into a container
+LOOKAHEAD = {"libx264": 40, "libx265": 20}  # frames that an encoder keeps to plan the rate of those before them
+AHEAD_PIXELS = 40 * 2**20  # in these at most, so that five frames of 2160 lines are kept, and not 40: 1.1 GB
 DEFAULT_FPS = Fraction(10)  # where neither the user nor the input says
 GIF_TICKS = 100  # of a second
 Write = Callable[[np.ndarray, Fraction], object]  # pixels (H, W, C), and seconds from the first frame
@@ -72,13 +74,14 @@ def film(
         context.sample_aspect_ratio = kept.aspect
         context.color_primaries, context.color_trc, context.colorspace = colors
         context.color_range = ColorRange.MPEG
-        context.options = _options(name, encoding)
+        context.options = _options(name, encoding, height * width)
         if name == "libx265" and _MUXERS[kind] in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # as Apple's players want it
         sound.join(file, kind)
 
         def write(pixels: np.ndarray, time: Fraction) -> None:
-            frame = frame_of(np.pad(pixels, even, mode="edge"), kept.white, layout, colors.matrix)
+            pixels = np.pad(pixels, even, mode="edge") if pixels.shape[:2] != (height, width) else pixels
+            frame = frame_of(pixels, kept.white, layout, colors.matrix)
             _mux(file, stream, kept, frame, time)
             sound.copy(time)
 
@@ -137,11 +140,17 @@ def _mux(
         file.mux(packet)
 
 
-def _options(codec: str, encoding: Encoding) -> dict[str, str]:
+def _options(codec: str, encoding: Encoding, pixels: int) -> dict[str, str]:
     crf = QUALITY.get(codec) if encoding.crf is None else encoding.crf
     options = {} if crf is None else {"crf": f"{crf:g}"}
-    quiet = {"libx265": {"x265-params": "log-level=error"}}
-    return options | ({"b": "0"} if codec == "libvpx-vp9" else {}) | quiet.get(codec, {})
+    ahead = min(LOOKAHEAD.get(codec, 0), AHEAD_PIXELS // pixels)
+    if codec == "libx264":
+        options["rc-lookahead"] = str(ahead)
+    if codec == "libx265":
+        options["x265-params"] = f"log-level=error:rc-lookahead={max(ahead, 5)}"  # it needs more than its B-frames
+    if codec == "libvpx-vp9":
+        options["b"] = "0"
+    return options
 
 
 def _indexed(pixels: np.ndarray) -> av.VideoFrame:

@@ -11,7 +11,7 @@ from torch import Tensor
 from vsr_lightning.degradation import to_unit_range
 from vsr_lightning.inference.chunking import ClipChunks, WindowChunks
 from vsr_lightning.inference.color import predict_any_color
-from vsr_lightning.inference.tiling import tiles
+from vsr_lightning.inference.tiling import AUTO, fitting_tiles, tiles
 from vsr_lightning.models import Network
 
 CHUNK = 64  # windows at once, if frames are small
@@ -34,7 +34,7 @@ def super_resolve(
     temporal_padding: str = "crop",
     clip_frames: int = 30,
     clip_overlap: int = 5,
-    tile: int | None = None,
+    tile: int | str | None = None,
     tile_overlap: int = 16,
     length: int | None = None,
     dtype: torch.dtype = torch.float32,
@@ -52,7 +52,8 @@ def super_resolve(
         temporal_padding: see :class:`WindowChunks`.
         clip_frames: frames of a chunk, for networks that take clips; see :class:`ClipChunks`.
         clip_overlap: its frames of context.
-        tile: largest height and width taken at once, in low-res pixels; None is whole frames.
+        tile: largest height and width taken at once, in low-res pixels; None is whole frames, ``auto`` is
+            :func:`fitting_tiles`.
         tile_overlap: low-res pixels of surroundings of a tile.
         length: number of frames, for the progress bar; None if unknown.
         dtype: what the network computes in, where it is safe; see
@@ -62,14 +63,18 @@ def super_resolve(
     video = iter(video)
     first = next(video)
     height, width = first.shape[-2:]
-    tile = None if network.size else tile
-    parts = tiles(height, width, tile, tile_overlap)
+    if tile == AUTO:
+        parts = fitting_tiles(network, height, width, tile_overlap)
+    elif tile is None or isinstance(tile, int):
+        parts = tiles(height, width, None if network.size else tile, tile_overlap)
+    else:
+        raise ValueError(f"tile={tile} is no side of a tile: give low-res pixels, {AUTO}, or null")
     chunking: WindowChunks | ClipChunks
     if network.takes == "clip":
         chunking = ClipChunks(clip_frames, clip_overlap)
     else:
-        pixels = min(height, tile or height) * min(width, tile or width)
-        chunking = WindowChunks(frames, temporal_padding, max(1, min(CHUNK, PIXELS // pixels)))
+        largest = max(part.pixels for part in parts)
+        chunking = WindowChunks(frames, temporal_padding, max(1, min(CHUNK, PIXELS // largest)))
     device = next((parameter.device for parameter in network.parameters()), first.device)
     video = chain(iter([first]), video)
     del first  # a frame is let go once its chunk is done

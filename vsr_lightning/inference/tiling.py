@@ -5,6 +5,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from vsr_lightning.models import Network
+
+AUTO = "auto"
+PIXELS, SHARED_PIXELS = 15 * 2**14, 2**16  # low-res ones of a tile with its surroundings: see fitting_tiles
+MOST_PARTS = 64  # of a side
+
 
 class Tile(NamedTuple):
     """A part of a frame, in low-res pixels: the first row and column, and one past the last.
@@ -16,6 +22,11 @@ class Tile(NamedTuple):
     rows: tuple[int, int]
     columns: tuple[int, int]
     overlap: int
+
+    @property
+    def pixels(self) -> int:
+        """How many, without the surroundings."""
+        return (self.rows[1] - self.rows[0]) * (self.columns[1] - self.columns[0])
 
     def cut(self, frames: Tensor) -> Tensor:
         """Return the part of (T, C, h, w) with its surroundings."""
@@ -46,10 +57,37 @@ def tiles(height: int, width: int, tile: int | None, overlap: int = 16) -> list[
         return [Tile((0, height), (0, width), 0)]
     if tile < 1 or overlap < 0:
         raise ValueError(f"tile={tile} and tile_overlap={overlap}: choose a tile of at least 1, overlap of at least 0")
-    return [Tile(*sides, overlap) for sides in product(parts(height, tile), parts(width, tile))]
+    return _grid(height, width, -(-height // tile), -(-width // tile), overlap)
 
 
-def parts(size: int, most: int) -> list[tuple[int, int]]:
-    """Cut a side in parts of nearly the same length, at most ``most``: (first, one past the last) of each."""
-    count = -(-size // most)
-    return list(pairwise(size * part // count for part in range(count + 1)))
+def fitting_tiles(network: Network, height: int, width: int, overlap: int = 16) -> list[Tile]:
+    """Return the tiles of a frame that are least work in a few hundred MB; arguments as of :func:`tiles`.
+
+    They are smaller for a network that has several frames in work at once: those of a clip, or those of the windows
+    that share what it finds of a frame.
+    """
+    if network.size:
+        return tiles(height, width, None)
+    if overlap < 0:
+        raise ValueError(f"tile_overlap={overlap}: choose at least 0")
+    most = SHARED_PIXELS if network.takes == "clip" or hasattr(network, "encode") else PIXELS
+
+    def seen(side: int, count: int) -> int:
+        return min(-(-side // count) + 2 * overlap, side)
+
+    def work(counts: tuple[int, int]) -> tuple[int, int]:
+        rows, columns = counts
+        pixels = seen(height, rows) * seen(width, columns)
+        return max(pixels, most), pixels * rows * columns
+
+    rows, columns = min(product(range(1, MOST_PARTS), range(1, MOST_PARTS)), key=work)
+    return _grid(height, width, min(rows, height), min(columns, width), overlap)
+
+
+def _grid(height: int, width: int, rows: int, columns: int, overlap: int) -> list[Tile]:
+    return [Tile(*sides, overlap) for sides in product(parts(height, rows), parts(width, columns))]
+
+
+def parts(side: int, count: int) -> list[tuple[int, int]]:
+    """Cut a side in ``count`` parts of nearly the same length: (first, one past the last) of each."""
+    return list(pairwise(side * part // count for part in range(count + 1)))

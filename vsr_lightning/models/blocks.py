@@ -54,7 +54,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(conv3x3(width, width), nn.ReLU(), conv3x3(width, width))
+        self.layers = nn.Sequential(conv3x3(width, width), nn.ReLU(inplace=True), conv3x3(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, h, w) -> the same."""

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 from vsr_lightning.models.blocks import (
     FrameConv,
@@ -81,6 +80,8 @@ class Deformable(Network):
         return self.up(fused + self.blocks(fused)) + bicubic_upsample(center[:, : self.channels], self.scale)
 
     def _aligned(self, features: Tensor, offsets_and_mask: Tensor) -> Tensor:
+        from torchvision.ops import deform_conv2d  # here, as its import takes seconds and 150 MB
+
         offsets, weights = offsets_and_mask.float().split([2 * self.samples, self.samples], 1)
         layer, mask = self.align, 2 * weights.sigmoid()
         with torch.autocast(features.device.type, enabled=False):  # half a pixel is lost in half precision

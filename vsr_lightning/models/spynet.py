@@ -5,7 +5,6 @@ import itertools
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.functional import normalize
 
 from vsr_lightning.models.blocks import IMAGENET_MEAN, IMAGENET_STD, init_near_zero
 
@@ -45,7 +44,8 @@ class SPyNet(nn.Module):
         size, step = here.shape[-2:], 2 ** (len(self.levels) - 1)
         whole = [-(-side // step) * step for side in size]  # that halves evenly all the way down
         if here.shape[1] == 3:  # as the published network sees RGB
-            here, there = (normalize(image, IMAGENET_MEAN, IMAGENET_STD) for image in (here, there))
+            mean, std = (here.new_tensor(it)[:, None, None] for it in (IMAGENET_MEAN, IMAGENET_STD))
+            here, there = ((image - mean) / std for image in (here, there))
         pair = [here, there]
         pyramid = [[F.interpolate(image, whole, mode="bilinear", align_corners=False) for image in pair]]
         for _ in self.levels[1:]:

@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from vsr_lightning.models import Network
-from vsr_lightning.runs.checkpoint import LAST, finished_epochs, load_checkpoint
-from vsr_lightning.runs.record import METRICS_FILE, RUN_FILE, read_evaluation, read_record
+from vsr_lightning.runs.load_checkpoint import LAST, finished_epochs, load_checkpoint
+from vsr_lightning.runs.records import METRICS_FILE, RUN_FILE, read_evaluation, read_record
 
 
 @dataclass(frozen=True)
