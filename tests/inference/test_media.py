@@ -118,7 +118,7 @@ def test_subtitles_are_told_to_be_left_out(tmp_path):
                 if packet.size:
                     packet.stream = streams[container]
                     file.mux(packet)
-    assert open_video(path).notes == ("its subtitles are left out",)
+    assert open_video(path).notes == ["its subtitles are left out"]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
@@ -178,7 +178,7 @@ def test_hdr_stays_hdr(tmp_path, transfer):
     display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
     options = {"x265-params": f"log-level=none:master-display={display}:max-cll=1000,400"}
     source = encode(tmp_path / "in.mp4", _frames(), "libx265", "yuv420p10le", options=options, **tags)
-    assert open_video(source).notes == ("what it says of the display that it was made on is left out",)
+    assert open_video(source).notes == ["what it says of the display that it was made on is left out"]
     larger(source, tmp_path / "out.mp4")
     before, after = probe(source), probe(tmp_path / "out.mp4")
     for key in ("kind", "matrix", "colors"):
@@ -226,6 +226,32 @@ def test_interlaced_video_is_made_whole_and_said_so(tmp_path):
     assert [frame.time for frame in video] == list(video.times)
 
 
+def test_video_that_becomes_interlaced_later_is_made_whole_from_there(tmp_path):
+    moving = np.zeros((24, 48, 64, 3), np.uint8)
+    for number in range(24):
+        later = 2 * (number >= 12)
+        moving[number, ::2, 2 * number : 2 * number + 8] = 255
+        moving[number, 1::2, 2 * number + later : 2 * number + later + 8] = 255
+    parts = []
+    for begin, options in ((0, {}), (12, {"x264-params": "interlaced=1:tff=1"})):
+        part = encode(
+            tmp_path / f"{begin}.ts", moving[begin : begin + 12], times=range(begin, begin + 12),
+            options={"crf": "1", "bf": "0", **options},
+        )  # fmt: skip
+        parts.append(part.read_bytes())
+    joined = tmp_path / "in.ts"
+    joined.write_bytes(b"".join(parts))
+    video = open_video(joined)
+    assert video.notes == []
+    frames = [frame.pixels[..., 0].astype(int) for frame in video]
+    assert len(frames) == 24
+    assert [note.startswith("it is interlaced") for note in video.notes] == [True]
+    combed = [frame.pixels[..., 0].astype(int) for frame in open_video(joined, deinterlace=False)]
+    assert np.array_equal(frames[:12], combed[:12])
+    between_rows = [np.mean([np.abs(it[2:-3] - it[1:-4]).mean() for it in some[14:22]]) for some in (frames, combed)]
+    assert between_rows[0] < 0.5 * between_rows[1]
+
+
 def _atom(name, body):
     return struct.pack(">I", 8 + len(body)) + name + body
 
@@ -245,7 +271,7 @@ def test_a_cover_is_not_taken_for_the_film(tmp_path):
     with av.open(str(path)) as file:
         assert file.streams.video[0].codec_context.name == "mjpeg"
     video = open_video(path)
-    assert (video.shape, video.length, video.notes) == ((48, 64, 3), 12, ())
+    assert (video.shape, video.length, video.notes) == ((48, 64, 3), 12, [])
     assert read_video(path).shape == (12, 48, 64, 3)
 
 
@@ -264,7 +290,7 @@ def test_of_several_films_the_best_is_taken_and_told(tmp_path):
             file.mux(stream.encode())
     video = open_video(path)
     assert video.shape == (48, 64, 3)
-    assert video.notes == ("of its films of 32x24, 64x48, that of 64x48 is taken, number 1",)
+    assert video.notes == ["of its films of 32x24, 64x48, that of 64x48 is taken, number 1"]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])

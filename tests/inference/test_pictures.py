@@ -39,7 +39,7 @@ def test_numbers_without_a_picture_are_told(tmp_path):
     assert note.startswith("of the numbers 1 to 20 there is no picture 3, 4, 6, 7, 9 and 10 more")
     for number in range(1, 21):
         Image.new("L", (4, 4)).save(tmp_path / f"frame_{number:03}.png")
-    assert open_video(tmp_path).notes == ()
+    assert open_video(tmp_path).notes == []
 
 
 @pytest.mark.parametrize("suffix", ["webp", "tif"])
@@ -53,13 +53,13 @@ def test_a_picture_of_several_frames_is_refused(tmp_path, suffix):
 def test_numbers_that_count_nothing_are_not_told(tmp_path):
     for number in (1403636579763555584, 1403636579813555456, 1403636579863555584):  # nanoseconds
         Image.new("L", (4, 4)).save(tmp_path / f"{number}.png")
-    assert open_video(tmp_path).notes == ()
+    assert open_video(tmp_path).notes == []
 
 
 def test_a_color_profile_is_told_to_be_left_out(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.new("RGB", (4, 4)).save(tmp_path / "0.png", icc_profile=profile)
-    assert open_video(tmp_path).notes == ("its color profiles are left out: what comes out is taken for sRGB",)
+    assert open_video(tmp_path).notes == ["its color profiles are left out: what comes out is taken for sRGB"]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

@@ -465,6 +465,10 @@ def test_pictures_of_16_bits_stay_so(predict, tmp_path):
         (["input=in.npy"], r"output= is missing: give a video file, a \.npy file, or a folder of pictures"),
         (["output=out.npy"], r"input= is missing"),
         (["input=gone.npy", "output=out.npy"], r"input=gone\.npy is missing"),
+        (["input=-", "output=out.npy"], r"input=- can't be gone through twice: save it first, ffmpeg -i - -c copy"),
+        (["input=in.npy", "output=-"], r"output=- is no file: write one"),
+        (["input=in.npy", "output=out.npy", "tile=wide"], r"tile=wide is no side of a tile: give low-res pixels, auto"),
+        (["input=in.npy", "output=out.npy", "tile_overlap=-1"], r"tile_overlap=-1: choose at least 0"),
         (["input=in.npy", "output=in.npy"], r"output=in\.npy exists: choose another name"),
         (["input=in.npy", "output=out.avi"], r"output=out\.avi is of no known kind: give \.npy, \.gif, \.mp4"),
         (

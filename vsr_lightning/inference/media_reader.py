@@ -32,7 +32,7 @@ from vsr_lightning.utils.formatting import counted
 ISO = (".mp4", ".mov", ".m4v", ".3gp")  # whose parts say how long they are
 TELEVISION = (".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".mxf")
 MEDIA = (*ISO, ".mkv", ".webm", ".avi", ".gif", ".wmv", ".flv", ".ogv", *TELEVISION, ".y4m")
-LOOKED_AT = 10  # first frames that tell whether a video is interlaced
+LOOKED_AT = 10  # first frames that tell whether a video is interlaced, which may also show later
 NOT_KEPT = {  # of what frames say of themselves
     "what it says of the display that it was made on": (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL),
     "what it says to displays of each scene (HDR10+, Dolby Vision)": (
@@ -42,6 +42,7 @@ NOT_KEPT = {  # of what frames say of themselves
     "its film grain, which players add,": (Type.FILM_GRAIN_PARAMS,),
     "its captions": (Type.A53_CC,),
 }  # fmt: skip
+INTERLACED = "it is interlaced: bwdif makes whole frames of it; deinterlace=false leaves that out"
 OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")  # what is said of its kind
 GIF_END = b";"
 MISSING = Fraction(1, 2)  # seconds that a file may be shorter than it says
@@ -57,8 +58,9 @@ class Film:
         times: of its packets, in the stream's time base, in order.
         told: whether the frames have these times, too; else they come in their order, as in AVI.
         orientation: how its frames are to be turned.
-        interlaced: whether they have to be deinterlaced first.
+        deinterlace: whether interlaced ones are made whole first.
         channels: of pixels that are given: 1, 2 (gray with alpha), 3, or 4.
+        notes: what is said of it.
     """
 
     path: Path
@@ -66,8 +68,9 @@ class Film:
     times: tuple[int, ...]
     told: bool
     orientation: Orientation
-    interlaced: bool
+    deinterlace: bool
     channels: int
+    notes: list[str]
 
     def frames(self, bad: list[str]) -> Iterator[Frame]:
         """Decode the frames; what can't be decoded is left out, and said in ``bad``."""
@@ -76,9 +79,18 @@ class Film:
             decoded = _decoded(file, stream, self.times, bad)
             if not self.told:
                 decoded = self._in_order(decoded)
-            for frame in _deinterlaced(decoded, stream) if self.interlaced else decoded:
+            for frame in self._whole(decoded, stream) if self.deinterlace else decoded:
                 pixels = self.orientation.upright(with_channels(pixels_of(frame), self.channels))
                 yield Frame(pixels, _time(frame))
+
+    def _whole(self, frames: Iterator[av.VideoFrame], stream: Any) -> Iterator[av.VideoFrame]:
+        for frame in frames:
+            if frame.interlaced_frame:
+                if INTERLACED not in self.notes:  # not among the first
+                    self.notes.append(INTERLACED)
+                yield from _deinterlaced(chain([frame], frames), stream)
+            else:
+                yield frame
 
     def _in_order(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         for frame, time in zip(frames, self.times, strict=False):
@@ -135,19 +147,18 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
     one = first[0]
     beside: Any = one.side_data  # whose types know of names only
     notes += [f"{what} is left out" for what, kinds in NOT_KEPT.items() if any(beside.get(kind) for kind in kinds)]
-    interlaced = deinterlace and any(frame.interlaced_frame for frame in first)
-    if interlaced:
-        notes.append("it is interlaced: bwdif makes whole frames of it; deinterlace=false leaves that out")
+    if deinterlace and any(frame.interlaced_frame for frame in first):
+        notes.append(INTERLACED)
     shown = [frame.pts for frame in first]
     told = shown == sorted(time for time in {*shown} & {*times} if time is not None)
-    film = Film(path, index, times, told, orientation_of(one), interlaced, (3 if color else 1) + alpha)
+    film = Film(path, index, times, told, orientation_of(one), deinterlace, (3 if color else 1) + alpha, notes)
     height, width = (one.width, one.height) if film.orientation.lies else (one.height, one.width)
     kept = Format(
         fps, base, white_of(one), 1 / aspect if film.orientation.lies else aspect,
         colors, start, last or (1 / fps if fps else None), sound, about,
     )  # fmt: skip
     seconds = tuple(time * base for time in times)
-    return Video(path, (height, width, film.channels), len(times), kept, film.frames, seconds, tuple(notes))
+    return Video(path, (height, width, film.channels), len(times), kept, film.frames, seconds, notes)
 
 
 def _film(path: Path, file: Any) -> tuple[Any, list[str]]:

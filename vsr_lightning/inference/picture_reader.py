@@ -59,7 +59,7 @@ def open_pictures(path: Path) -> Video:
         notes.append("its color profiles are left out: what comes out is taken for sRGB")
     kept = Format(white=DEEP if deep else 255)
     frames = partial(_frames, files, channels, deep)
-    return Video(path, (*looked_at[0].size, channels), len(files), kept, frames, notes=tuple(notes))
+    return Video(path, (*looked_at[0].size, channels), len(files), kept, frames, notes=notes)
 
 
 def _frames(files: list[Path], channels: int, deep: bool, bad: list[str]) -> Iterator[Frame]:

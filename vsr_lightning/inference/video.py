@@ -76,7 +76,7 @@ class Video:
         format: what else the video has.
         frames: begins to read; is given :attr:`bad`.
         times: when the frames are shown, in seconds; None where the kind of file does not tell.
-        notes: what was chosen or changed when it was opened, a sentence each.
+        notes: what was chosen or changed, a sentence each; complete once all frames were read.
         bad: what could not be decoded, in words; complete once all frames were read.
     """
 
@@ -86,7 +86,7 @@ class Video:
     format: Format
     frames: Callable[[list[str]], Iterator[Frame]]
     times: tuple[Fraction, ...] | None = None
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Frame]:
