@@ -117,12 +117,13 @@ def test_a_table_of_variants_says_what_the_perceptual_loss_looks_through(arm):
     for name, layers in (("p01", ["relu5_4", "conv5_4"]), ("adv", "all")):
         record = arm.runs(name).results[0].record
         record["config"]["loss"]["losses"] = {"perceptual": {"layers": layers, "difference": "squared"}}
+        record["config"]["optimizer"] = {"lr": 0.001}
         record["features"] = {"name": "bundled"}
     rows = tables.variants(arm, ["p01", "adv"], ["psnr"]).splitlines()[2:]
     cells = [[cell.strip() for cell in row.split("|")[2:-1]] for row in rows]
     assert [row[:-1] for row in cells] == [
-        ["bundled", "relu5_4, conv5_4", "squared", "5"],
-        ["bundled", "all", "squared", "5"],
+        ["bundled", "relu5_4, conv5_4", "squared", "0.001", "5"],
+        ["bundled", "all", "squared", "0.001", "5"],
     ]
     assert cells[0][-1] == f"*{with_interval(*arm.change('p01', 'psnr').over())}*"
 

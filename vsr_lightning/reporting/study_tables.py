@@ -76,6 +76,7 @@ def variants(
             "features": record["features"]["name"],
             "layers": layers,
             "difference": own["difference"],
+            "rate": f"{record['config']['optimizer']['lr']:g}",
             "n": str(len(condition.results)),
         }
         cells = {column(arm, it): change_cell(arm.change(treatment, it, network, control), it) for it in metrics}
