@@ -152,6 +152,16 @@ def test_a_gif_keeps_its_pauses(tmp_path):
         assert probe(tmp_path / f"out.{suffix}")["times"] == [Fraction(time, 100) for time in times]
 
 
+@pytest.mark.parametrize("repeats", [0, 3, None])
+def test_a_gif_is_repeated_as_often_as_before(tmp_path, repeats):
+    first, *others = (Image.fromarray(frame) for frame in _frames())
+    often = {} if repeats is None else {"loop": repeats}
+    first.save(tmp_path / "in.gif", save_all=True, append_images=others, duration=100, **often)
+    larger(tmp_path / "in.gif", tmp_path / "out.gif")
+    with Image.open(tmp_path / "in.gif") as source, Image.open(tmp_path / "out.gif") as made:
+        assert made.info.get("loop") == source.info.get("loop") == repeats
+
+
 def test_ten_bits_keep_their_depth(tmp_path):
     ramp = np.linspace(0.1, 0.9, 64)[None, None, :, None].repeat(3, 0).repeat(48, 1).repeat(3, 3)
     source = tmp_path / "in.mkv"

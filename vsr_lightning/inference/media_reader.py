@@ -12,6 +12,7 @@ import numpy as np
 from av.error import BlockingIOError, EOFError, InvalidDataError
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
+from PIL import Image
 
 from vsr_lightning.inference.orientation import Orientation, orientation_of
 from vsr_lightning.inference.pixels import (
@@ -155,10 +156,18 @@ def open_media(path: Path, deinterlace: bool = True) -> Video:
     height, width = (one.width, one.height) if film.orientation.lies else (one.height, one.width)
     kept = Format(
         fps, base, white_of(one), 1 / aspect if film.orientation.lies else aspect,
-        colors, start, last or (1 / fps if fps else None), sound, about,
+        colors, start, last or (1 / fps if fps else None), sound, about, _repeats(path),
     )  # fmt: skip
     seconds = tuple(time * base for time in times)
     return Video(path, (height, width, film.channels), len(times), kept, film.frames, seconds, notes)
+
+
+def _repeats(path: Path) -> int:
+    """Return :attr:`Format.repeats`, which FFmpeg does not tell."""
+    if path.suffix.lower() != ".gif":
+        return 0
+    with Image.open(path) as image:
+        return int(image.info.get("loop", -1))
 
 
 def _film(path: Path, file: Any) -> tuple[Any, list[str]]:

@@ -97,7 +97,9 @@ def gif(path: Path, shape: tuple[int, ...], kept: Format) -> Iterator[Write]:
     Pillow's writer would drop frames that equal the one before.
     """
     last = round(kept.last * GIF_TICKS) if kept.last else -1
-    with av.open(path.absolute(), "w", format="gif", options={"final_delay": str(last)}) as file:
+    with av.open(
+        path.absolute(), "w", format="gif", options={"final_delay": str(last), "loop": str(kept.repeats)}
+    ) as file:
         stream = _stream(file, "gif", kept)
         stream.height, stream.width = shape[:2]
         stream.pix_fmt = "gray" if shape[2] == 1 else "pal8"

@@ -52,6 +52,7 @@ class Format:
         last: how long the last frame is shown, in seconds.
         sound: the file that has the sound; None where there is none.
         about: what the file says of itself, such as title, date and place.
+        repeats: how many more times a GIF is shown; 0 is for ever, -1 not at all, by FFmpeg's numbers.
     """
 
     fps: Fraction | None = None
@@ -63,6 +64,7 @@ class Format:
     last: Fraction | None = None
     sound: Path | None = None
     about: Mapping[str, str] = field(default_factory=dict)
+    repeats: int = 0
 
 
 @dataclass(frozen=True)
