@@ -463,6 +463,20 @@ def test_a_codec_that_is_not_there_or_not_of_this_kind_is_one_clear_line(tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        (Encoding(crf=-5), r"codec=libx264 with crf=-5 can't be used here \(Numerical result out of range\)"),
+        (Encoding("mpeg4", 3), r"codec=mpeg4 knows no crf=3: leave it out, or choose libx264"),
+        (Encoding("mjpeg"), r"codec=mjpeg can't be used here"),
+    ],
+)
+def test_a_quality_that_an_encoder_does_not_know_is_one_clear_line(tmp_path, encoding, message):
+    with pytest.raises(ValueError, match=message):
+        write_video(tmp_path / "out.mp4", _frames(), 25, encoding=encoding)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_gif_of_240_frames_a_second_is_one_clear_line(tmp_path):
     with pytest.raises(ValueError, match="can't show 240 frames a second: browsers know at most 50; give fps=50, or"):
         write_video(tmp_path / "out.gif", _frames(), 240)

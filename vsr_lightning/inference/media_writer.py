@@ -62,6 +62,8 @@ def film(
     if kept.aspect != 1 and name not in TELL_ASPECT:
         how = "give .mp4 or .mkv, or make them square first, ffmpeg -i INPUT -vf scale=iw*sar:ih OUTPUT"
         raise ValueError(f"codec={name} can't keep pixels that are {kept.aspect} times as wide as high: {how}")
+    if encoding.crf is not None and name not in QUALITY:  # others would overlook it
+        raise ValueError(f"codec={name} knows no crf={encoding.crf:g}: leave it out, or choose {', '.join(QUALITY)}")
     even = [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)]  # as the codecs need it
     height, width = shape[0] + even[0][1], shape[1] + even[1][1]
     colors = kept.colors or Colors(BT709, BT709, BT709)
@@ -77,6 +79,11 @@ def film(
         context.options = _options(name, encoding, height * width)
         if name == "libx265" and _MUXERS[kind] in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # as Apple's players want it
+        try:
+            context.open()
+        except av.FFmpegError as error:
+            asked = "" if encoding.crf is None else f" with crf={encoding.crf:g}"
+            raise _unusable(f"{name}{asked}", error) from error
         sound.join(file, kind)
 
         def write(pixels: np.ndarray, time: Fraction) -> None:
@@ -126,7 +133,8 @@ def _stream(file: Any, codec: str, kept: Format) -> Any:
 
 
 def _unusable(codec: str, error: Exception) -> ValueError:
-    return ValueError(f"codec={codec} can't be used here ({error}): choose another one, or null")
+    why = getattr(error, "strerror", None) or error  # FFmpeg's errors have their words there
+    return ValueError(f"codec={codec} can't be used here ({why}): choose another one, or null")
 
 
 def _mux(
