@@ -466,7 +466,7 @@ def test_a_codec_that_is_not_there_or_not_of_this_kind_is_one_clear_line(tmp_pat
 @pytest.mark.parametrize(
     ("encoding", "message"),
     [
-        (Encoding(crf=-5), r"codec=libx264 with crf=-5 can't be used here \(Numerical result out of range\)"),
+        (Encoding(crf=-5), r"crf=-5 can't be used with libx264: choose another one, or null"),
         (Encoding("mpeg4", 3), r"codec=mpeg4 knows no crf=3: leave it out, or choose libx264"),
         (Encoding("mjpeg"), r"codec=mjpeg can't be used here"),
     ],

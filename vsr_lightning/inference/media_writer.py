@@ -62,8 +62,6 @@ def film(
     if kept.aspect != 1 and name not in TELL_ASPECT:
         how = "give .mp4 or .mkv, or make them square first, ffmpeg -i INPUT -vf scale=iw*sar:ih OUTPUT"
         raise ValueError(f"codec={name} can't keep pixels that are {kept.aspect} times as wide as high: {how}")
-    if encoding.crf is not None and name not in QUALITY:  # others would overlook it
-        raise ValueError(f"codec={name} knows no crf={encoding.crf:g}: leave it out, or choose {', '.join(QUALITY)}")
     even = [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)]  # as the codecs need it
     height, width = shape[0] + even[0][1], shape[1] + even[1][1]
     colors = kept.colors or Colors(BT709, BT709, BT709)
@@ -82,8 +80,15 @@ def film(
         try:
             context.open()
         except av.FFmpegError as error:
-            asked = "" if encoding.crf is None else f" with crf={encoding.crf:g}"
-            raise _unusable(f"{name}{asked}", error) from error
+            if encoding.crf is not None:
+                raise ValueError(
+                    f"crf={encoding.crf:g} can't be used with {name}: choose another one, or null"
+                ) from error
+            raise _unusable(name, error) from error
+        if "crf" in context.options:  # what the encoder knows is taken from them
+            raise ValueError(
+                f"codec={name} knows no crf={encoding.crf:g}: leave it out, or choose {', '.join(QUALITY)}"
+            )
         sound.join(file, kind)
 
         def write(pixels: np.ndarray, time: Fraction) -> None:

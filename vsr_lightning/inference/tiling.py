@@ -66,22 +66,22 @@ def fitting_tiles(network: Network, height: int, width: int, overlap: int = 16) 
     They are smaller for a network that has several frames in work at once: those of a clip, or those of the windows
     that share what it finds of a frame.
     """
-    if network.size:
-        return tiles(height, width, None)
     if overlap < 0:
         raise ValueError(f"tile_overlap={overlap}: choose at least 0")
+    if network.size:
+        return tiles(height, width, None)
     most = SHARED_PIXELS if network.takes == "clip" or hasattr(network, "encode") else PIXELS
 
-    def seen(side: int, count: int) -> int:
-        return min(-(-side // count) + 2 * overlap, side)
+    def seen(side: int, count: int) -> list[int]:
+        return [min(end + overlap, side) - max(begin - overlap, 0) for begin, end in parts(side, count)]
 
     def work(counts: tuple[int, int]) -> tuple[int, int]:
-        rows, columns = counts
-        pixels = seen(height, rows) * seen(width, columns)
-        return max(pixels, most), pixels * rows * columns
+        high, wide = seen(height, counts[0]), seen(width, counts[1])
+        return max(max(high) * max(wide), most), sum(high) * sum(wide)
 
-    rows, columns = min(product(range(1, MOST_PARTS), range(1, MOST_PARTS)), key=work)
-    return _grid(height, width, min(rows, height), min(columns, width), overlap)
+    counts = product(*(range(1, min(side, MOST_PARTS) + 1) for side in (height, width)))
+    rows, columns = min(((high, wide) for high, wide in counts), key=work)
+    return _grid(height, width, rows, columns, overlap)
 
 
 def _grid(height: int, width: int, rows: int, columns: int, overlap: int) -> list[Tile]:

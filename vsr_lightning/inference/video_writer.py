@@ -98,7 +98,7 @@ def write_video(
 def check_output(path: Path) -> None:
     """Refuse a name that can't be written; see :func:`write_video`."""
     kind = path.suffix.lower()
-    if path.name == "-":
+    if str(path) == "-":
         raise ValueError("output=- is no file: write one, and give that to what comes next")
     if kind in (*MEDIA, *PICTURES, ".avif") and kind not in FILES:
         raise ValueError(f"output={path} is of no known kind: give {', '.join(FILES)} or a folder, for PNG frames")
