@@ -20,7 +20,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from vsr_lightning.metrics import METRICS
-from vsr_lightning.runs.records import read_record
+from vsr_lightning.runs.read_record import read_record
 from vsr_lightning.utils.config import CONF
 from vsr_lightning.utils.formatting import duration
 

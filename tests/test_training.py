@@ -26,9 +26,9 @@ from vsr_lightning.callbacks.last_checkpoint import LastCheckpoint
 from vsr_lightning.callbacks.stop_on_nan import StopOnNaN
 from vsr_lightning.callbacks.tensorboard_images import TensorBoardImages
 from vsr_lightning.data import MovingMNIST
-from vsr_lightning.degradation import Degradation
+from vsr_lightning.degradation import Degradation, to_integers
 from vsr_lightning.experiment import score, train
-from vsr_lightning.images import gif, grid, to_uint8
+from vsr_lightning.images import gif, grid
 from vsr_lightning.losses import Perceptual
 from vsr_lightning.metrics import METRICS, Metric, frame_scores, score_frames, temporal_error
 from vsr_lightning.models import Bicubic, FrameFusion
@@ -421,7 +421,7 @@ def test_pictures_and_clips_keep_their_colours(channels, size, enlarged):
     color = (255, 0, 0) if channels == 3 else (255, 255, 255)
     clip = Image.open(io.BytesIO(gif(images)))
     assert (clip.size, clip.convert("RGB").getpixel((9, 9))) == ((enlarged, enlarged), color)
-    picture = to_uint8(grid({"truth": images}))
+    picture = to_integers(grid({"truth": images}))
     assert tuple(picture[:, 9, 9].tolist()) == color
     drawn = comparison_figure({"truth": images}).axes[0].images[0]
     assert tuple(drawn.to_rgba(drawn.get_array(), bytes=True)[9, 9, :3].tolist()) == color

@@ -125,6 +125,12 @@ def to_unit_range(frames: Tensor) -> Tensor:
     return frames
 
 
+def to_integers(images: Tensor, white: int = 255) -> Tensor:
+    """Undo :func:`to_unit_range`, on the CPU: return images as they are saved, clamped and rounded to 0..``white``."""
+    whole = (images.detach().float().clamp(0, 1) * white).round()
+    return whole.to(torch.uint8 if white == 255 else torch.int32).cpu()
+
+
 def downsample(frames: Tensor, scale: int, interpolation: str = "bicubic") -> Tensor:
     """Downsample (B, T, C, H, W) frames by ``scale``, with anti-aliasing; cubic overshoot is clamped to [0, 1]."""
     height, width = frames.shape[-2:]

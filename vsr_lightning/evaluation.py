@@ -13,8 +13,8 @@ from vsr_lightning.data.datamodule import VideoData
 from vsr_lightning.experiment import Job, make_module, make_trainer, score
 from vsr_lightning.reporting.clip_table import write_clip_table
 from vsr_lightning.reporting.score_table import Run, write_table
+from vsr_lightning.runs.read_record import METRICS_FILE, training_part
 from vsr_lightning.runs.record import describe, recorded
-from vsr_lightning.runs.records import METRICS_FILE, training_part
 from vsr_lightning.runs.trained import TrainedModel, load_run
 from vsr_lightning.utils.config import overridden
 from vsr_lightning.utils.precision import FULL, HALF, OLD_HALF, fast_precision

@@ -19,8 +19,8 @@ from vsr_lightning.runs.checkpoint import check_checkpoint, load_weights
 from vsr_lightning.runs.comparable import first_difference
 from vsr_lightning.runs.load_checkpoint import PREVIOUS
 from vsr_lightning.runs.provenance import add_resume, environment
+from vsr_lightning.runs.read_record import RUN_FILE, read_record
 from vsr_lightning.runs.record import describe, in_checkpoint, recorded, write_record
-from vsr_lightning.runs.records import RUN_FILE, read_record
 from vsr_lightning.utils.errors import ERROR_FILE, RefusedError
 
 log = logging.getLogger(__name__)

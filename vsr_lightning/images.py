@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
+from vsr_lightning.degradation import to_integers
 from vsr_lightning.models import Bicubic
 
 GRAY = 0.5  # between the frames
@@ -46,14 +47,9 @@ def _enlarged(images: Tensor, height: int) -> Tensor:
     return images.repeat_interleave(times, -1).repeat_interleave(times, -2)
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Return images in [0, 1] as they are saved: rounded to 0..255."""
-    return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
-
-
 def gif(clip: Tensor) -> bytes:
     """Return a (T, 1 or 3, H, W) clip in [0, 1] as a GIF that repeats for ever, small frames enlarged."""
-    first, *others = map(to_pil_image, _enlarged(to_uint8(clip), clip.shape[-2]))
+    first, *others = map(to_pil_image, _enlarged(to_integers(clip), clip.shape[-2]))
     buffer = io.BytesIO()
     first.save(buffer, "gif", save_all=True, append_images=others, duration=MILLISECONDS, loop=0)
     return buffer.getvalue()

@@ -22,7 +22,7 @@ def main(cfg: DictConfig) -> None:
     from vsr_lightning.launch.processes import launch, processes_to_start, take_a_gpu
     from vsr_lightning.reporting.clip_table import write_clip_table
     from vsr_lightning.reporting.score_table import write_table
-    from vsr_lightning.runs.records import read_record
+    from vsr_lightning.runs.read_record import read_record
 
     job = Job.of_hydra()
     if job.sweep:

@@ -1,6 +1,7 @@
 """What belongs to a video file beside its pixels, in and out, against FFmpeg's own reading of both."""
 
 import io
+import re
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 
 from tests.inference.films import RATE, encode, probe
 from vsr_lightning.inference import Encoding, Format, Sound, open_video, output_format, read_video, write_video
-from vsr_lightning.inference.media_writer import CODECS
+from vsr_lightning.inference.media_writer import CODECS, _options
 from vsr_lightning.inference.pixels import KNOWN_MATRICES
 from vsr_lightning.inference.video import Colors
 
@@ -255,7 +256,10 @@ def test_video_that_becomes_interlaced_later_is_made_whole_from_there(tmp_path):
     assert video.notes == []
     frames = [frame.pixels[..., 0].astype(int) for frame in video]
     assert len(frames) == 24
-    assert [note.startswith("it is interlaced") for note in video.notes] == [True]
+    assert [*video]
+    assert len(video.notes) == 1
+    assert re.match(r"from \d+\.\d\d s on it is interlaced: bwdif makes whole frames", video.notes[0])
+    assert [frame.time for frame in video] == list(video.times)
     combed = [frame.pixels[..., 0].astype(int) for frame in open_video(joined, deinterlace=False)]
     assert np.array_equal(frames[:12], combed[:12])
     between_rows = [np.mean([np.abs(it[2:-3] - it[1:-4]).mean() for it in some[14:22]]) for some in (frames, combed)]
@@ -475,6 +479,14 @@ def test_a_quality_that_an_encoder_does_not_know_is_one_clear_line(tmp_path, enc
     with pytest.raises(ValueError, match=message):
         write_video(tmp_path / "out.mp4", _frames(), 25, encoding=encoding)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("lines", "kept"), [(144, 40), (1080, 20), (2160, 5), (4320, 1)])
+def test_an_encoder_plans_fewer_large_frames_ahead(lines, kept):
+    pixels = lines * lines * 16 // 9
+    assert _options("libx264", Encoding(), pixels)["rc-lookahead"] == str(kept)
+    planned = max(5, min(kept, 20))
+    assert _options("libx265", Encoding(), pixels)["x265-params"].endswith(f":rc-lookahead={planned}")
 
 
 def test_a_gif_of_240_frames_a_second_is_one_clear_line(tmp_path):

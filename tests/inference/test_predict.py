@@ -13,8 +13,7 @@ from PIL import Image
 
 from tests.inference.films import encode, probe
 from vsr_lightning.data import MovingMNIST
-from vsr_lightning.degradation import Degradation
-from vsr_lightning.images import to_uint8
+from vsr_lightning.degradation import Degradation, to_integers
 from vsr_lightning.inference import Format, open_video, read_video, write_video
 from vsr_lightning.inference.color import to_ycbcr
 from vsr_lightning.inference.super_resolve import super_resolve
@@ -51,7 +50,7 @@ def sharp():
 @pytest.fixture
 def low_res(sharp):
     small = Degradation()(torch.from_numpy(sharp)[None, :, None], torch.tensor([0.5]))
-    return to_uint8(small[0, :, 0]).numpy()
+    return to_integers(small[0, :, 0]).numpy()
 
 
 @pytest.mark.parametrize("kind", ["npy", "png", "gif", "mp4"])
@@ -68,7 +67,7 @@ def test_twenty_frames_of_any_kind_become_sixteen_or_twenty_of_twice_the_size(
         f"{frames} frames of 64x64 by frame_fusion_fig1 under perceptual, 2 epochs"
     )
     video = torch.from_numpy(low_res).float()[:, None] / 255
-    expected = to_uint8(_all(load_run(finished).network(), video, temporal_padding=edges))[:, 0].numpy()
+    expected = to_integers(_all(load_run(finished).network(), video, temporal_padding=edges))[:, 0].numpy()
     if kind == "png":  # named by their place in the input
         first = (20 - frames) // 2
         assert (tmp_path / "made" / "out" / f"{first:04d}.png").exists()
@@ -161,7 +160,7 @@ def test_a_colour_network_super_resolves_colour_of_any_kind(predict, trained, tm
     predict("run=run", f"input=in{suffix}", f"output=out{suffix}")
     back = read_video(tmp_path / f"out{suffix}")
     video = torch.from_numpy(given).permute(0, 3, 1, 2).float() / 255
-    expected = to_uint8(_all(network, video)).permute(0, 2, 3, 1).numpy()
+    expected = to_integers(_all(network, video)).permute(0, 2, 3, 1).numpy()
     assert back.shape == expected.shape
     off = np.abs(back.astype(int) - expected)
     assert off.max() <= 1 if kind in ("npy", "png") else off.mean() < 40  # noise is the worst case of both
@@ -209,7 +208,7 @@ def test_a_network_of_whole_clips_predicts_every_frame(predict, trained, tmp_pat
     assert capsys.readouterr().out.startswith("23 frames of 60x42 by mine under mse, 3 epochs")
     frames = torch.from_numpy(video.reshape(23, 21, 30, channels)).permute(0, 3, 1, 2)[None] / 255
     with torch.no_grad():
-        expected = to_uint8(network(frames)[0]).permute(0, 2, 3, 1).numpy().reshape(23, 42, 60, channels)
+        expected = to_integers(network(frames)[0]).permute(0, 2, 3, 1).numpy().reshape(23, 42, 60, channels)
     made = np.load(tmp_path / "out.npy").reshape(expected.shape)
     assert np.abs(made.astype(int) - expected).max() <= 1
 
@@ -284,7 +283,7 @@ def test_published_weights_need_no_run(predict, tmp_path):
             "model.weights=weights.pth", "input=in.npy", "output=out.npy")  # fmt: skip
     with torch.no_grad():
         expected = network(torch.from_numpy(frames).movedim(-1, 1)[None].float() / 255)[0]
-    assert np.abs(np.load("out.npy").astype(int) - to_uint8(expected).movedim(1, -1).numpy().astype(int)).max() <= 1
+    assert np.abs(np.load("out.npy").astype(int) - to_integers(expected).movedim(1, -1).numpy().astype(int)).max() <= 1
 
 
 def test_bicubic_needs_no_run_and_takes_any_size(predict, tmp_path):

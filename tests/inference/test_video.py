@@ -1,3 +1,4 @@
+import os
 import struct
 
 import av
@@ -203,3 +204,10 @@ def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path):
         Image.new("L", (size, size)).save(tmp_path / f"{size}.png")
     with pytest.raises(ValueError, match=r"frames of different sizes: \[\(4, 4\), \(5, 5\)\]"):
         read_video(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_refused_as_others_are(tmp_path):
+    os.mkfifo(tmp_path / "in.mkv")
+    with pytest.raises(ValueError, match=r"in\.mkv can't be gone through twice: save it first, ffmpeg -i - "):
+        open_video(tmp_path / "in.mkv")

@@ -18,7 +18,7 @@ from vsr_lightning.data.moving_mnist import generated
 from vsr_lightning.data.moving_mnist.source import load_videos
 from vsr_lightning.launch.cli import run_cli
 from vsr_lightning.module import SuperResolution
-from vsr_lightning.runs.records import RUN_FILE
+from vsr_lightning.runs.read_record import RUN_FILE
 from vsr_lightning.utils.errors import one_line
 
 ROOT = Path(__file__).parents[2]

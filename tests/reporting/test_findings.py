@@ -16,7 +16,7 @@ from vsr_lightning.reporting.findings import claim, context_of, filled, readme_t
 from vsr_lightning.reporting.study import best, next_rate, read_study, read_tuning
 from vsr_lightning.reporting.study_figures import picture_figure, pictures
 from vsr_lightning.runs.frames import read_frames, units, write_frames
-from vsr_lightning.runs.records import read_runs
+from vsr_lightning.runs.read_record import read_runs
 from vsr_lightning.runs.trained import load_run
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from vsr_lightning.reporting.report import write_report
 from vsr_lightning.reporting.score_table import write_table
 from vsr_lightning.runs.frames import read_frames
 from vsr_lightning.runs.migrate import FORMAT, SCORES, upgrade_record, upgrade_weights
-from vsr_lightning.runs.records import read_runs
+from vsr_lightning.runs.read_record import read_runs
 from vsr_lightning.runs.trained import load_run
 
 OLD = Path(__file__).parents[1] / "data_709f3c5"

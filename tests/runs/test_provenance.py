@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from vsr_lightning.runs.provenance import git_state
-from vsr_lightning.runs.records import read_runs
+from vsr_lightning.runs.read_record import read_runs
 from vsr_lightning.utils.files import write_json
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsr_lightning.models.network import check_prediction
+from vsr_lightning.models.network import check_prediction, encodes_frames
 
 Chunk = tuple[Tensor, slice]  # low-res frames (T, C, h, w), and the slice of their predictions to keep
 
@@ -37,8 +37,7 @@ class WindowChunks:
 
     def predict(self, network: Any, frames: Tensor) -> Tensor:
         """(T, C, h, w) -> (T - frames + 1, C, H, W)."""
-        split = hasattr(network, "encode") and hasattr(network, "fuse")
-        encode, fuse = (network.encode, network.fuse) if split else (nn.Identity(), network)
+        encode, fuse = (network.encode, network.fuse) if encodes_frames(network) else (nn.Identity(), network)
         windows = encode(frames).unfold(0, self.frames, 1).movedim(-1, 1)
         return check_prediction(fuse(windows), "window")
 

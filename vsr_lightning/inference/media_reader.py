@@ -61,7 +61,7 @@ class Film:
         orientation: how its frames are to be turned.
         deinterlace: whether interlaced ones are made whole first.
         channels: of pixels that are given: 1, 2 (gray with alpha), 3, or 4.
-        notes: what is said of it.
+        notes: the video's own list, to which is added what shows while it is read.
     """
 
     path: Path
@@ -85,13 +85,16 @@ class Film:
                 yield Frame(pixels, _time(frame))
 
     def _whole(self, frames: Iterator[av.VideoFrame], stream: Any) -> Iterator[av.VideoFrame]:
+        if INTERLACED in self.notes:
+            yield from _deinterlaced(frames, stream)
         for frame in frames:
-            if frame.interlaced_frame:
-                if INTERLACED not in self.notes:  # not among the first
-                    self.notes.append(INTERLACED)
-                yield from _deinterlaced(chain([frame], frames), stream)
-            else:
+            if not frame.interlaced_frame:
                 yield frame
+                continue
+            since = f"from {float(_time(frame) or 0):.2f} s on {INTERLACED}"
+            if since not in self.notes:  # of an earlier reading
+                self.notes.append(since)
+            yield from _deinterlaced(chain([frame], frames), stream)
 
     def _in_order(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         for frame, time in zip(frames, self.times, strict=False):

@@ -11,13 +11,14 @@ from typing import NamedTuple
 from omegaconf import DictConfig
 from torch import Tensor
 
+from vsr_lightning.degradation import to_integers
 from vsr_lightning.inference import Encoding, Frame, Sound, Video, check_output, open_video, output_format, write_video
 from vsr_lightning.inference.ahead import ahead
 from vsr_lightning.inference.media_reader import MEDIA
 from vsr_lightning.inference.media_writer import CODECS
 from vsr_lightning.inference.picture_reader import pictures_in
 from vsr_lightning.inference.predictor import Predictor, predictor
-from vsr_lightning.inference.tensors import as_array, as_tensor, to_integers
+from vsr_lightning.inference.tensors import as_array, as_tensor
 from vsr_lightning.inference.video_writer import FILES
 from vsr_lightning.utils.errors import one_line
 from vsr_lightning.utils.precision import FULL

@@ -7,14 +7,14 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from vsr_lightning.degradation import to_unit_range
+from vsr_lightning.degradation import to_integers, to_unit_range
 from vsr_lightning.images import side_by_side, strip
 from vsr_lightning.inference import Video, check_output, write_video
 from vsr_lightning.inference.media_writer import DEFAULT_FPS
 from vsr_lightning.inference.predict_video import Outcome, strictly, summary, undecoded
 from vsr_lightning.inference.predictor import Predictor
 from vsr_lightning.inference.super_resolve import in_unit_range
-from vsr_lightning.inference.tensors import as_array, as_tensor, to_integers
+from vsr_lightning.inference.tensors import as_array, as_tensor
 from vsr_lightning.metrics import frame_scores
 
 

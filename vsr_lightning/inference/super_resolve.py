@@ -15,7 +15,7 @@ from vsr_lightning.inference.tiling import AUTO, fitting_tiles, tiles
 from vsr_lightning.models import Network
 
 CHUNK = 64  # windows at once, if frames are small
-PIXELS = 2**18  # low-res pixels of the windows at once, if frames are large: a few hundred MB at 64 channels
+PIXELS_AT_ONCE = 2**18  # low-res pixels of the windows at once, if frames are large: a few hundred MB at 64 channels
 Finish = Callable[[Tensor], Tensor]
 LONG = 1000  # frames of 64x64 pixels, or as much work, from which on a progress bar is shown
 
@@ -74,7 +74,7 @@ def super_resolve(
         chunking = ClipChunks(clip_frames, clip_overlap)
     else:
         largest = max(part.pixels for part in parts)
-        chunking = WindowChunks(frames, temporal_padding, max(1, min(CHUNK, PIXELS // largest)))
+        chunking = WindowChunks(frames, temporal_padding, max(1, min(CHUNK, PIXELS_AT_ONCE // largest)))
     device = next((parameter.device for parameter in network.parameters()), first.device)
     video = chain(iter([first]), video)
     del first  # a frame is let go once its chunk is done

@@ -15,12 +15,6 @@ def as_tensor(pixels: np.ndarray, white: int = 255) -> Tensor:
     return filled(to_unit_range(image)) if len(image) in (2, 4) else image
 
 
-def to_integers(images: Tensor, white: int = 255) -> Tensor:
-    """Return images in [0, 1] as they are saved: rounded to 0..``white``."""
-    whole = (images.detach().float().clamp(0, 1) * white).round()
-    return whole.to(torch.uint8 if white == 255 else torch.int32).cpu()
-
-
 def as_array(image: Tensor, deep: bool = False) -> np.ndarray:
     """(C, H, W) -> (H, W, C) of uint8, or of uint16."""
     pixels = image.movedim(0, -1).numpy()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from vsr_lightning.models import Network
+from vsr_lightning.models.network import encodes_frames
 
 AUTO = "auto"
 PIXELS, SHARED_PIXELS = 15 * 2**14, 2**16  # low-res ones of a tile with its surroundings: see fitting_tiles
@@ -70,18 +71,22 @@ def fitting_tiles(network: Network, height: int, width: int, overlap: int = 16) 
         raise ValueError(f"tile_overlap={overlap}: choose at least 0")
     if network.size:
         return tiles(height, width, None)
-    most = SHARED_PIXELS if network.takes == "clip" or hasattr(network, "encode") else PIXELS
-
-    def seen(side: int, count: int) -> list[int]:
-        return [min(end + overlap, side) - max(begin - overlap, 0) for begin, end in parts(side, count)]
+    most = SHARED_PIXELS if network.takes == "clip" or encodes_frames(network) else PIXELS
+    high, wide = (
+        [_seen(side, count, overlap) for count in range(1, min(side, MOST_PARTS) + 1)] for side in (height, width)
+    )
 
     def work(counts: tuple[int, int]) -> tuple[int, int]:
-        high, wide = seen(height, counts[0]), seen(width, counts[1])
-        return max(max(high) * max(wide), most), sum(high) * sum(wide)
+        rows, columns = high[counts[0]], wide[counts[1]]
+        return max(max(rows) * max(columns), most), sum(rows) * sum(columns)
 
-    counts = product(*(range(1, min(side, MOST_PARTS) + 1) for side in (height, width)))
-    rows, columns = min(((high, wide) for high, wide in counts), key=work)
-    return _grid(height, width, rows, columns, overlap)
+    rows, columns = min(product(range(len(high)), range(len(wide))), key=work)
+    return _grid(height, width, rows + 1, columns + 1, overlap)
+
+
+def _seen(side: int, count: int, overlap: int) -> list[int]:
+    """Return the lengths of the parts of a side with their surroundings."""
+    return [min(end + overlap, side) - max(begin - overlap, 0) for begin, end in parts(side, count)]
 
 
 def _grid(height: int, width: int, rows: int, columns: int, overlap: int) -> list[Tile]:

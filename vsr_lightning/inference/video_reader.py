@@ -26,8 +26,8 @@ def open_video(path: Path, deinterlace: bool = True) -> Video:
         FileNotFoundError: there is nothing.
         ValueError: another kind of file, a damaged one, frames of different sizes, or none.
     """
-    if str(path) == "-":
-        raise ValueError("input=- can't be gone through twice: save it first, ffmpeg -i - -c copy video.mkv")
+    if str(path) == "-" or path.is_fifo():
+        raise ValueError(f"input={path} can't be gone through twice: save it first, ffmpeg -i - -c copy video.mkv")
     if not path.exists():
         raise FileNotFoundError(f"input={path} is missing")
     with _readable(path):

@@ -35,8 +35,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from vsr_lightning.experiment import Job, run_job
 from vsr_lightning.launch.cli import print_any_character
+from vsr_lightning.runs.read_record import RUN_FILE, read_record
 from vsr_lightning.runs.record import lock_folder, write_record
-from vsr_lightning.runs.records import RUN_FILE, read_record
 from vsr_lightning.utils.errors import ERROR_FILE, Interrupted, ProcessFailedError, RefusedError
 
 JOB_FILE = "job.yaml"  # the whole config, with Hydra's part

@@ -44,7 +44,7 @@ def finish_sweep(folder: Path) -> None:
     from vsr_lightning.reporting.clip_table import write_clip_table
     from vsr_lightning.reporting.report import write_report
     from vsr_lightning.reporting.score_table import write_table
-    from vsr_lightning.runs.records import read_runs
+    from vsr_lightning.runs.read_record import read_runs
 
     score_bicubic(folder)
     for path, record in read_runs(folder):
@@ -66,7 +66,7 @@ def score_bicubic(folder: Path) -> None:
     """Run ``model=bicubic`` once for each test set that the sweep's other runs were scored on."""
     from vsr_lightning.experiment import Job, last_config, run_job
     from vsr_lightning.runs.comparable import test_key, trained
-    from vsr_lightning.runs.records import RUN_FILE, read_runs
+    from vsr_lightning.runs.read_record import RUN_FILE, read_runs
 
     runs = [(path, record) for path, record in read_runs(folder) if record["status"] == "finished"]
     done = [test_key(record) for _, record in runs if not trained(record)]

@@ -35,6 +35,11 @@ class Network(nn.Module):
         return None
 
 
+def encodes_frames(network: nn.Module) -> bool:
+    """Return whether a network of windows has :meth:`encode` of single frames and :meth:`fuse` of a window's."""
+    return hasattr(network, "encode") and hasattr(network, "fuse")
+
+
 def check_prediction(prediction: Tensor, takes: Takes) -> Tensor:
     """Return a network's prediction; raise ValueError if it is not what ``takes`` stands for."""
     if (prediction.ndim == 5) != (takes == "clip"):

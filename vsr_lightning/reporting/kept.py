@@ -12,8 +12,8 @@ from vsr_lightning.reporting.statistics import by_unit
 from vsr_lightning.runs.checkpoint import AtomicCheckpointIO
 from vsr_lightning.runs.frames import FRAMES_FILE, units, write_frames
 from vsr_lightning.runs.load_checkpoint import LAST, PREVIOUS, load_checkpoint
+from vsr_lightning.runs.read_record import RUN_FILE, read_record
 from vsr_lightning.runs.record import in_checkpoint
-from vsr_lightning.runs.records import RUN_FILE, read_record
 from vsr_lightning.utils.files import write_text
 
 

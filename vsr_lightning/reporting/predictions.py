@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from rich.progress import track
 from torch import Tensor, nn
 
-from vsr_lightning.degradation import Batch
-from vsr_lightning.images import references, to_uint8
+from vsr_lightning.degradation import Batch, to_integers
+from vsr_lightning.images import references
 from vsr_lightning.metrics import frames_at_once, in_parts
 from vsr_lightning.reporting.results import Group, Result
 from vsr_lightning.runs.record import features_of
@@ -52,7 +52,7 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
     middle = batch.middle_frames()[:SHOWN]
     pictures = references(batch.select_targets(batch.low_res)[middle], batch.frames[middle])
     moving = batch.middle_clips(CLIP_FRAMES)[:CLIPS]
-    clips = {"truth": to_uint8(batch.frames[moving])}
+    clips = {"truth": to_integers(batch.frames[moving])}
     losses, missing = _losses(finished)
     values: dict[str, list[dict[str, float]]] = {}
     for condition in track(group.conditions, f"predictions of group {group.name}"):
@@ -65,7 +65,7 @@ def predict_group(group: Group, videos: int = VIDEOS) -> GroupPredictions:
             values.setdefault(condition.label, []).append(own)
             if result.trained:
                 pictures.setdefault(condition.label, prediction[middle].clamp(0, 1))
-                clips.setdefault(condition.label, to_uint8(prediction[moving]))
+                clips.setdefault(condition.label, to_integers(prediction[moving]))
     means = {label: {name: fmean(own[name] for own in runs) for name in losses} for label, runs in values.items()}
     frames = (len(batch.frames), *batch.frames.shape[-2:])
     return GroupPredictions(pictures, clips, means if losses else {}, len(batch.middle_frames()), frames, missing)

@@ -13,7 +13,7 @@ from vsr_lightning.metrics import Metric, scored_metrics
 from vsr_lightning.runs.comparable import comparable_runs, trained, training_key
 from vsr_lightning.runs.frames import FRAMES_FILE, read_frames
 from vsr_lightning.runs.migrate import score_names
-from vsr_lightning.runs.records import read_runs
+from vsr_lightning.runs.read_record import read_runs
 from vsr_lightning.utils.formatting import counted
 
 # of what makes two trainings differ: repetitions, what the groups and the names of network and loss say already

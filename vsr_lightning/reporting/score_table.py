@@ -8,7 +8,7 @@ from typing import Any
 from vsr_lightning.metrics import METRICS, Metric, scored_metrics
 from vsr_lightning.reporting.notes import comparison_notes, data_notes, metric_notes
 from vsr_lightning.runs.comparable import comparable_runs
-from vsr_lightning.runs.records import read_runs
+from vsr_lightning.runs.read_record import read_runs
 from vsr_lightning.utils.files import write_text
 from vsr_lightning.utils.formatting import Rows, aligned, csv_text, duration, markdown, with_spread
 

@@ -22,7 +22,7 @@ from vsr_lightning.losses.load_features import load_features
 from vsr_lightning.module import SuperResolution
 from vsr_lightning.runs.migrate import FORMAT
 from vsr_lightning.runs.provenance import environment
-from vsr_lightning.runs.records import RUN_FILE
+from vsr_lightning.runs.read_record import RUN_FILE
 from vsr_lightning.utils.errors import Interrupted, RefusedError, holds_a_run, one_line
 from vsr_lightning.utils.files import write_json
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vsr_lightning.models import Network
 from vsr_lightning.runs.load_checkpoint import LAST, finished_epochs, load_checkpoint
-from vsr_lightning.runs.records import METRICS_FILE, RUN_FILE, read_evaluation, read_record
+from vsr_lightning.runs.read_record import METRICS_FILE, RUN_FILE, read_evaluation, read_record
 
 
 @dataclass(frozen=True)
